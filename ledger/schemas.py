@@ -1,0 +1,203 @@
+"""The form of every document of the space, field by field (DESIGN section 4). Data only: no reading, no signing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ledger.shapes import (
+    Check,
+    address,
+    blob,
+    boolean,
+    both_languages,
+    code,
+    column_rule,
+    currency,
+    decimal,
+    digest,
+    earlier,
+    event_kind,
+    fields,
+    function_key,
+    hex0x,
+    hexadecimal,
+    host_port,
+    integer,
+    items,
+    json_object,
+    label,
+    literal,
+    mapping_of,
+    nullable,
+    salt,
+    text,
+    uuid,
+    when,
+    word,
+)
+
+VERSION = 1
+ROLES = ("provider", "consumer", "service_firm", "regulator", "dealer")
+JOB_HOURS = 72
+SEATS = 63
+RESULT_BYTES = 8_000_000
+
+
+_names: dict[str, frozenset[str]] = {}
+FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(_names)
+
+
+def _document(kind: str, shape: Mapping[str, Check], *rules: Check) -> Check:
+    _names[kind] = frozenset(shape)
+    return fields({"type": literal(kind), "version": literal(VERSION), **shape}, *rules)
+
+
+contract = fields({"address": address, "code_hash": hex0x(32)})
+dataset_ref = fields({"id": uuid, "provider": uuid, "hash": digest})
+grant_ref = fields({"id": uuid, "terms_hash": digest, "dataset": uuid})
+function_name = fields({"name": word, "version": integer(1, 10**6)})
+function_exact = fields({"name": word, "version": integer(1, 10**6), "digest": digest})
+price = fields({"amount": integer(), "currency": currency})
+column = fields({
+    "name": label, "label": both_languages, "kind": literal("number", "category", "identifier", "text"),
+    "unit": nullable(label), "min": nullable(decimal), "max": nullable(decimal), "step": nullable(decimal),
+    "codes": nullable(items(label, 1, 10_000, unique=True)),
+}, column_rule)
+approval_key = fields({"scheme": literal("secp256k1"), "address": address})
+participant_keys = fields({
+    "signing": hexadecimal(32), "sealing": hexadecimal(32), "approval": items(approval_key, 0, 8),
+    "service": nullable(address),
+})
+uses_uint32 = integer(1, 2**32 - 1)
+
+trust = _document("trust", {
+    "serial": integer(1), "space_id": uuid, "name": text(1, 200), "root": hexadecimal(32), "issued_at": when,
+    "chain": fields({
+        "id": integer(1), "profile": word, "genesis": hex0x(32), "rpc": items(text(1, 500), 1, 16, unique=True),
+        "quorum": integer(1, 16),
+        "contracts": fields({"anchor": contract, "grants": contract, "participants": contract}),
+    }),
+    "log": fields({"origin": text(1, 200), "key": hexadecimal(32)}),
+    "witnesses": fields({"k": integer(0, 32), "keys": items(hexadecimal(32), 0, 32, unique=True)}),
+    "regulator": fields({"participant": uuid, "signing": hexadecimal(32),
+                         "approvers": items(address, 1, 32, unique=True)}),
+    "dealer": fields({"participant": uuid, "signing": hexadecimal(32)}),
+    "release": fields({"keys": items(hexadecimal(32), 0, 16, unique=True)}),
+})
+
+participant = _document("participant", {
+    "id": uuid, "name": both_languages, "admitted_as": items(literal(*ROLES), 1, len(ROLES), unique=True),
+    "keys": participant_keys, "id_salt": salt, "salt": salt, "issued_at": when,
+})
+
+dataset = _document("dataset", {
+    "id": uuid, "provider": uuid, "number": integer(1), "name": label, "title": both_languages,
+    "columns": items(column, 1, 5000), "rows_max": integer(1, 2**45), "fingerprint": digest, "id_salt": salt,
+    "salt": salt, "issued_at": when,
+})
+
+product = _document("product", {
+    "id": uuid, "title": both_languages, "summary": both_languages, "lead": uuid,
+    "datasets": items(dataset_ref, 1, SEATS, by="id"), "functions": items(function_key, 1, 32, unique=True),
+    "price": price, "salt": salt, "issued_at": when,
+})
+
+product_confirmation = _document("product_confirmation", {
+    "product": uuid, "product_hash": digest, "participant": uuid, "issued_at": when,
+})
+
+product_listing = _document("product_listing", {
+    "product": uuid, "product_hash": digest, "participant": uuid, "decision": literal("list", "delist", "return"),
+    "note": text(0), "issued_at": when,
+})
+
+scenario = _document("scenario", {
+    "id": uuid, "title": both_languages, "purpose": text(), "consumer": uuid,
+    "functions": items(function_name, 1, 32, by="name"), "floor": integer(1, 10**9), "by_institution": boolean,
+    "max_uses": uses_uint32, "not_before": when, "not_after": when, "datasets": items(dataset_ref, 1, SEATS, by="id"),
+    "persons": items(label, 0, 1000, unique=True), "salt": salt, "issued_at": when,
+}, earlier("not_before", "not_after"))
+
+scenario_decision = _document("scenario_decision", {
+    "scenario": uuid, "scenario_hash": digest, "decision": literal("approve", "return", "reject"), "note": text(0),
+    "participant": uuid, "issued_at": when,
+})
+
+grant_terms = _document("grant_terms", {
+    "id": uuid, "space_id": uuid, "scenario": uuid, "scenario_hash": digest, "dataset": uuid, "dataset_hash": digest,
+    "dataset_chain_id": hex0x(32), "custodian": uuid, "custodian_approver": address,
+    "roster": items(fields({"dataset": uuid, "provider": uuid}), 1, SEATS, by="dataset"), "dealer": uuid,
+    "grantee": uuid, "grantee_address": address, "purpose_hash": hex0x(32),
+    "functions": items(function_exact, 1, 32, by="name"), "floor": integer(1, 10**9), "by_institution": boolean,
+    "max_uses": uses_uint32, "not_before": when, "not_after": when, "salt": salt,
+}, earlier("not_before", "not_after"))
+
+agreement = _document("agreement", {
+    "id": uuid, "product": uuid, "product_hash": digest, "scenario": uuid, "scenario_hash": digest, "consumer": uuid,
+    "provider": uuid, "price": price, "grants": items(grant_ref, 1, SEATS, by="dataset"), "salt": salt,
+    "issued_at": when,
+})
+
+job_spec = _document("job_spec", {
+    "id": uuid, "agreement": uuid, "agreement_hash": digest, "grants": items(grant_ref, 1, SEATS, by="dataset"),
+    "function": function_exact, "parameters": json_object, "filter": items(json_object, 0, 0),
+    "inputs": items(fields({"dataset": uuid, "dataset_hash": digest, "provider": uuid}), 1, SEATS, by="dataset"),
+    "roster": items(fields({"seat": integer(0, SEATS - 1), "participant": uuid, "signing": hexadecimal(32),
+                            "record_hash": digest}), 1, SEATS, by="seat"),
+    "dealer": fields({"participant": uuid, "signing": hexadecimal(32)}), "engine": literal("crypten/1"),
+    "disclosure": fields({"floor": integer(1, 10**9)}),
+    "recipient": fields({"participant": uuid, "sealing": hexadecimal(32)}), "issued_at": when, "deadline": when,
+    "nonce": salt,
+}, earlier("issued_at", "deadline", at_most=JOB_HOURS * 3600))
+
+verdict = _document("verdict", {
+    "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "participant": uuid, "seat": integer(0, SEATS),
+    "decision": literal("accept", "hold", "refuse"), "code": nullable(code), "rule": nullable(text(0, 500)),
+    "who_must_act": nullable(text(0, 500)), "grant_block": nullable(integer()), "policy_hash": digest,
+    "session": nullable(fields({"certificate": blob(8000), "exchange": hexadecimal(32), "address": host_port})),
+    "issued_at": when,
+})
+
+result_envelope = _document("result_envelope", {
+    "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "session": digest, "sender": uuid,
+    "seat": integer(0, SEATS - 1), "recipient": uuid, "recipient_key": hexadecimal(32), "gate_hash": digest,
+    "sealed": blob(RESULT_BYTES), "engine": mapping_of(label), "issued_at": when,
+})
+
+job_failure = _document("job_failure", {
+    "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "participant": uuid, "code": code,
+    "about": nullable(uuid), "issued_at": when,
+})
+
+entry = _document("entry", {
+    "id": uuid, "kind": event_kind, "subject": fields({"kind": word, "id": text(1, 100)}),
+    "actor": fields({"participant": nullable(uuid), "person": nullable(text(1, 100))}), "at": when,
+    "body": json_object, "salt": salt,
+})
+
+revocation = _document("revocation", {
+    "grant": uuid, "terms_hash": digest, "by": literal("regulator", "custodian"), "decider": address,
+    "reason_hash": hex0x(32), "public_key": hexadecimal(64), "signature": hex0x(65),
+})
+
+# Not a document of its own: an EIP-712 signature over grant terms, with what the digest needs beside them.
+approval = fields({
+    "role": literal("regulator", "custodian"), "decider": address, "nonce": hex0x(32),
+    "sign_by": integer(1, 2**48 - 1), "service": nullable(address), "public_key": hexadecimal(64),
+    "signature": hex0x(65),
+})
+
+receipt = _document("receipt", {
+    "space_id": uuid, "entry": entry, "index": integer(), "inclusion": items(digest, 0, 64),
+    "checkpoint": text(1, 8000), "approvals": items(fields({"terms": grant_terms, "approval": approval}), 0, 128),
+    "chain": nullable(fields({"chain_id": integer(1), "contract": address, "log_id": hex0x(32), "profile": word})),
+})
+
+SCHEMAS: Mapping[str, Check] = MappingProxyType({
+    "trust": trust, "participant": participant, "dataset": dataset, "product": product,
+    "product_confirmation": product_confirmation, "product_listing": product_listing, "scenario": scenario,
+    "scenario_decision": scenario_decision, "grant_terms": grant_terms, "agreement": agreement, "job_spec": job_spec,
+    "verdict": verdict, "result_envelope": result_envelope, "job_failure": job_failure, "entry": entry,
+    "revocation": revocation, "receipt": receipt,
+})
