@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {
+    AccessControlDefaultAdminRules
+} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
+import {SpaceDomain} from "./SpaceDomain.sol";
+
+/// @notice Permissions of use: registered with the regulator's approval and the custodian's consent, counted, revoked.
+/// @dev Anyone may relay anything here; only the signatures count. A sender can forge nothing and owns nothing.
+///      Approval and Consent are two message types, each naming its decider: one signature never fills both slots.
+contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
+    bytes32 public constant REGULATOR_ROLE = keccak256("REGULATOR_ROLE");
+    uint48 public constant LONGEST_PERIOD = 3660 days;
+
+    bytes32 private constant APPROVAL_TYPEHASH = keccak256(
+        "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy)"
+    );
+    bytes32 private constant CONSENT_TYPEHASH = keccak256(
+        "Consent(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy,address service)"
+    );
+    bytes32 private constant REVOCATION_TYPEHASH =
+        keccak256("Revocation(bytes32 grantId,bytes32 reasonHash,address decider)");
+    bytes32 private constant USE_TYPEHASH = keccak256("Use(bytes32 grantId,bytes32 jobHash)");
+
+    struct Terms {
+        bytes32 grantId;
+        bytes32 termsHash;
+        bytes32 datasetId;
+        bytes32 purpose;
+        address grantee;
+        uint48 notBefore;
+        uint48 notAfter;
+        uint32 maxUses;
+    }
+
+    struct Approval {
+        address decider;
+        bytes32 nonce;
+        uint48 signBy;
+        bytes signature;
+    }
+
+    struct Consent {
+        address decider;
+        bytes32 nonce;
+        uint48 signBy;
+        address service;
+        bytes signature;
+    }
+
+    struct Grant {
+        bytes32 termsHash;
+        bytes32 datasetId;
+        address grantee;
+        uint48 notBefore;
+        uint48 notAfter;
+        address regulator;
+        uint32 maxUses;
+        uint32 uses;
+        address custodian;
+        bool revoked;
+        address service;
+        uint64 registeredBlock;
+    }
+
+    mapping(bytes32 grantId => Grant) private entries;
+    mapping(bytes32 datasetId => address custodian) public ownerOf;
+    mapping(bytes32 grantId => mapping(bytes32 jobHash => bool)) public used;
+    /// Revoked before registration, by whoever signed so: that decider can no longer take part in it.
+    mapping(bytes32 grantId => mapping(address decider => bool)) public tombstones;
+    /// Revoked before registration by a regulator: nobody registers it any more.
+    mapping(bytes32 grantId => bool) public barred;
+
+    event Granted(
+        bytes32 indexed grantId,
+        bytes32 indexed datasetId,
+        address indexed grantee,
+        address regulator,
+        address custodian,
+        bytes32 termsHash
+    );
+    event Revoked(bytes32 indexed grantId, address indexed decider, bytes32 reasonHash);
+    event Used(bytes32 indexed grantId, bytes32 indexed jobHash, uint32 uses);
+
+    error BadTerms();
+    error NotRegulator(address who);
+    error NotCustodian(address who);
+    error SignedTooLate(uint48 signBy);
+    error Exists(bytes32 grantId);
+    error AlreadyRevoked(bytes32 grantId);
+    error NotOwner(bytes32 datasetId, address owner, address who);
+    error NotRegistered(bytes32 grantId);
+    error NotActive(bytes32 grantId);
+    error UsedUp(bytes32 grantId);
+
+    constructor(address admin, bytes32 salt)
+        AccessControlDefaultAdminRules(1 days, admin)
+        SpaceDomain("Xinglin GrantRegistry", salt)
+    {
+        _grantRole(REGULATOR_ROLE, admin);
+    }
+
+    /// @notice Register a grant under both signatures; repeating one that stands is no error and changes nothing.
+    function register(Terms calldata t, Approval calldata a, Consent calldata c) external {
+        Grant storage g = entries[t.grantId];
+        if (g.registeredBlock != 0) {
+            if (
+                g.termsHash != t.termsHash || g.regulator != a.decider || g.custodian != c.decider
+                    || g.service != c.service
+            ) revert Exists(t.grantId);
+            return;
+        }
+        if (
+            t.grantId == 0 || t.termsHash == 0 || t.datasetId == 0 || t.grantee == address(0) || t.maxUses == 0
+                || c.service == address(0) || t.notAfter <= t.notBefore || t.notAfter <= block.timestamp
+                || t.notAfter - t.notBefore > LONGEST_PERIOD
+        ) revert BadTerms();
+        if (barred[t.grantId] || tombstones[t.grantId][a.decider] || tombstones[t.grantId][c.decider]) {
+            revert AlreadyRevoked(t.grantId);
+        }
+        if (!hasRole(REGULATOR_ROLE, a.decider)) revert NotRegulator(a.decider);
+        if (hasRole(REGULATOR_ROLE, c.decider)) revert NotCustodian(c.decider);
+        if (a.signBy < block.timestamp) revert SignedTooLate(a.signBy);
+        if (c.signBy < block.timestamp) revert SignedTooLate(c.signBy);
+        address owner = ownerOf[t.datasetId];
+        if (owner != address(0) && owner != c.decider) revert NotOwner(t.datasetId, owner, c.decider);
+        _requireSigned(a.decider, _approvalHash(t, a), a.signature);
+        _requireSigned(c.decider, _consentHash(t, c), c.signature);
+        if (owner == address(0)) ownerOf[t.datasetId] = c.decider;
+        g.termsHash = t.termsHash;
+        g.datasetId = t.datasetId;
+        g.grantee = t.grantee;
+        g.notBefore = t.notBefore;
+        g.notAfter = t.notAfter;
+        g.regulator = a.decider;
+        g.maxUses = t.maxUses;
+        g.custodian = c.decider;
+        g.service = c.service;
+        g.registeredBlock = uint64(block.number);
+        emit Granted(t.grantId, t.datasetId, t.grantee, a.decider, c.decider, t.termsHash);
+    }
+
+    /// @notice Take a grant away, for good: by any regulator or its custodian; also before it was registered.
+    function revoke(bytes32 grantId, bytes32 reasonHash, address decider, bytes calldata signature) external {
+        Grant storage g = entries[grantId];
+        bool regulator = hasRole(REGULATOR_ROLE, decider);
+        if (g.registeredBlock != 0 && !regulator && decider != g.custodian) revert NotCustodian(decider);
+        _requireSigned(decider, keccak256(abi.encode(REVOCATION_TYPEHASH, grantId, reasonHash, decider)), signature);
+        if (g.registeredBlock != 0) {
+            if (g.revoked) return;
+            g.revoked = true;
+        } else {
+            if (tombstones[grantId][decider]) return;
+            tombstones[grantId][decider] = true;
+            if (regulator) barred[grantId] = true;
+        }
+        emit Revoked(grantId, decider, reasonHash);
+    }
+
+    /// @notice Count one use for one job, under the service key the custodian named; the same job counts once.
+    function consume(bytes32 grantId, bytes32 jobHash, bytes calldata signature) external {
+        Grant storage g = entries[grantId];
+        if (g.registeredBlock == 0) revert NotRegistered(grantId);
+        _requireSigned(g.service, keccak256(abi.encode(USE_TYPEHASH, grantId, jobHash)), signature);
+        if (used[grantId][jobHash]) return;
+        if (g.revoked || block.timestamp < g.notBefore || block.timestamp >= g.notAfter) revert NotActive(grantId);
+        if (g.uses >= g.maxUses) revert UsedUp(grantId);
+        used[grantId][jobHash] = true;
+        g.uses += 1;
+        emit Used(grantId, jobHash, g.uses);
+    }
+
+    function grants(bytes32 grantId) external view returns (Grant memory) {
+        return entries[grantId];
+    }
+
+    function isRevoked(bytes32 grantId) external view returns (bool) {
+        return entries[grantId].revoked || barred[grantId];
+    }
+
+    function isActive(bytes32 grantId) external view returns (bool) {
+        Grant storage g = entries[grantId];
+        return g.registeredBlock != 0 && !g.revoked && block.timestamp >= g.notBefore && block.timestamp < g.notAfter
+            && g.uses < g.maxUses;
+    }
+
+    function _approvalHash(Terms calldata t, Approval calldata a) private pure returns (bytes32) {
+        return keccak256(
+            bytes.concat(
+                abi.encode(APPROVAL_TYPEHASH, t.grantId, t.termsHash, t.datasetId, t.purpose, t.grantee),
+                abi.encode(a.decider, t.notBefore, t.notAfter, t.maxUses, a.nonce, a.signBy)
+            )
+        );
+    }
+
+    function _consentHash(Terms calldata t, Consent calldata c) private pure returns (bytes32) {
+        return keccak256(
+            bytes.concat(
+                abi.encode(CONSENT_TYPEHASH, t.grantId, t.termsHash, t.datasetId, t.purpose, t.grantee),
+                abi.encode(c.decider, t.notBefore, t.notAfter, t.maxUses, c.nonce, c.signBy, c.service)
+            )
+        );
+    }
+}

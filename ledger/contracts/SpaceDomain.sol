@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+
+/// @notice The EIP-712 domain of one data space: name, version, chain id, contract and, as salt, the space.
+/// @dev OpenZeppelin's EIP712 leaves the salt out; with it a signature of one space says nothing in another.
+abstract contract SpaceDomain {
+    bytes32 private constant DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)");
+    bytes32 private constant VERSION_HASH = keccak256("1");
+    bytes32 private immutable NAME_HASH;
+    bytes32 public immutable spaceSalt;
+
+    error BadSigner(address who);
+
+    constructor(string memory name, bytes32 salt) {
+        NAME_HASH = keccak256(bytes(name));
+        spaceSalt = salt;
+    }
+
+    function domainSeparator() public view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this), spaceSalt));
+    }
+
+    /// @dev Accounts with a key and accounts that are contracts (ERC-1271) alike.
+    function _requireSigned(address signer, bytes32 structHash, bytes calldata signature) internal view {
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
+        if (signer == address(0) || !SignatureChecker.isValidSignatureNow(signer, digest, signature)) {
+            revert BadSigner(signer);
+        }
+    }
+}
