@@ -1,0 +1,368 @@
+"""What the people of an office, a hospital or an enterprise do, through a Door: apply, admit, offer, decide, consent.
+
+Shared by the node's command line and the SDK. Every act verifies what it is about to sign, down to signatures under
+the regulator's key of the trust file; what the portal merely says is never signed. No HTTP here, no storage.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from ledger.approval import (
+    approve,
+    consent,
+    domain_of,
+    participants_domain_of,
+    sign_record,
+    sign_revocation,
+    verify_approval,
+)
+from ledger.documents import (
+    Document,
+    chain_id_of,
+    check,
+    document_hash,
+    new_document,
+    new_id,
+    new_salt,
+    purpose_hash,
+    read_signed,
+    sign,
+    signed,
+    verify_signed,
+)
+from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
+from ledger.keys import EthKey, KeyFile
+from ledger.trust import Trust
+
+FINGERPRINT_LENGTH = 32
+SIGN_WITHIN = timedelta(hours=24)
+NO_ADDRESS = "0x" + "00" * 20
+
+
+class DoorLike(Protocol):
+    """A Door, or a test's double of one."""
+
+    participant: str
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any: ...
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *,
+             idempotency_key: str | None = None) -> Any: ...
+
+
+# -- reading, with every signature verified ------------------------------------------------------------------------
+
+def participant_of(door: DoorLike, trust: Trust, participant: str) -> Document:
+    """An admitted participant's record: under its own signature and the regulator's."""
+    wire = door.get(f"/participants/{participant}")["record"]
+    own = read_signed(wire, "participant")["keys"]["signing"]
+    record = verify_signed(wire, type="participant", keys=[own, trust.regulator.signing])
+    return _named(record, "id", participant)
+
+
+def dataset_of(door: DoorLike, trust: Trust, dataset: str) -> Document:
+    """A dataset's record under its provider's signature."""
+    wire = door.get(f"/datasets/{dataset}")["record"]
+    return _named(_by(door, trust, wire, "dataset", "provider"), "id", dataset)
+
+
+def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
+    """A product under its lead's signature, each of its datasets as it says."""
+    wire = door.get(f"/products/{product}")["document"]
+    document = _named(_by(door, trust, wire, "product", "lead"), "id", product)
+    check_datasets(door, trust, document["datasets"])
+    return document
+
+
+def scenario_of(door: DoorLike, trust: Trust, scenario: str) -> Document:
+    """A scenario under its consumer's signature, each of its datasets as it says."""
+    wire = door.get(f"/scenarios/{scenario}")["document"]
+    document = _named(_by(door, trust, wire, "scenario", "consumer"), "id", scenario)
+    check_datasets(door, trust, document["datasets"])
+    return document
+
+
+def check_datasets(door: DoorLike, trust: Trust, references: Sequence[Mapping[str, str]]) -> list[Document]:
+    """The records behind the references, in their order; hash and provider must be those referred to."""
+    found = []
+    for reference in references:
+        record = dataset_of(door, trust, reference["id"])
+        if document_hash(record) != reference["hash"] or record["provider"] != reference["provider"]:
+            raise VerificationError("dataset.changed", f"dataset {reference['id']} is not the one referred to")
+        found.append(record)
+    return found
+
+
+def _by(door: DoorLike, trust: Trust, wire: object, type: str, author: str) -> Document:
+    """A signed document whose field `author` names the participant that must have signed it."""
+    claimed = read_signed(wire, type)[author]
+    return verify_signed(wire, type=type, keys=[participant_of(door, trust, claimed)["keys"]["signing"]])
+
+
+def _named(document: Document, name: str, value: str) -> Document:
+    if document[name] != value:
+        raise VerificationError("portal.other_document", f"the portal showed another {document['type']} than asked")
+    return document
+
+
+# -- participants --------------------------------------------------------------------------------------------------
+
+def fingerprint_of(record: Mapping[str, Any]) -> str:
+    """What applicant and regulator compare outside the portal; takes a record, signed or bare."""
+    document = record.get("document", record)
+    return document_hash(document)[:FINGERPRINT_LENGTH]
+
+
+def enrol(door: DoorLike, keyfile: KeyFile, *, name: Mapping[str, str], admitted_as: Sequence[str],
+          approvers: Sequence[str] = ()) -> Document:
+    """Apply as a participant; `approvers` are addresses of persons whose approval keys lie in other files."""
+    record = new_document("participant", id=keyfile.participant, name=dict(name), admitted_as=list(admitted_as),
+                          keys=keyfile.public_record_keys(tuple(approvers)))
+    wire = signed(record, keyfile.signing)
+    door.post("/participants", {"record": wire})
+    return wire
+
+
+def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *, fingerprint: str,
+          approver: EthKey | None = None, number: int = 1, seconds: float = 60.0) -> Document:
+    """The regulator admits a participant whose fingerprint it has confirmed outside the portal, and waits for it.
+
+    `number` must rise with every later record of the same participant.
+    """
+    wire = door.get(f"/participants/{participant_id}")["record"]
+    own = read_signed(wire, "participant")["keys"]["signing"]
+    record = _named(verify_signed(wire, type="participant", keys=[own]), "id", participant_id)
+    if fingerprint_of(record) != fingerprint.strip().lower():
+        raise VerificationError("participant.fingerprint", "the record shown is not the one that was confirmed")
+    key = _regulator_approver(office_keys, approver, trust)
+    admission = sign_record(chain_id_of(record["id"], record["id_salt"]), document_hash(record), number, key,
+                            participants_domain_of(trust))
+    both: Document = {"document": record, "signatures": [one for one in wire["signatures"] if one["key"] == own]}
+    if office_keys.signing_public != own:
+        both["signatures"].append(sign(record, office_keys.signing))
+    answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
+    deadline = time.monotonic() + seconds
+    while answer["state"] != "admitted":
+        if time.monotonic() > deadline:
+            raise VerificationError("participant.not_admitted", f"still {answer['state']} after {seconds:.0f} s")
+        time.sleep(0.2)
+        answer = door.get(f"/participants/{participant_id}")
+    return both
+
+
+def _regulator_approver(office_keys: KeyFile, approver: EthKey | None, trust: Trust) -> EthKey:
+    if office_keys.signing_public != trust.regulator.signing:
+        raise VerificationError("key.wrong_role", "this is not the regulator's signing key of the trust file")
+    key = approver or office_keys.approval
+    if key is None or key.address not in trust.regulator.approvers:
+        raise VerificationError("key.wrong_role", "no approval key of the trust file's approvers was given")
+    return key
+
+
+# -- datasets and products -----------------------------------------------------------------------------------------
+
+def register_dataset(door: DoorLike, keys: KeyFile, *, name: str, title: Mapping[str, str],
+                     columns: Sequence[Mapping[str, Any]], rows_max: int, fingerprint: str, id: str | None = None,
+                     number: int = 1) -> Document:
+    """Describe a dataset to the space; of its rows only the keyed fingerprint goes along."""
+    record = new_document("dataset", id=id or new_id(), provider=keys.participant, number=number, name=name,
+                          title=dict(title), columns=[dict(one) for one in columns], rows_max=rows_max,
+                          fingerprint=fingerprint)
+    wire = signed(record, keys.signing)
+    door.post("/datasets", {"record": wire})
+    return wire
+
+
+def references(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Dataset records as products and scenarios refer to them."""
+    return sorted(({"id": one["id"], "provider": one["provider"], "hash": document_hash(one)} for one in records),
+                  key=lambda one: one["id"])
+
+
+def offer_product(door: DoorLike, keys: KeyFile, trust: Trust, *, title: Mapping[str, str],
+                  summary: Mapping[str, str], dataset_ids: Sequence[str], functions: Sequence[str],
+                  price: Mapping[str, Any]) -> Document:
+    """Draft a product as its lead, over datasets of one's own and of others, who must then confirm."""
+    records = [dataset_of(door, trust, one) for one in dataset_ids]
+    document = new_document("product", id=new_id(), title=dict(title), summary=dict(summary), lead=keys.participant,
+                            datasets=references(records), functions=list(functions), price=dict(price))
+    wire = signed(document, keys.signing)
+    door.post("/products", {"document": wire})
+    return wire
+
+
+def confirm_product(door: DoorLike, keys: KeyFile, trust: Trust, product_id: str) -> Document:
+    """A provider agrees that its dataset is sold in this product."""
+    product = product_of(door, trust, product_id)
+    if keys.participant not in [one["provider"] for one in product["datasets"]]:
+        raise VerificationError("product.not_a_provider", "no dataset of this organisation is in the product")
+    wire = signed(new_document("product_confirmation", product=product_id, product_hash=document_hash(product),
+                               participant=keys.participant), keys.signing)
+    door.post(f"/products/{product_id}/confirmations", {"confirmation": wire})
+    return wire
+
+
+def submit_product(door: DoorLike, product_id: str) -> Any:
+    """The lead hands the product to the regulator, once all have confirmed."""
+    return door.post(f"/products/{product_id}/submission", {})
+
+
+def decide_listing(door: DoorLike, office_keys: KeyFile, trust: Trust, product_id: str, *, decision: str = "list",
+                   note: str = "") -> Document:
+    """The regulator lists, delists or returns a product."""
+    product = product_of(door, trust, product_id)
+    wire = signed(new_document("product_listing", product=product_id, product_hash=document_hash(product),
+                               participant=office_keys.participant, decision=decision, note=note),
+                  office_keys.signing)
+    door.post(f"/products/{product_id}/listing", {"decision": wire})
+    return wire
+
+
+# -- scenarios and grants ------------------------------------------------------------------------------------------
+
+def apply_scenario(door: DoorLike, keys: KeyFile, trust: Trust, *, title: Mapping[str, str], purpose: str,
+                   functions: Sequence[str], floor: int, dataset_ids: Sequence[str], not_before: str, not_after: str,
+                   max_uses: int, by_institution: bool = False, persons: Sequence[str] = ()) -> Document:
+    """A consumer applies: what for, with which functions (`describe@1`), on exactly which datasets together."""
+    records = [dataset_of(door, trust, one) for one in dataset_ids]
+    named = sorted((one.split("@") for one in functions), key=lambda one: one[0])
+    document = new_document(
+        "scenario", id=new_id(), title=dict(title), purpose=purpose, consumer=keys.participant,
+        functions=[{"name": name, "version": int(version)} for name, version in named], floor=floor,
+        by_institution=by_institution, max_uses=max_uses, not_before=not_before, not_after=not_after,
+        datasets=references(records), persons=list(persons))
+    wire = signed(document, keys.signing)
+    door.post("/scenarios", {"document": wire})
+    door.post(f"/scenarios/{document['id']}/submission", {})
+    return wire
+
+
+def terms_for(scenario: Mapping[str, Any], dataset: Mapping[str, Any], *, provider: Mapping[str, Any],
+              consumer: Mapping[str, Any], digests: Mapping[str, str], trust: Trust) -> Document:
+    """The terms of one dataset's grant; `provider` and `consumer` are verified records, `digests` the catalogue's."""
+    if not provider["keys"]["approval"]:
+        raise VerificationError("grant.no_approver", f"{provider['id']} has no approval key to consent with")
+    wanted = [f"{one['name']}@{one['version']}" for one in scenario["functions"]]
+    if unknown := [one for one in wanted if one not in digests]:
+        raise VerificationError("grant.unknown_function", f"the catalogue has no {', '.join(unknown)}")
+    return new_document(
+        "grant_terms", id=new_id(), space_id=trust.space_id, scenario=scenario["id"],
+        scenario_hash=document_hash(scenario), dataset=dataset["id"], dataset_hash=document_hash(dataset),
+        dataset_chain_id=chain_id_of(dataset["id"], dataset["id_salt"]), custodian=dataset["provider"],
+        custodian_approver=provider["keys"]["approval"][0]["address"], roster=roster_of(scenario),
+        dealer=trust.dealer.participant, grantee=scenario["consumer"], grantee_address=address_of_grantee(consumer),
+        purpose_hash=purpose_hash(scenario["purpose"], scenario["salt"]),
+        functions=[{**one, "digest": digests[key]} for one, key in zip(scenario["functions"], wanted, strict=True)],
+        **{name: scenario[name] for name in ("floor", "by_institution", "max_uses", "not_before", "not_after")})
+
+
+def roster_of(scenario: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"dataset": one["id"], "provider": one["provider"]} for one in scenario["datasets"]]
+
+
+def address_of_grantee(consumer: Mapping[str, Any]) -> str:
+    """How the grantee appears on chain: its approver's address, else its service key's, else nothing."""
+    held = [one["address"] for one in consumer["keys"]["approval"]]
+    return str((held or [consumer["keys"]["service"]])[0] or NO_ADDRESS)
+
+
+def decide_scenario(door: DoorLike, office_keys: KeyFile, trust: Trust, scenario_id: str, *,
+                    decision: str = "approve", note: str = "", digests: Mapping[str, str] | None = None,
+                    approver: EthKey | None = None) -> Document:
+    """The regulator decides; approving signs the terms of one grant for each dataset. Answers what was posted."""
+    scenario = scenario_of(door, trust, scenario_id)
+    body: Document = {"decision": signed(new_document(
+        "scenario_decision", scenario=scenario_id, scenario_hash=document_hash(scenario), decision=decision,
+        note=note, participant=office_keys.participant), office_keys.signing)}
+    if decision == "approve":
+        key = _regulator_approver(office_keys, approver, trust)
+        consumer = participant_of(door, trust, scenario["consumer"])
+        body["grants"] = []
+        for dataset in check_datasets(door, trust, scenario["datasets"]):
+            provider = participant_of(door, trust, dataset["provider"])
+            terms = terms_for(scenario, dataset, provider=provider, consumer=consumer, digests=digests or {},
+                              trust=trust)
+            approval = approve(terms, key, domain=domain_of(trust), nonce="0x" + new_salt(), sign_by=_sign_by())
+            body["grants"].append({"terms": terms, "approval": approval})
+    door.post(f"/scenarios/{scenario_id}/decision", body)
+    return body
+
+
+def _sign_by() -> int:
+    return int((datetime.now(UTC) + SIGN_WITHIN).timestamp())
+
+
+def verify_terms(terms: Mapping[str, Any], scenario: Mapping[str, Any], trust: Trust) -> None:
+    """That grant terms say no more and nothing else than the scenario they were made from."""
+    check(dict(terms), "grant_terms")
+    same = ("floor", "by_institution", "max_uses", "not_before", "not_after")
+    functions = [{"name": one["name"], "version": one["version"]} for one in terms["functions"]]
+    holds = (terms["scenario"] == scenario["id"] and terms["scenario_hash"] == document_hash(scenario)
+             and terms["space_id"] == trust.space_id and terms["dealer"] == trust.dealer.participant
+             and terms["grantee"] == scenario["consumer"] and terms["roster"] == roster_of(scenario)
+             and terms["purpose_hash"] == purpose_hash(scenario["purpose"], scenario["salt"])
+             and functions == scenario["functions"] and all(terms[name] == scenario[name] for name in same)
+             and {"id": terms["dataset"], "provider": terms["custodian"], "hash": terms["dataset_hash"]}
+             in scenario["datasets"])
+    if not holds:
+        raise VerificationError("grant.terms_mismatch", "the terms are not those of the scenario")
+
+
+def verify_regulator_approval(terms: Mapping[str, Any], approval: Mapping[str, Any], trust: Trust) -> str:
+    """The regulator's approval, by an approver of the trust file."""
+    decider = verify_approval(terms, approval, domain=domain_of(trust), role="regulator")
+    if decider not in trust.regulator.approvers:
+        raise VerificationError("grant.approval_invalid", "the trust file names no such approver of the regulator")
+    return decider
+
+
+def consent_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey, service: str,
+                  dataset: Mapping[str, Any] | None = None) -> Document:
+    """The custodian consents with its own key and names its node's service key; answers {terms, approval, consent}.
+
+    `dataset` is the custodian's own copy of the record; without it the portal's, under the own signature, is used.
+    """
+    grant = door.get(f"/grants/{grant_id}")
+    terms, approval = grant["terms"], grant["approval"]
+    check(terms, "grant_terms")
+    if terms["id"] != grant_id or terms["custodian"] != door.participant:
+        raise VerificationError("grant.wrong_custodian", "this grant asks somebody else's consent")
+    verify_terms(terms, scenario_of(door, trust, terms["scenario"]), trust)
+    verify_regulator_approval(terms, approval, trust)
+    own = dataset or dataset_of(door, trust, terms["dataset"])
+    if (document_hash(own), chain_id_of(own["id"], own["id_salt"])) != (terms["dataset_hash"],
+                                                                       terms["dataset_chain_id"]):
+        raise VerificationError("grant.wrong_dataset", "the terms are about another dataset")
+    given = consent(terms, approver, service=service, domain=domain_of(trust), nonce="0x" + new_salt(),
+                    sign_by=_sign_by())
+    door.post(f"/grants/{grant_id}/consent", {"consent": given})
+    return {"terms": terms, "approval": approval, "consent": given}
+
+
+def revoke_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey, reason: str,
+                 terms: Mapping[str, Any] | None = None) -> Document:
+    """Revoke as the regulator or as the grant's custodian, whichever the key is.
+
+    Answers {terms, revocation, delivered}: it is final wherever it is seen, so the caller hands it on also when the
+    portal refused it or could not be asked. With `terms` at hand the portal need not be asked for them.
+    """
+    known = dict(terms) if terms else door.get(f"/grants/{grant_id}")["terms"]
+    check(known, "grant_terms")
+    _named(known, "id", grant_id)
+    if approver.address in trust.regulator.approvers:
+        by = "regulator"
+    elif approver.address == known["custodian_approver"]:
+        by = "custodian"
+    else:
+        raise VerificationError("key.wrong_role", "neither the regulator's nor this custodian's approval key")
+    revocation = sign_revocation(known, approver, by=by, reason=reason, domain=domain_of(trust))
+    delivered = True
+    try:
+        door.post(f"/grants/{grant_id}/revocation", {"revocation": revocation})
+    except (PortalRefused, PortalUnavailable):
+        delivered = False
+    return {"terms": known, "revocation": revocation, "delivered": delivered}
