@@ -47,7 +47,10 @@ def _unprivileged() -> list[str]:
     if os.geteuid() != 0:
         return []
     prefix = ["unshare", "-U", "--map-user=65534", "--map-group=65534"]
-    if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode
+    ):
         raise PostgresError(
             "PostgreSQL does not run as root, and user namespaces are switched off here: "
             "run as another user, or set DATABASE_URL to a server of your own"
@@ -58,9 +61,7 @@ def _unprivileged() -> list[str]:
 class Postgres:
     """One server over one folder; `with Postgres(home) as server: server.url("portal")`."""
 
-    def __init__(
-        self, home: Path, *, fast: bool = False, log: Path | None = None, password: str | None = None
-    ) -> None:
+    def __init__(self, home: Path, *, fast: bool = False, log: Path | None = None, password: str | None = None) -> None:
         self.home = home
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -92,7 +93,7 @@ class Postgres:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(signal.SIGINT),
+                preexec_fn=dies_with_parent(signal.SIGINT),  # noqa: PLW1509 - it only calls prctl
             )
         if not wait_until(self._takes_connections, seconds=30):
             self.stop()
@@ -107,7 +108,7 @@ class Postgres:
         command += [f"--pwfile={self._password_file}", "--encoding=UTF8", "--locale-provider=builtin"]
         command += ["--locale=C.UTF-8", "--no-instructions"]
         # --no-sync: a cluster that was never used is made again, not repaired
-        if subprocess.run([*command, "--no-sync"], cwd="/", stdout=log, stderr=log).returncode:
+        if subprocess.run([*command, "--no-sync"], check=False, cwd="/", stdout=log, stderr=log).returncode:
             raise PostgresError("initdb failed:\n" + self._log.read_text(errors="replace")[-2000:])
 
     def _takes_connections(self) -> bool:
@@ -138,7 +139,9 @@ class Postgres:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

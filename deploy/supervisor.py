@@ -59,7 +59,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=dies_with_parent(),
+                preexec_fn=dies_with_parent(),  # noqa: PLW1509 - it only calls prctl
             )
         self._running[child.name] = (child, process)
         return process.pid
