@@ -1,0 +1,74 @@
+"""Decimal text to whole grid steps and back, exactly.
+
+A number column declares `min`, `max` and `step` as decimal strings; its values are k*step with min <= value <= max,
+and k is what enters a computation. Values off the grid or out of bounds raise `dataset.off_dictionary`, naming the
+column and never the value. `check_fit` refuses, before any row is read, what could overflow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
+
+COUNT_LIMIT = 2**46
+SUM_LIMIT = 2**255
+_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z")
+
+Column = Mapping[str, Any]
+
+
+def decimal(text: str) -> Fraction | None:
+    """The exact value of a decimal string, or None if it is not one."""
+    return Fraction(Decimal(text)) if _DECIMAL.match(text) else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One number column: values are k*step, low <= k <= high."""
+
+    column: str
+    step: Fraction
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, column: Column) -> Grid:
+        name = str(column["name"])
+        parts = [decimal(str(column[key])) if column.get(key) is not None else None for key in ("min", "max", "step")]
+        low, high, step = parts
+        if low is None or high is None or step is None or step <= 0:
+            raise ParametersInvalid(f"column {name} declares no bounds and step")
+        first, last = low / step, high / step
+        if first.denominator != 1 or last.denominator != 1 or first > last:
+            raise ParametersInvalid(f"column {name}: bounds do not lie on the grid")
+        return cls(name, step, int(first), int(last))
+
+    @property
+    def reach(self) -> int:
+        return max(abs(self.low), abs(self.high))
+
+    def encode(self, text: str) -> int:
+        value = decimal(text)
+        steps = value / self.step if value is not None else None
+        if steps is None or steps.denominator != 1 or not self.low <= steps <= self.high:
+            raise DataRefused(f"column {self.column} holds a value its dictionary does not allow")
+        return int(steps)
+
+    def decode(self, steps: int) -> Fraction:
+        return steps * self.step
+
+    def check_fit(self, rows: int) -> None:
+        """Sums of values and of squares over that many rows stay inside the ring, signs included."""
+        if rows * max(self.reach, 1) ** 2 >= SUM_LIMIT:
+            raise RangeExceeded(f"column {self.column}: sums of squares may not fit")
+
+
+def check_count_fit(rows: int) -> None:
+    if not 0 < rows < COUNT_LIMIT:
+        raise RangeExceeded("so many rows do not fit the gate")

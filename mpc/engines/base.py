@@ -1,0 +1,25 @@
+"""What a function may ask of an engine, and nothing more: another engine can take CrypTen's place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mpc.disclosure import Pattern
+
+
+class Engine(Protocol):
+    """One party's end of one session."""
+
+    @property
+    def seat(self) -> int: ...
+
+    @property
+    def parties(self) -> int: ...
+
+    def share_total(self, values: Sequence[int]) -> list[int]:
+        """This party's shares over Z_2^256 of the sum of all parties' vectors."""
+
+    def gate(self, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+        """Which cells every party may let go: for each party the others' count reaches the floor. Takes the shares of
+        the very totals that would be opened; raises `gate.inconsistent` if own counts do not add up to them."""

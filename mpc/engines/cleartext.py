@@ -1,0 +1,61 @@
+"""The oracle among the engines: parties in one process, the gate's rule applied in the clear. Never on real data.
+
+Shares of totals are the true ones (`mpc.sharing`); only the gate is played by a hub that sees every own count.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from mpc.disclosure import Pattern, passes
+from mpc.errors import GateInconsistent
+from mpc.sharing import WORD, PairKeys, low_words, share_total
+
+
+class Hub:
+    """Where the cleartext engines of one session meet."""
+
+    def __init__(self, parties: int, session: str, *, timeout: float = 30.0) -> None:
+        private = [X25519PrivateKey.generate() for _ in range(parties)]
+        public = {seat: key.public_key().public_bytes_raw() for seat, key in enumerate(private)}
+        self.parties = parties
+        self.engines = [
+            CleartextEngine(self, seat, PairKeys.agree(private[seat], public, session=session, seat=seat))
+            for seat in range(parties)
+        ]
+        self._barrier = threading.Barrier(parties, timeout=timeout)
+        self._shares: dict[int, list[int]] = {}
+        self._own: dict[int, list[int]] = {}
+
+    def decide(self, seat: int, shares: list[int], own: list[int], floor: int) -> Pattern:
+        self._shares[seat], self._own[seat] = shares, own
+        self._barrier.wait()
+        totals = [sum(column) % WORD for column in zip(*self._shares.values(), strict=True)]
+        counts = list(zip(*(self._own[seat] for seat in range(self.parties)), strict=True))
+        if any(sum(column) % WORD != total for total, column in zip(totals, counts, strict=True)):
+            raise GateInconsistent("own counts and the total disagree")
+        return tuple(passes(total, column, floor) for total, column in zip(totals, counts, strict=True))
+
+
+class CleartextEngine:
+    """One seat at the hub."""
+
+    def __init__(self, hub: Hub, seat: int, keys: PairKeys) -> None:
+        self._hub, self._keys, self._seat = hub, keys, seat
+
+    @property
+    def seat(self) -> int:
+        return self._seat
+
+    @property
+    def parties(self) -> int:
+        return self._hub.parties
+
+    def share_total(self, values: Sequence[int]) -> list[int]:
+        return share_total(values, self._keys)
+
+    def gate(self, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+        return self._hub.decide(self._seat, low_words(count_shares), list(own), floor)

@@ -1,0 +1,101 @@
+"""Why a secure computation did not end in a result: one tree, a stable code each.
+
+* MpcError                  root; `code` is for programs, the text for people, `about_seat` names whose fault it was
+  - ParametersInvalid       parameters.invalid         the request does not fit the function or the dictionary
+  - SpecRefused             spec.*                     the job's description is not one a party may work on
+  - RangeExceeded           encoding.range             declared bounds and rows do not fit the ring
+  - DataRefused             dataset.*                  the rows are not as described, or not those registered
+  - FloorTooLow             disclosure.floor           the order's floor lies under what the function needs
+  - GateInconsistent        gate.inconsistent          own counts and the shared total disagree
+  - NotOpenable             result.unopenable          an envelope is missing, altered, or of another session
+  - SessionMismatch         session.mismatch           a peer is in another session, or means another computation
+  - PeerLost                session.peer_lost          a peer's link broke
+  - PeerSilent              session.peer_silent        a peer is connected and says nothing
+  - DealerLost              dealer.lost                the dealer's link broke or fell silent
+  - DeadlinePassed          session.deadline           the order's deadline passed first
+  - ProtocolBroken          session.protocol           a peer sent what the protocol does not allow
+  - Stopped                 the agent's own code       the agent (or a peer's agent) asked to stop, e.g. grant.revoked
+  - EngineUnfit             engine.unfit               a safeguard of the engine is not in place: nothing runs
+  - WorkerFailed            worker.failed              anything unforeseen; the text never quotes data
+
+No text here may carry a value of a row, a share, a count or a pattern.
+"""
+
+from __future__ import annotations
+
+
+class MpcError(Exception):
+    """Root of the tree; `code` may be narrowed by the raiser."""
+
+    code = "worker.failed"
+
+    def __init__(self, text: str = "", *, code: str | None = None, about_seat: int | None = None) -> None:
+        super().__init__(text or (code or self.code))
+        if code is not None:
+            self.code = code
+        self.text = text
+        self.about_seat = about_seat
+
+
+class ParametersInvalid(MpcError):
+    code = "parameters.invalid"
+
+
+class SpecRefused(MpcError):
+    code = "spec.malformed"
+
+
+class RangeExceeded(MpcError):
+    code = "encoding.range"
+
+
+class DataRefused(MpcError):
+    code = "dataset.off_dictionary"
+
+
+class FloorTooLow(MpcError):
+    code = "disclosure.floor"
+
+
+class GateInconsistent(MpcError):
+    code = "gate.inconsistent"
+
+
+class NotOpenable(MpcError):
+    code = "result.unopenable"
+
+
+class SessionMismatch(MpcError):
+    code = "session.mismatch"
+
+
+class PeerLost(MpcError):
+    code = "session.peer_lost"
+
+
+class PeerSilent(MpcError):
+    code = "session.peer_silent"
+
+
+class DealerLost(MpcError):
+    code = "dealer.lost"
+
+
+class DeadlinePassed(MpcError):
+    code = "session.deadline"
+
+
+class ProtocolBroken(MpcError):
+    code = "session.protocol"
+
+
+class Stopped(MpcError):
+    code = "session.stopped"
+
+
+class EngineUnfit(MpcError):
+    code = "engine.unfit"
+
+
+class WorkerFailed(MpcError):
+    code = "worker.failed"

@@ -1,0 +1,143 @@
+"""Count, mean, variance and standard deviation of number columns, for all rows or for each code of one category.
+
+n of a group counts the rows that are complete in every column asked (and in `by`); its moments are, for each column,
+S1 = Σk and S2 = Σk² over grid steps k. Each column's number of missing values, over all rows, is a cell of its own.
+Variance is that of a sample, (n*S2 - S1²) / (n*(n-1)) in integers, times step²; it needs n >= 2.
+The protocol, and what is revealed to whom, stand in `sums.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from mpc.disclosure import Pattern, passes
+from mpc.encoding import Grid, decimal
+from mpc.errors import ParametersInvalid
+from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mpc.functions.rows import Rows
+
+KEY = "describe@1"
+
+
+def _asked(parameters: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    return list(parameters["columns"]), parameters["by"]
+
+
+def plan(parameters: Mapping[str, Any], columns: Columns, parties: int, rows_max_total: int) -> Plan:
+    """One cell for each group, then one for each column's missing values."""
+    names, by = _asked(parameters)
+    if not names or len(set(names)) != len(names):
+        raise ParametersInvalid("columns: each name once, one at least")
+    used = [column(columns, name) for name in names]
+    if any(one["kind"] != "number" for one in used):
+        raise ParametersInvalid("only number columns can be described")
+    moments = tuple(f"{kind}:{name}" for name in names for kind in ("s1", "s2"))
+    groups: tuple[str | None, ...] = (None,)
+    if by is not None:
+        grouping = column(columns, by)
+        groups, used = codes(grouping), [*used, grouping]
+    check_fit(used, rows_max_total)
+    cells = [Cell((group,), moments) for group in groups]
+    cells += [Cell((MISSING, str(one["name"]))) for one in used]
+    return Plan(KEY, dict(parameters), tuple(used), parties, rows_max_total, tuple(cells))
+
+
+def local(rows: Rows, of: Plan) -> list[int]:
+    """This hospital's own vector; checks every value of the columns on the way."""
+    names, by = _asked(of.parameters)
+    groups = [cell.label[0] for cell in of.cells if len(cell.label) == 1]
+    lacking = [rows.missing(str(one["name"])) for one in of.columns]
+    keep = [*names, *([by] if by is not None else [])]
+    split = [by] if by is not None else []
+    number = {key[0] if by is not None else None: count
+              for key, count in rows.counts(split, complete_in=keep).items()}
+    moments: dict[tuple[str | None, str], list[int]] = {}
+    for name in names:
+        grid = Grid.of(column(of.columns, name))
+        for key, count in rows.counts([*split, name], complete_in=keep).items():
+            steps = grid.encode(key[-1] or "")
+            sums = moments.setdefault((key[0] if by is not None else None, name), [0, 0])
+            sums[0] += steps * count
+            sums[1] += steps * steps * count
+    values = [number.get(group, 0) for group in groups] + lacking
+    for group in groups:
+        for name in names:
+            values += moments.get((group, name), [0, 0])
+    return values
+
+
+def _root(value: Fraction) -> float:
+    context = Context(prec=60)
+    return float(context.sqrt(context.divide(Decimal(value.numerator), Decimal(value.denominator))))
+
+
+def _figures(n: int, s1: int, s2: int, step: Fraction) -> dict[str, float | None]:
+    if n < 1:
+        return {"mean": None, "sd": None, "variance": None}
+    mean = float(Fraction(s1, n) * step)
+    if n < 2:
+        return {"mean": mean, "sd": None, "variance": None}
+    variance = Fraction(n * s2 - s1 * s1, n * (n - 1)) * step * step
+    return {"mean": mean, "sd": _root(variance), "variance": float(variance)}
+
+
+def finish(opened: Sequence[int], pattern: Pattern, of: Plan) -> dict[str, Any]:
+    """Rows for people: exact integers in, float64 out with one rounding; what was withheld is None."""
+    names, _ = _asked(of.parameters)
+    rows, lacking = [], {}
+    for cell, passed, span in zip(of.cells, pattern, of.spans, strict=True):
+        if cell.label[0] == MISSING and len(cell.label) == 2:
+            lacking[str(cell.label[1])] = opened[span[0]] if passed else None
+            continue
+        row: dict[str, Any] = {"by": cell.label[0], "n": opened[span[0]] if passed else None}
+        for at, name in enumerate(names):
+            step = Grid.of(column(of.columns, name)).step
+            s1, s2 = opened[span[1 + 2 * at]], opened[span[2 + 2 * at]]
+            row[name] = (_figures(opened[span[0]], s1, s2, step) if passed
+                         else {"mean": None, "sd": None, "variance": None})
+        rows.append(row)
+    return {"function": KEY, "rows": rows, "missing": lacking, "withheld": pattern.count(False)}
+
+
+def plain(
+    frames: Sequence[pd.DataFrame], parameters: Mapping[str, Any], columns: Columns, floor: int,
+) -> dict[str, Any]:
+    """The oracle: one frame of text a hospital, pooled in the clear, the same rule of what stays closed. Tests only."""
+    names, by = _asked(parameters)
+    keep = [*names, *([by] if by is not None else [])]
+    whole = [frame.dropna(subset=keep) for frame in frames]
+    groups: list[str | None] = list(column(columns, by)["codes"]) if by is not None else [None]
+    rows, closed = [], 0
+    for group in groups:
+        parts = [frame if group is None else frame[frame[by] == group] for frame in whole]
+        opened = passes(sum(map(len, parts)), [len(part) for part in parts], floor)
+        closed += not opened
+        row: dict[str, Any] = {"by": group, "n": sum(map(len, parts)) if opened else None}
+        for name in names:
+            values = [decimal(text) or Fraction(0) for part in parts for text in part[name]] if opened else []
+            row[name] = _plain_figures(values)
+        rows.append(row)
+    lacking: dict[str, int | None] = {}
+    for name in keep:
+        own = [int(frame[name].isna().sum()) for frame in frames]
+        opened = passes(sum(own), own, floor)
+        closed += not opened
+        lacking[name] = sum(own) if opened else None
+    return {"function": KEY, "rows": rows, "missing": lacking, "withheld": closed}
+
+
+def _plain_figures(values: Sequence[Fraction]) -> dict[str, float | None]:
+    if not values:
+        return {"mean": None, "sd": None, "variance": None}
+    mean = sum(values, Fraction(0)) / len(values)
+    if len(values) < 2:
+        return {"mean": float(mean), "sd": None, "variance": None}
+    variance = sum(((value - mean) ** 2 for value in values), Fraction(0)) / (len(values) - 1)
+    return {"mean": float(mean), "sd": _root(variance), "variance": float(variance)}
