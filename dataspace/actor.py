@@ -1,0 +1,26 @@
+"""Who acts: a participant, perhaps through a person. Knows no Django."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One acting organisation; `admitted_as` holds only while the participant is admitted."""
+
+    participant_id: UUID | None
+    person_id: UUID | None = None
+    admitted_as: frozenset[str] = frozenset()
+    roles: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def is_regulator(self) -> bool:
+        return "regulator" in self.admitted_as
+
+    @property
+    def is_admitted(self) -> bool:
+        return bool(self.admitted_as)
+
+
+NOBODY = Actor(participant_id=None)
+SYSTEM = Actor(participant_id=None, roles=frozenset({"system"}))

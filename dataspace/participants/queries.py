@@ -1,0 +1,54 @@
+"""Reading participants and persons, actor first."""
+
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from dataspace.actor import NOBODY, Actor
+from dataspace.errors import NotFound
+from dataspace.participants.models import Participant, Person
+from dataspace.participants.states import State
+
+
+def actor_of(person: Person) -> Actor:
+    """The actor behind a sign-in; only an admitted participant's admissions count."""
+    participant = person.participant
+    admitted: frozenset[str] = frozenset()
+    if participant is not None and participant.state == State.ADMITTED:
+        admitted = frozenset(participant.admitted_as)
+    return Actor(
+        participant_id=person.participant_id,
+        person_id=person.pk,
+        admitted_as=admitted,
+        roles=frozenset(person.roles),
+    )
+
+
+def actor_for_key(participant_id: UUID, *, regulator_id: UUID) -> Actor:
+    """The actor behind a signed request. The trust file's regulator acts before it has admitted itself."""
+    row = Participant.objects.filter(pk=participant_id).first()
+    if row is None:
+        if participant_id == regulator_id:
+            return Actor(participant_id=participant_id, admitted_as=frozenset({"regulator"}))
+        return NOBODY
+    admitted = set(row.admitted_as) if row.state == State.ADMITTED else set()
+    if participant_id == regulator_id:
+        admitted.add("regulator")
+    return Actor(participant_id=participant_id, admitted_as=frozenset(admitted))
+
+
+def participants_for(actor: Actor) -> QuerySet[Participant]:
+    """The admitted see the admitted; the regulator and the operator see all; anyone sees itself."""
+    if actor.is_regulator or "operator" in actor.roles:
+        return Participant.objects.all()
+    own = Participant.objects.filter(pk=actor.participant_id)
+    if actor.is_admitted:
+        return own | Participant.objects.filter(state=State.ADMITTED)
+    return own
+
+
+def participant_for(actor: Actor, participant_id: UUID) -> Participant:
+    row = participants_for(actor).filter(pk=participant_id).first()
+    if row is None:
+        raise NotFound("no such participant")
+    return row

@@ -1,0 +1,54 @@
+"""States of a job. A move's value is the event it leaves behind.
+
+queued (portal) -> offered (parties answer) -> ready (session may form) -> running -> released -> settled,
+or refused, failed, cancelled, expired.
+"""
+
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    OFFERED = "offered"
+    READY = "ready"
+    RUNNING = "running"
+    RELEASED = "released"
+    SETTLED = "settled"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Move(StrEnum):
+    ORDER = "ordered"
+    OFFER = "offered"
+    ACCEPT = "accepted"
+    START = "started"
+    RELEASE = "released"
+    SETTLE = "settled"
+    REFUSE = "refused"
+    FAIL = "failed"
+    CANCEL = "cancelled"
+    EXPIRE = "expired"
+
+
+INITIAL = State.QUEUED
+BEGIN = Move.ORDER
+OPEN = (State.QUEUED, State.OFFERED, State.READY, State.RUNNING)
+MOVES = MappingProxyType(
+    {
+        (State.QUEUED, Move.OFFER): State.OFFERED,
+        (State.OFFERED, Move.ACCEPT): State.READY,
+        (State.READY, Move.START): State.RUNNING,
+        (State.READY, Move.RELEASE): State.RELEASED,
+        (State.RUNNING, Move.RELEASE): State.RELEASED,
+        (State.RELEASED, Move.SETTLE): State.SETTLED,
+        (State.OFFERED, Move.REFUSE): State.REFUSED,
+        (State.READY, Move.REFUSE): State.REFUSED,
+        **{(state, Move.FAIL): State.FAILED for state in OPEN},
+        **{(state, Move.CANCEL): State.CANCELLED for state in OPEN},
+        **{(state, Move.EXPIRE): State.EXPIRED for state in OPEN},
+    }
+)
