@@ -1,0 +1,52 @@
+"""Entries: what the log says happened, and the leaf each of them makes.
+
+An entry carries a salt, so that its leaf hash tells nothing; erasing body and salt later leaves the log whole. Free
+text, counts and names of columns have no place in a body that is shown to others; who may see an entry is the
+portal's to decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger import merkle
+from ledger.documents import Document, canonical, check, new_document, new_id, new_salt, timestamp
+from ledger.shapes import digest, fields, items, uuid
+
+GRANTS = items(fields({"id": uuid, "terms_hash": digest}), 1, 64, by="id")
+
+
+def new_entry(kind: str, *, subject: tuple[str, str], participant: str | None, person: str | None = None,
+              body: Mapping[str, Any] | None = None, at: str | None = None, id: str | None = None,
+              salt: str | None = None) -> Document:
+    """An entry; `subject` is (kind, id). Entries about grants or a job name them in `body.grants` (`grants_named`)."""
+    entry = new_document(
+        "entry", id=id or new_id(), kind=kind, subject={"kind": subject[0], "id": subject[1]},
+        actor={"participant": participant, "person": person}, at=at or timestamp(), body=dict(body or {}),
+        salt=salt or new_salt())
+    grants_of(entry)
+    return entry
+
+
+def grants_named(grants: Mapping[str, str]) -> list[dict[str, str]]:
+    """The `grants` of an entry's body, from grant ids and terms hashes."""
+    return [{"id": id, "terms_hash": grants[id]} for id in sorted(grants)]
+
+
+def grants_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The grants an entry names: id to terms hash. None at all for an entry about something else."""
+    named = entry["body"].get("grants")
+    if named is None:
+        return {}
+    GRANTS(named, "/body/grants")
+    return {one["id"]: one["terms_hash"] for one in named}
+
+
+def leaf_data(entry: Mapping[str, Any]) -> bytes:
+    check(dict(entry), "entry")
+    return canonical(dict(entry))
+
+
+def leaf_hash(entry: Mapping[str, Any]) -> bytes:
+    return merkle.leaf_hash(leaf_data(entry))

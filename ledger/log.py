@@ -1,0 +1,153 @@
+"""The transparency log over whatever keeps its tiles: append, root, inclusion, consistency.
+
+A tile (level, index) is up to 256 hashes of 32 bytes, one after the other: those of the perfect subtrees of 256^level
+leaves that begin at index * 256^(level + 1). Full tiles never change. Nothing here locks: appending is for one
+at a time, inside the store's transaction, and the store's owner sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ledger.errors import VerificationError
+from ledger.merkle import (
+    EMPTY_ROOT,
+    HASH_SIZE,
+    consistency_ranges,
+    inclusion_ranges,
+    node_hash,
+    split,
+)
+
+TILE_HEIGHT = 8
+TILE_WIDTH = 1 << TILE_HEIGHT
+TILE_BYTES = TILE_WIDTH * HASH_SIZE
+TileKey = tuple[int, int]
+
+
+class Store(Protocol):
+    """Where a log's tiles live."""
+
+    def size(self) -> int:
+        """How many leaves there are."""
+        ...
+
+    def tile(self, level: int, index: int) -> bytes:
+        """The tile's hashes, or b"" when it is not there."""
+        ...
+
+    def save(self, size: int, tiles: Mapping[TileKey, bytes]) -> None:
+        """Keep the new size and the tiles that changed, all or nothing."""
+        ...
+
+
+class MemoryStore:
+    """A store for tests and for checking a log that somebody else keeps."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self.tiles: dict[TileKey, bytes] = {}
+
+    def size(self) -> int:
+        return self._size
+
+    def tile(self, level: int, index: int) -> bytes:
+        return self.tiles.get((level, index), b"")
+
+    def save(self, size: int, tiles: Mapping[TileKey, bytes]) -> None:
+        self._size = size
+        self.tiles.update(tiles)
+
+
+class Log:
+    """One log. `size` defaults to all of it; a smaller one looks back at what the log was."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def size(self) -> int:
+        return self._store.size()
+
+    def append(self, leaf_hashes: Sequence[bytes]) -> int:
+        """Add leaves in this order; answers the new size, so the first of them got index `new size - count`."""
+        changed: dict[TileKey, bytes] = {}
+        size = self._store.size()
+        for offset, leaf in enumerate(leaf_hashes):
+            if len(leaf) != HASH_SIZE:
+                raise VerificationError("log.leaf", "a leaf hash has 32 bytes")
+            self._put(changed, 0, size + offset, leaf)
+        size += len(leaf_hashes)
+        if changed:
+            self._store.save(size, changed)
+        return size
+
+    def _put(self, changed: dict[TileKey, bytes], level: int, position: int, value: bytes) -> None:
+        index, inside = divmod(position, TILE_WIDTH)
+        key = (level, index)
+        tile = changed[key] if key in changed else self._store.tile(level, index) if inside else b""
+        if len(tile) != inside * HASH_SIZE:
+            raise VerificationError("log.damaged", f"tile {level}/{index} does not hold what the size says")
+        changed[key] = tile + value
+        if len(changed[key]) == TILE_BYTES:
+            self._put(changed, level + 1, index, _perfect_root(changed[key]))
+
+    def root(self, size: int | None = None) -> bytes:
+        size = self._known(size)
+        return _Reader(self._store).range_root(0, size) if size else EMPTY_ROOT
+
+    def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
+        reader = _Reader(self._store)
+        return [reader.range_root(*one) for one in inclusion_ranges(index, self._known(size))]
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        reader = _Reader(self._store)
+        return [reader.range_root(*one) for one in consistency_ranges(old, self._known(new))]
+
+    def leaves(self, start: int, count: int) -> list[bytes]:
+        """Leaf hashes from `start`, at most `count`."""
+        reader, end = _Reader(self._store), min(start + count, self.size)
+        return [reader.perfect(0, index) for index in range(start, end)]
+
+    def _known(self, size: int | None) -> int:
+        have = self._store.size()
+        if size is not None and not 0 <= size <= have:
+            raise VerificationError("log.size", f"the log has {have} leaves, not {size}")
+        return have if size is None else size
+
+
+class _Reader:
+    """Reads each tile once for one question."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._tiles: dict[TileKey, bytes] = {}
+
+    def perfect(self, height: int, index: int) -> bytes:
+        """The root of the perfect subtree of 2^height leaves, the index-th of its height."""
+        level, rest = divmod(height, TILE_HEIGHT)
+        tile_index, inside = divmod(index << rest, TILE_WIDTH)
+        key = (level, tile_index)
+        if key not in self._tiles:
+            self._tiles[key] = self._store.tile(level, tile_index)
+        part = self._tiles[key][inside * HASH_SIZE:(inside + (1 << rest)) * HASH_SIZE]
+        if len(part) != HASH_SIZE << rest:
+            raise VerificationError("log.damaged", f"tile {level}/{tile_index} does not hold what the size says")
+        return _perfect_root(part)
+
+    def range_root(self, start: int, end: int) -> bytes:
+        width = end - start
+        if width & (width - 1) == 0:
+            height = width.bit_length() - 1
+            return self.perfect(height, start >> height)
+        middle = start + split(width)
+        return node_hash(self.range_root(start, middle), self.range_root(middle, end))
+
+
+def _perfect_root(hashes: bytes) -> bytes:
+    """The root over a power of two of hashes."""
+    row = [hashes[at:at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)]
+    while len(row) > 1:
+        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
+    return row[0]
