@@ -1,0 +1,217 @@
+"""The words of the pages for what the code names: states, events, refusal codes, roles.
+
+Only wording: nothing here decides anything. A word that is missing shows as its code, never as an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+Text = str | Promise
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a state shows: its family's colour, its own icon, its word."""
+
+    family: str
+    icon: str
+    word: Text
+
+
+STATES: Mapping[str, Mapping[str, Look]] = MappingProxyType(
+    {
+        "participant": {
+            "applied": Look("wait", "send", _("Applied")),
+            "admitted": Look("good", "circle-check", _("Admitted")),
+            "suspended": Look("stop", "player-pause", _("Suspended")),
+        },
+        "dataset": {
+            "registered": Look("good", "database", _("Registered")),
+            "withdrawn": Look("rest", "archive", _("Withdrawn")),
+        },
+        "product": {
+            "draft": Look("rest", "pencil", _("Draft")),
+            "in_review": Look("move", "eye-check", _("In review")),
+            "listed": Look("good", "building-store", _("Listed")),
+            "delisted": Look("rest", "building-off", _("Delisted")),
+        },
+        "scenario": {
+            "draft": Look("rest", "pencil", _("Draft")),
+            "submitted": Look("wait", "send", _("Submitted")),
+            "returned": Look("wait", "arrow-back-up", _("Returned")),
+            "approved": Look("good", "circle-check", _("Approved")),
+            "rejected": Look("stop", "circle-x", _("Rejected")),
+            "closed": Look("rest", "archive", _("Closed")),
+        },
+        "grant": {
+            "submitted": Look("wait", "clock-hour-4", _("Waits for consent")),
+            "consented": Look("move", "writing-sign", _("Consented")),
+            "active": Look("good", "key", _("Active")),
+            "revoked": Look("stop", "ban", _("Revoked")),
+            "expired": Look("rest", "calendar-off", _("Expired")),
+            "exhausted": Look("rest", "battery-1", _("Used up")),
+        },
+        "agreement": {
+            "offered": Look("wait", "send", _("Offered")),
+            "signed": Look("good", "writing-sign", _("Signed")),
+            "ended": Look("rest", "archive", _("Ended")),
+        },
+        "job": {
+            "queued": Look("rest", "stack-2", _("Queued")),
+            "offered": Look("move", "broadcast", _("Offered to the parties")),
+            "ready": Look("move", "plug-connected", _("Ready")),
+            "running": Look("move", "loader-2", _("Computing")),
+            "released": Look("good", "lock-open", _("Released")),
+            "settled": Look("good", "receipt-2", _("Settled")),
+            "refused": Look("stop", "hand-stop", _("Refused")),
+            "failed": Look("stop", "alert-triangle", _("Failed")),
+            "cancelled": Look("rest", "x", _("Cancelled")),
+            "expired": Look("rest", "calendar-off", _("Expired")),
+        },
+        "verdict": {
+            "accept": Look("good", "check", _("Accepted")),
+            "hold": Look("wait", "hand-stop", _("Held")),
+            "refuse": Look("stop", "hand-stop", _("Refused")),
+            "waiting": Look("rest", "clock-hour-4", _("No answer yet")),
+        },
+        "level": {
+            "valid": Look("good", "circle-check", _("Valid")),
+            "invalid": Look("stop", "circle-x", _("Invalid")),
+            "not checked": Look("rest", "circle-dashed", _("Not checked")),
+        },
+        "tx": {
+            "signed": Look("wait", "clock-hour-4", _("Pending")),
+            "sent": Look("wait", "clock-hour-4", _("Pending")),
+            "mined": Look("move", "check", _("In a block")),
+            "final": Look("good", "circle-check", _("Final")),
+            "failed": Look("stop", "alert-triangle", _("Failed")),
+        },
+    }
+)
+
+KINDS: Mapping[str, tuple[Text, Text]] = MappingProxyType(
+    {
+        "participant.applied": (_("Organisation applied"), _("Its own keys signed its record.")),
+        "participant.admitted": (
+            _("Organisation admitted"),
+            _("The regulator signed the record; its hash is on the chain."),
+        ),
+        "participant.suspended": (_("Organisation suspended"), _("It takes no part until it is restored.")),
+        "participant.restored": (_("Organisation restored"), ""),
+        "dataset.registered": (_("Dataset registered"), _("Description and fingerprint only; the rows stay.")),
+        "dataset.withdrawn": (_("Dataset withdrawn"), ""),
+        "product.drafted": (_("Product drafted"), ""),
+        "product.confirmed": (_("Provider confirmed its part"), ""),
+        "product.submitted": (_("Product submitted for review"), ""),
+        "product.returned": (_("Product returned"), ""),
+        "product.listed": (_("Listing approved"), _("Signed by the regulator.")),
+        "product.delisted": (_("Product delisted"), ""),
+        "scenario.drafted": (_("Scenario drafted"), _("Signed by the consumer.")),
+        "scenario.submitted": (_("Scenario submitted"), _("The regulator decides.")),
+        "scenario.returned": (_("Scenario returned"), _("The consumer may submit it again.")),
+        "scenario.approved": (_("Scenario approved"), _("Each custodian signs its own grant next.")),
+        "scenario.rejected": (_("Scenario rejected"), ""),
+        "scenario.closed": (_("Scenario closed"), ""),
+        "grant.approved": (_("Grant approved by the regulator"), _("Waits for the custodian's own signature.")),
+        "grant.consented": (_("Custodian consented"), _("Both signatures go to the chain.")),
+        "grant.registered": (_("Grant in force"), _("Both signatures stand on the chain and are final.")),
+        "grant.revoked": (_("Grant revoked"), _("No node computes under it from now on.")),
+        "grant.expired": (_("Grant expired"), ""),
+        "grant.exhausted": (_("Grant used up"), ""),
+        "grant.used": (_("One use counted"), _("Signed by the node that keeps the data.")),
+        "agreement.offered": (_("Agreement offered"), _("Signed by the consumer.")),
+        "agreement.signed": (_("Agreement signed"), _("Signed by both sides.")),
+        "agreement.ended": (_("Agreement ended"), ""),
+        "job.ordered": (_("Job order signed"), _("Signed by the consumer's own key.")),
+        "job.offered": (_("Offered to the parties"), _("Agreement and grants are in order; each node checks again.")),
+        "job.verdict": (_("A party answered"), _("Each node reads the chain itself before it answers.")),
+        "job.accepted": (_("All parties and the dealer accepted"), _("Each node checked permission by itself.")),
+        "job.started": (_("Encrypted links stand, computing"), _("Mutual TLS 1.3 with fresh keys.")),
+        "job.released": (_("Result released"), _("Sealed to the consumer's key; only its SDK can open it.")),
+        "job.settled": (_("Settled"), ""),
+        "job.refused": (_("Refused"), _("No data were read and nothing was charged.")),
+        "job.failed": (_("Ended without a result"), _("Nothing was charged.")),
+        "job.cancelled": (_("Cancelled"), _("By the consumer.")),
+        "job.expired": (_("Expired"), _("The deadline passed.")),
+    }
+)
+
+CODES: Mapping[str, Text] = MappingProxyType(
+    {
+        "spec.signature_invalid": _("The order's signature does not match the consumer's key."),
+        "spec.malformed": _("The order is not well-formed."),
+        "spec.stale": _("The order is too old or not yet valid."),
+        "spec.replayed": _("This order was used before."),
+        "spec.roster_mismatch": _("The order does not name exactly the datasets that were granted together."),
+        "spec.function_digest": _("The order names another version of the function than the node runs."),
+        "spec.parameters": _("The parameters do not fit the function or the data dictionary."),
+        "spec.two_specs": _("Two different orders carry the same id."),
+        "grant.outside_scope": _("What was ordered is outside the grant."),
+        "grant.revoked": _("The grant has been revoked."),
+        "grant.expired": _("The grant has ended."),
+        "grant.not_yet": _("The grant has not begun."),
+        "grant.exhausted": _("The grant's uses are used up."),
+        "grant.wrong_dataset": _("The grant is for another dataset."),
+        "grant.wrong_custodian": _("The grant was signed by another custodian."),
+        "grant.approval_invalid": _("A signature under the grant does not hold."),
+        "grant.not_registered": _("The grant is not final on the chain yet."),
+        "grant.terms_mismatch": _("The grant's terms differ from those on the chain."),
+        "participant.record_mismatch": _("A participant's record differs from the one on the chain."),
+        "agreement.invalid": _("The agreement does not cover this order."),
+        "dataset.changed": _("The data at the hospital changed since they were registered."),
+        "policy.denied": _("The hospital's own policy does not allow it."),
+        "policy.held": _("The hospital's own policy holds it for a person to look at."),
+        "chain.unavailable": _("The chain could not be reached, so permission could not be confirmed."),
+        "chain.stale_head": _("The chain's newest block is too old, so permission could not be confirmed."),
+        "chain.wrong": _("The chain is not the one named in the trust file."),
+        "clock.skew": _("The node's clock is off by more than a minute."),
+        "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
+        "disclosure.already_released": _("The same question was already answered; the old result stands."),
+        "session.mismatch": _("The parties did not see the same order, so they did not meet."),
+        "session.peer_lost": _("A party was lost during the computation."),
+        "session.peer_silent": _("A party did not answer in time."),
+        "session.deadline": _("The computation did not end within its deadline."),
+        "dealer.lost": _("The dealer was lost during the computation."),
+        "worker.failed": _("A node's worker process failed."),
+    }
+)
+
+ADMITTED_AS: Mapping[str, Text] = MappingProxyType(
+    {
+        "provider": _("hospital"),
+        "consumer": _("enterprise"),
+        "service_firm": _("data service firm"),
+        "regulator": _("regulator"),
+        "dealer": _("computing office (dealer)"),
+    }
+)
+
+COLUMN_KINDS: Mapping[str, Text] = MappingProxyType(
+    {
+        "number": _("number"),
+        "category": _("category"),
+        "identifier": _("identifier"),
+        "text": _("text"),
+    }
+)
+
+UNKNOWN_LOOK = "circle-dashed"
+
+
+def look(kind: str, state: str) -> Look:
+    """How this state of this kind shows."""
+    return STATES.get(kind, {}).get(state) or Look("rest", UNKNOWN_LOOK, state)
+
+
+def event(kind: str) -> tuple[Text, Text]:
+    """What happened, and one line of what it means."""
+    return KINDS.get(kind, (kind, ""))
+
+
+def code(value: str) -> Text:
+    """What a refusal code says."""
+    return CODES.get(value, value)
