@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ledger.errors import LedgerError
 from ledger.receipt import verify_receipt
-from ledger.rpc import chain_root_reader
+from ledger.endpoint import chain_root_reader
 from ledger.trust import load_trust
 
 
