@@ -17,7 +17,7 @@ from deploy.sources import Cast, SourceError, cast_of, demo_cast
 from deploy.supervisor import ChildDied
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked us to stop
+class Stopped(Exception):
     """SIGTERM or SIGINT arrived."""
 
 

@@ -1,0 +1,64 @@
+"""The homes of the organisations: each makes its own keys, in its own folder, before anybody talks to a portal.
+
+A provider's home also gets its own copy of each of its files, readable by it alone. Only the copy is made here: rows
+are read by the hospital's node.
+"""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.sources import Organisation
+from ledger.documents import new_id
+from ledger.keys import KeyFile
+from ledger.trust import load_trust
+from mpc.node import config
+from mpc.node.config import Config
+
+
+def make_home(home: Path, organisation: Organisation, *, portal: str) -> Config:
+    """The organisation's home: made when there is none, its portal's address brought up to date when there is."""
+    if (home / "config.toml").exists():
+        known = replace(config.load(home), portal=portal)
+        config.save(known)
+        return known
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in ("keys.json", "approver.json"):  # of a set-up that was interrupted before config.toml was written
+        (home / left).unlink(missing_ok=True)
+    participant = new_id()
+    keys = KeyFile.create(home / "keys.json", participant=participant, service=organisation.role == "provider")
+    approver = KeyFile.create(home / "approver.json", participant=participant, approval=True)
+    config.create(
+        Config(
+            home=home,
+            participant=participant,
+            role=organisation.role,
+            portal=portal,
+            name_zh=organisation.name["zh"],
+            name_en=organisation.name["en"],
+            approver=approver.approval.address if approver.approval else "",
+            service=keys.service.address if keys.service else "",
+        )
+    )
+    return config.load(home)
+
+
+def adopt_trust(home: Path, trust: Path, *, fingerprint: str) -> None:
+    """Give the home the trust file and, by this file and not through the portal, its fingerprint."""
+    load_trust(trust, fingerprint=fingerprint)
+    known = config.load(home)
+    shutil.copyfile(trust, known.trust)
+    config.save(replace(known, fingerprint=fingerprint))
+
+
+def bring_file(home: Path, file: Path) -> Path:
+    """Put the hospital's own copy of a file into its home, readable by its owner only."""
+    folder = home / "data"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    copy = folder / file.name
+    part = copy.with_name(copy.name + ".part")
+    with file.open("rb") as source, os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as to:
+        shutil.copyfileobj(source, to)
+    part.replace(copy)
+    return copy
