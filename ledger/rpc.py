@@ -1,71 +1,179 @@
-"""Asks one chosen endpoint for one anchored root, with the standard library only: the verifier's way to the chain.
+"""JSON-RPC to one or several endpoints of the same chain, over kept connections, with a quorum.
 
-Before it believes an answer it compares chain id, genesis and the contract's code with the trust file. Portal and nodes
-use `chain.py` instead.
+An answer counts when `quorum` endpoints gave the same one. Unreachable, stale and disagreeing are ChainUnavailable:
+nothing is known. An endpoint of another chain (chain id, genesis) is wrong: VerificationError. Only `ledger.chain`
+uses this file; it knows methods and blocks, and nothing about contracts.
 """
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import json
-import urllib.error
-import urllib.request
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
+
 from ledger.errors import ChainUnavailable, VerificationError
-from ledger.keys import keccak256
-from ledger.receipt import ChainRoot
-from ledger.trust import Trust
 
-MAX_ANSWER = 4_000_000
-ROOT_AT = keccak256(b"rootAt(bytes32,uint64)")[:4]
+BlockTag = str | int
+FRESH_FOR = 1.0  # seconds for which a head that was fresh is not asked for again
 
 
-def chain_root_reader(trust: Trust, url: str, *, timeout: float = 10.0) -> ChainRoot:
-    """The function that `verify_receipt` asks; the endpoint is checked once, at its first use."""
-    checked: list[bool] = []
-
-    def read(log_id: str, size: int) -> str:
-        if not checked:
-            _check_endpoint(trust, url, timeout)
-            checked.append(True)
-        data = ROOT_AT + bytes.fromhex(log_id[2:]) + size.to_bytes(32)
-        anchor = trust.chain.contracts["anchor"].address
-        answer = _ask(url, "eth_call", [{"to": anchor, "data": "0x" + data.hex()}, "latest"], timeout)
-        if not isinstance(answer, str) or len(answer) != 66:
-            raise ChainUnavailable("chain.unavailable", "the endpoint's answer is not a root")
-        return answer.lower()
-    return read
+@dataclass(frozen=True)
+class Block:
+    number: int
+    hash: str
+    time: int
 
 
-def _check_endpoint(trust: Trust, url: str, timeout: float) -> None:
-    anchor = trust.chain.contracts["anchor"]
-    chain_id = _ask(url, "eth_chainId", [], timeout)
-    genesis = _ask(url, "eth_getBlockByNumber", ["0x0", False], timeout)
-    code = _ask(url, "eth_getCode", [anchor.address, "latest"], timeout)
-    try:
-        same = (int(chain_id, 16) == trust.chain.id and genesis["hash"].lower() == trust.chain.genesis
-                and "0x" + keccak256(bytes.fromhex(code[2:])).hex() == anchor.code_hash)
-    except (TypeError, ValueError, KeyError, AttributeError) as trouble:
-        raise ChainUnavailable("chain.unavailable", "the endpoint's answer cannot be read") from trouble
-    if not same:
-        raise VerificationError("chain.wrong", "the endpoint is of another chain, or the contract is not ours")
+@dataclass(frozen=True)
+class RpcError:
+    """The endpoint's own refusal, an answer like any other: endpoints can agree on it."""
+
+    code: int
+    message: str
+    data: str
+
+    @property
+    def reverted(self) -> bool:
+        return self.code == 3 or "revert" in self.message.lower()
 
 
-_numbers = itertools.count(1)
+def block_param(tag: BlockTag) -> str:
+    return hex(tag) if isinstance(tag, int) else tag
 
 
-def _ask(url: str, method: str, parameters: list[Any], timeout: float) -> Any:
-    if not url.startswith(("http://", "https://")):
-        raise ChainUnavailable("chain.unavailable", "an endpoint begins with http:// or https://")
-    body = json.dumps({"jsonrpc": "2.0", "id": next(_numbers), "method": method, "params": parameters}).encode()
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            answer = json.loads(response.read(MAX_ANSWER))
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as trouble:
-        raise ChainUnavailable("chain.unavailable", f"{method}: {trouble}") from trouble
-    if not isinstance(answer, dict) or "result" not in answer:
-        raise ChainUnavailable("chain.unavailable", f"{method}: the endpoint answered with an error")
-    return answer["result"]
+class Rpc:
+    """The endpoints of one chain."""
+
+    def __init__(self, urls: Sequence[str], *, quorum: int = 1, chain_id: int | None = None,
+                 genesis: str | None = None, timeout: float = 10.0, stale_after: float = 120.0,
+                 now: Callable[[], float] = time.time, transport: httpx.BaseTransport | None = None) -> None:
+        if not 1 <= quorum <= len(urls):
+            raise VerificationError("chain.quorum", "the quorum must lie between one and the number of endpoints")
+        self.urls = tuple(urls)
+        self.quorum = quorum
+        self.expected_chain_id = chain_id
+        self.expected_genesis = genesis.lower() if genesis else None
+        self._stale_after = stale_after
+        self._now = now
+        # trust_env off: no proxy of the environment between us and the chain
+        self._http = httpx.Client(timeout=httpx.Timeout(timeout, connect=3.0), transport=transport, trust_env=False)
+        self._known: set[str] = set()
+        self._ids = itertools.count(1)
+        self._fresh_until = 0.0
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, url: str, method: str, params: Sequence[Any] = ()) -> Any:
+        """One endpoint's answer, after it proved once to be of our chain; an RpcError is returned, not raised."""
+        if url not in self._known:
+            self._identify(url)
+        try:
+            return self._post(url, method, params)
+        except ChainUnavailable:
+            self._known.discard(url)  # whoever answers there next has to prove it again
+            raise
+
+    def agree(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """The answer that `quorum` endpoints share."""
+        answers: dict[str, list[Any]] = {}
+        trouble: ChainUnavailable | None = None
+        for url in self.urls:
+            try:
+                answer = self.ask(url, method, params)
+            except ChainUnavailable as error:
+                trouble = error
+                continue
+            same = answers.setdefault(repr(answer) if isinstance(answer, RpcError)
+                                      else json.dumps(answer, sort_keys=True), [])
+            same.append(answer)
+            if len(same) >= self.quorum:
+                return answer
+        if len(answers) > 1:
+            raise ChainUnavailable("chain.disagree", f"the chain's endpoints disagree on {method}")
+        raise trouble or ChainUnavailable("chain.unavailable", f"too few endpoints answered {method}")
+
+    def value(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """An answer that must not be a refusal."""
+        answer = self.agree(method, params)
+        if isinstance(answer, RpcError):
+            raise ChainUnavailable("chain.rpc", f"{method}: {answer.message[:200]}")
+        return answer
+
+    def block(self, tag: BlockTag) -> Block:
+        """A block by number, or by tag the newest one that `quorum` endpoints have reached."""
+        if not isinstance(tag, int) and self.quorum > 1:
+            tag = self._reached(tag)
+        found = self.value("eth_getBlockByNumber", [block_param(tag), False])
+        if not isinstance(found, dict):
+            raise ChainUnavailable("chain.no_block", f"the chain has no block {tag}")
+        return _block(found)
+
+    def pinned(self, tag: BlockTag) -> str:
+        """The block parameter of a read: with several endpoints a number, so that all speak of the same state."""
+        if isinstance(tag, int) or self.quorum == 1:
+            return block_param(tag)
+        return hex(self.block(tag).number)
+
+    def require_fresh(self) -> None:
+        """Refuse to say anything about a chain whose head is old."""
+        if time.monotonic() < self._fresh_until:
+            return
+        head = self.block("latest")
+        age = self._now() - head.time
+        if age > self._stale_after:
+            raise ChainUnavailable("chain.stale_head", f"the newest block is {int(age)} seconds old")
+        self._fresh_until = time.monotonic() + FRESH_FOR
+
+    def _reached(self, tag: str) -> int:
+        numbers = []
+        trouble: ChainUnavailable | None = None
+        for url in self.urls:
+            try:
+                found = self.ask(url, "eth_getBlockByNumber", [tag, False])
+            except ChainUnavailable as error:
+                trouble = error
+                continue
+            if isinstance(found, dict):
+                numbers.append(_block(found).number)
+        if len(numbers) < self.quorum:
+            raise trouble or ChainUnavailable("chain.unavailable", "too few endpoints know their newest block")
+        return sorted(numbers, reverse=True)[self.quorum - 1]
+
+    def _identify(self, url: str) -> None:
+        chain_id = self._post(url, "eth_chainId", [])
+        genesis = self._post(url, "eth_getBlockByNumber", ["0x0", False])
+        if not isinstance(chain_id, str) or not isinstance(genesis, dict):
+            raise ChainUnavailable("chain.rpc", "the endpoint does not say which chain it is of")
+        if self.expected_chain_id not in (None, int(chain_id, 16)):
+            raise VerificationError("chain.wrong", f"chain id {int(chain_id, 16)} is not {self.expected_chain_id}")
+        if self.expected_genesis not in (None, str(genesis["hash"]).lower()):
+            raise VerificationError("chain.wrong", "the chain has another genesis block")
+        self._known.add(url)
+
+    def _post(self, url: str, method: str, params: Sequence[Any]) -> Any:
+        number = next(self._ids)
+        call = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+        try:
+            response = self._http.post(url, json=call)
+            answer = response.json() if response.status_code == 200 else None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise ChainUnavailable("chain.unavailable", f"the chain does not answer: {type(error).__name__}") from error
+        if not isinstance(answer, dict) or answer.get("id") != number:
+            raise ChainUnavailable("chain.unavailable", f"the chain answered {method} with HTTP {response.status_code}")
+        refused = answer.get("error")
+        if isinstance(refused, dict):
+            return RpcError(int(refused.get("code", 0)), str(refused.get("message", "")),
+                            str(refused.get("data") or ""))
+        if "result" not in answer:
+            raise ChainUnavailable("chain.unavailable", f"the chain answered {method} with nothing")
+        return answer["result"]
+
+
+def _block(found: dict[str, Any]) -> Block:
+    return Block(int(found["number"], 16), str(found["hash"]).lower(), int(found["timestamp"], 16))
