@@ -49,11 +49,12 @@ def only_instance(places: Places) -> Iterator[None]:
             who = f"process {known.pid} (./run {known.kind})" if known else "another process"
             raise AlreadyRunning(f"{who} already runs a space here; stop it with Ctrl-C or ./run down") from error
         write_running(places, ready=False)
-        yield
+        try:
+            yield
+        finally:
+            if is_ours(places):
+                places.running.unlink(missing_ok=True)
     finally:
-        known = read_running(places)
-        if known and known.pid == os.getpid():
-            places.running.unlink(missing_ok=True)
         os.close(handle)
 
 
