@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger.documents import canonical
+from ledger.endpoint import chain_root_reader
 from ledger.receipt import Levels, read_receipt, verify_receipt
-from ledger.rpc import chain_root_reader
 from ledger.trust import Trust, load_trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import ReceiptError, VerificationError

@@ -1,0 +1,109 @@
+"""Buying: what is sent is built from verified documents only, and never twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.documents import document_hash, verify_signed
+from ledger.errors import PortalRefused
+from marketplace.sdk import Refused, Unavailable, VerificationError, fn
+from tests.unit.sdk.world import HOSPITALS, World
+
+CALL = fn.crosstab(rows="sex", columns="grade")
+
+
+def test_it_works(world: World) -> None:
+    job = world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+
+    spec = verify_signed(world.job(job.id)["spec"], type="job_spec", keys=[world.keys["maker"].signing_public])
+    assert [seat["seat"] for seat in spec["roster"]] == [0, 1, 2]
+    assert {seat["participant"] for seat in spec["roster"]} == {world.keys[name].participant for name in HOSPITALS}
+    assert spec["function"] == {"name": "crosstab", "version": 1, "digest": CALL.digest}
+    assert spec["dealer"]["signing"] == world.trust.dealer.signing
+    assert spec["disclosure"] == {"floor": 5}
+    assert spec["recipient"]["sealing"] == world.keys["maker"].sealing_public
+    agreement = world.portal.shelves["agreements"][spec["agreement"]]["document"]["document"]
+    assert spec["agreement_hash"] == document_hash(agreement)
+
+
+def test_the_same_key_sends_the_same_order(world: World) -> None:
+    first = world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+    second = world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+
+    assert (second.id, second.existing) == (first.id, True)
+    sent = [(body, key) for path, body, key in world.portal.posted if path == "/jobs"]
+    assert sent[0] == sent[1]
+
+
+def test_the_same_key_for_another_order_is_refused(world: World) -> None:
+    world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, fn.describe(["age"]), idempotency_key="order-1")
+    assert refused.value.code == "order.key_reused"
+
+
+def test_an_order_lost_on_the_way_is_sent_again_unchanged(world: World) -> None:
+    take = world.portal.on_post["/jobs"]
+    kept = []
+
+    def lose(body: object, key: str | None) -> object:
+        kept.append(body)
+        world.portal.on_post["/jobs"] = take
+        world.portal.down = True
+        return world.portal.get("/jobs")
+
+    world.portal.on_post["/jobs"] = lose
+    with pytest.raises(Unavailable):
+        world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+    world.portal.down = False
+    job = world.space().buy(world.product_id, CALL, idempotency_key="order-1")
+    assert kept[0] == {"spec": world.job(job.id)["spec"]}
+
+
+def test_one_agreement_serves_many_orders(world: World) -> None:
+    space = world.space()
+    space.buy(world.product_id, CALL)
+    space.buy(world.product_id, fn.describe(["age"]))
+    assert len(world.portal.shelves["agreements"]) == 1
+
+
+def test_without_active_grants_nothing_is_ordered(world: World) -> None:
+    for grant in world.portal.shelves["grants"].values():
+        grant["state"] = "revoked"
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, CALL)
+    assert refused.value.code == "grant.outside_scope"
+    assert not [path for path, *_ in world.portal.posted if path == "/jobs"]
+
+
+def test_parameters_are_checked_before_anything_is_sent(world: World) -> None:
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, fn.crosstab(rows="sex", columns="age"))
+    assert refused.value.code == "parameters.invalid"
+
+
+def test_a_portal_that_refuses_is_quoted(world: World) -> None:
+    world.portal.refuse["/jobs"] = PortalRefused(409, "grant.exhausted", "no uses left", "r7",
+                                                 {"who_must_act": "consumer"})
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, CALL)
+    assert (refused.value.code, refused.value.status, refused.value.request_id) == ("grant.exhausted", 409, "r7")
+    assert refused.value.who_must_act == "consumer"
+
+
+def test_grant_terms_changed_by_the_portal_are_refused(world: World) -> None:
+    grant = next(iter(world.portal.shelves["grants"].values()))
+    grant["terms"] = grant["terms"] | {"max_uses": 10_000}
+    with pytest.raises(VerificationError) as refused:
+        world.space().buy(world.product_id, CALL)
+    assert refused.value.code == "approval.signature"
+
+
+def test_a_dataset_that_changed_since_listing_is_refused(world: World) -> None:
+    product = world.space().product(world.product_id)
+    record = world.portal.shelves["datasets"][product.datasets[0]]["record"]
+    other = next(one["record"] for one in world.portal.shelves["datasets"].values() if one["record"] is not record)
+    world.portal.shelves["datasets"][product.datasets[0]]["record"] = other
+    with pytest.raises(VerificationError) as refused:
+        world.space().buy(world.product_id, CALL)
+    assert refused.value.code == "record.wrong"

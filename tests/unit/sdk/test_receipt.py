@@ -1,0 +1,54 @@
+"""The receipt in the buyer's hands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from marketplace.sdk import Receipt, ReceiptError, Unavailable
+from marketplace.sdk.job import Job
+from tests.unit.sdk.world import World
+
+
+def test_it_works(world: World, released: Job, tmp_path: Path) -> None:
+    receipt = released.wait(seconds=5).receipt
+
+    levels = receipt.verify(world.trust).as_dict()
+
+    assert (levels["inclusion"], levels["log_signature"], levels["approvals"]) == ("valid", "valid", "valid")
+    assert levels["chain_state"] == "not checked"
+    saved = receipt.save(tmp_path / "receipt.json").read_bytes()
+    assert Receipt(saved, trust=world.trust).verify().holds()
+
+
+def test_a_trust_file_and_its_fingerprint_will_do(world: World, released: Job, tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+    path.write_text(json.dumps(world.trust_wire))
+    assert released.wait(seconds=5).receipt.verify(path, fingerprint=world.trust.fingerprint).holds()
+
+
+def test_a_receipt_of_another_job_is_refused(world: World, released: Job) -> None:
+    receipt = released.wait(seconds=5).receipt
+    other = Receipt(receipt.data, trust=world.trust, subject="6c9a5f0e-0000-4000-8000-000000000000")
+    with pytest.raises(ReceiptError) as refused:
+        other.verify()
+    assert refused.value.code == "receipt.invalid"
+
+
+def test_a_tampered_receipt_is_refused(world: World, released: Job) -> None:
+    receipt = released.wait(seconds=5).receipt
+    for at in range(0, len(receipt.data), 97):
+        data = bytearray(receipt.data)
+        data[at] ^= 1
+        with pytest.raises(ReceiptError):
+            Receipt(bytes(data), trust=world.trust).verify()
+
+
+def test_a_release_not_yet_in_the_log_is_unknown_not_wrong(world: World, released: Job) -> None:
+    world.job(released.id)["entry"] = None
+    result = released.wait(seconds=5)
+    with pytest.raises(Unavailable) as unknown:
+        _ = result.receipt
+    assert unknown.value.code == "receipt.pending"
