@@ -1,0 +1,82 @@
+"""Checkpoints: signed notes of the C2SP form, by one key, in one spelling."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ledger.checkpoint import cosign, cosigners, parse_note, sign_checkpoint, verify_checkpoint
+from ledger.documents import public_hex
+from ledger.errors import DocumentError, VerificationError
+
+ORIGIN = "xinglin/0f0e0d0c-0b0a-4908-8706-050403020100"
+KEY = Ed25519PrivateKey.generate()
+ROOT = bytes(range(32))
+NOTE = sign_checkpoint(ORIGIN, 42, ROOT, KEY)
+
+
+def test_it_works() -> None:
+    checkpoint = verify_checkpoint(NOTE, origin=ORIGIN, key=public_hex(KEY))
+    assert (checkpoint.origin, checkpoint.size, checkpoint.root) == (ORIGIN, 42, ROOT)
+
+
+def test_the_reference_note_of_the_specification_is_read() -> None:
+    """The form of c2sp.org/tlog-checkpoint's own example."""
+    note = ("example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n"
+            "\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGz"
+            "Gku9nTo+zyWE+xeMcTOAYQ8=\n")
+    parsed = parse_note(note)
+    assert parsed.checkpoint.size == 20852163
+    assert parsed.checkpoint.body() + "\n" == note.split("\u2014")[0]
+
+
+@pytest.mark.parametrize("origin", ["xinglin/other", ORIGIN + "0"])
+def test_another_log_is_refused(origin: str) -> None:
+    with pytest.raises(VerificationError):
+        verify_checkpoint(NOTE, origin=origin, key=public_hex(KEY))
+
+
+def test_another_key_is_refused() -> None:
+    with pytest.raises(VerificationError, match=r"checkpoint\.signature"):
+        verify_checkpoint(NOTE, origin=ORIGIN, key=public_hex(Ed25519PrivateKey.generate()))
+
+
+def test_another_size_or_root_under_the_same_signature_is_refused() -> None:
+    other = sign_checkpoint(ORIGIN, 43, ROOT, KEY)
+    mixed = NOTE.split("\n\n")[0] + "\n\n" + other.split("\n\n")[1]
+    with pytest.raises(VerificationError, match=r"checkpoint\.signature"):
+        verify_checkpoint(mixed, origin=ORIGIN, key=public_hex(KEY))
+
+
+@pytest.mark.parametrize("change", [
+    lambda note: note.replace("\n42\n", "\n042\n"), lambda note: note.replace("\n\n", "\n"),
+    lambda note: note + "x", lambda note: note[:-1], lambda note: note.replace("\n\n", "\nextension\n\n"),
+    lambda note: note.replace("\u2014", "-"), lambda note: note + "\n", lambda note: "", lambda note: "\n\n",
+])
+def test_what_is_not_of_the_form_is_refused(change: object) -> None:
+    with pytest.raises(DocumentError):
+        verify_checkpoint(change(NOTE), origin=ORIGIN, key=public_hex(KEY))  # type: ignore[operator]
+
+
+def test_base64_has_one_spelling() -> None:
+    """The last letter before the padding carries bits that mean nothing; they must be zero."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    root_line = NOTE.split("\n")[2]
+    sloppy = root_line[:-2] + letters[letters.index(root_line[-2]) + 1] + "="
+    with pytest.raises(DocumentError):
+        verify_checkpoint(NOTE.replace(root_line, sloppy), origin=ORIGIN, key=public_hex(KEY))
+
+
+def test_two_signatures_of_the_log_are_refused() -> None:
+    line = NOTE.split("\n\n")[1]
+    with pytest.raises(VerificationError):
+        verify_checkpoint(NOTE + line, origin=ORIGIN, key=public_hex(KEY))
+
+
+def test_witnesses_are_counted_by_their_keys() -> None:
+    first, second = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    note = cosign(NOTE, "witness.example/w1", first, 1_795_332_000)
+    assert cosigners(note, [public_hex(first), public_hex(second)]) == {public_hex(first): 1_795_332_000}
+    assert verify_checkpoint(note, origin=ORIGIN, key=public_hex(KEY)).size == 42
+    moved = note.split("\n\n")[1].split("\n")[1] + "\n"
+    assert cosigners(sign_checkpoint(ORIGIN, 43, ROOT, KEY) + moved, [public_hex(first)]) == {}
