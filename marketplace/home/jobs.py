@@ -1,0 +1,70 @@
+"""Pages of computations: metadata, verdicts and ciphertext's whereabouts. A result is never shown here."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+
+from dataspace.grants.queries import grants_for
+from dataspace.http import ActorRequest
+from dataspace.provenance.queries import anchored_size
+from marketplace.home.page import named, page, part, signed_in, timeline
+from marketplace.jobs.models import Job
+from marketplace.jobs.queries import job_for, jobs_for
+from marketplace.jobs.states import OPEN, State
+
+
+@signed_in
+def jobs(request: ActorRequest) -> HttpResponse:
+    """The reader's computations: ordered, taken part in, or watched over."""
+    return page(request, "home/jobs.html", "jobs", {"rows": part(request, jobs_for(request.actor))})
+
+
+@signed_in
+def job(request: ActorRequest, job_id: UUID) -> HttpResponse:
+    """One computation, and how its buyer opens the result."""
+    row = job_for(request.actor, job_id)
+    return page(request, "home/job.html", "jobs", _story(request, row))
+
+
+@signed_in
+def live(request: ActorRequest, job_id: UUID) -> HttpResponse:
+    """The part of the page that changes while the parties compute; htmx asks for it until the job has ended."""
+    row = job_for(request.actor, job_id)
+    context = {**_story(request, row), "anchored": anchored_size()}
+    response = render(request, "home/job_live.html", context)
+    if row.state not in OPEN:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
+    spec = row.spec["document"]
+    verdicts = {one.participant_id: one for one in row.verdicts.all() if one.attempt == row.attempt}
+    parties = list(row.parties.select_related("participant"))
+    stop = next((one for one in verdicts.values() if one.decision in {"refuse", "hold"}), None)
+    failure = row.failures.order_by("at").first()
+    who = named([row.about, stop.participant_id if stop else None, failure.participant_id if failure else None])
+    return {
+        "row": row,
+        "spec": spec,
+        "function": f"{spec['function']['name']}@{spec['function']['version']}",
+        "parties": [{"party": one, "verdict": _answer(verdicts.get(one.participant_id))} for one in parties],
+        "grants": grants_for(request.actor).filter(pk__in=[one["id"] for one in spec["grants"]]),
+        "steps": timeline(request, [row.pk]),
+        "is_open": row.state in OPEN,
+        "is_done": row.state in {State.RELEASED, State.SETTLED},
+        "is_buyer": row.consumer_id == request.actor.participant_id,
+        "envelopes": row.envelopes.filter(attempt=row.attempt).count(),
+        "stop": stop.document["document"] if stop else None,
+        "stopped_by": who.get(stop.participant_id) if stop else None,
+        "failure": failure,
+        "about": who.get(row.about),
+    }
+
+
+def _answer(verdict: Any) -> dict[str, Any]:
+    if verdict is None:
+        return {"decision": "waiting", "code": "", "at": None}
+    return {"decision": verdict.decision, "code": verdict.code, "at": verdict.at}
