@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy import environment
 from deploy.places import Places
+from ledger.approval import space_salt
 from ledger.chain import Chain, deploy_contracts
 from ledger.documents import new_id, public_hex
 from ledger.keys import EthKey, KeyFile
-from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust, origin_of
+from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.node.config import Config
 
 NAME = "杏林示范空间 / Xinglin demonstration space"
@@ -53,8 +54,8 @@ def found(places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: E
     log_key = public_hex(_ed25519((places.portal / "log.key").read_text().strip()))
     chain = Chain([rpc])
     contracts = deploy_contracts(
-        chain, chain_key, space_id=space_id, admin=office.approver, origin=origin_of(space_id), log_key=log_key
-    )
+        chain, EthKey.create(), admin=office.approver, operator=chain_key.address, space_salt=space_salt(space_id)
+    )  # the deployer's key is forgotten here: it held no role for a moment
     document = make_trust(
         root,
         space_id=space_id,

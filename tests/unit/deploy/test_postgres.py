@@ -23,9 +23,8 @@ def test_it_works(tmp_path):
 
 @pytest.mark.stack
 def test_nobody_connects_without_the_password(tmp_path):
-    with Postgres(tmp_path / "pg", fast=True) as server:
-        with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(f"postgresql://portal@127.0.0.1:{server.port}/postgres").close()
+    with Postgres(tmp_path / "pg", fast=True) as server, pytest.raises(psycopg.OperationalError):
+        psycopg.connect(f"postgresql://portal@127.0.0.1:{server.port}/postgres").close()
 
 
 @pytest.mark.stack

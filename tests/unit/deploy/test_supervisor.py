@@ -35,7 +35,7 @@ def test_it_works(supervisor, tmp_path):
 
 def test_a_child_that_ends_by_itself_is_named_with_its_last_words(supervisor):
     supervisor.start(_child("broken", [sys.executable, "-c", "raise SystemExit('no such hospital')"]))
-    with pytest.raises(ChildDied, match="broken ended by itself.*\n.*no such hospital"):
+    with pytest.raises(ChildDied, match=r"broken ended by itself.*\n.*no such hospital"):
         supervisor.wait("broken", seconds=20)
         wait_until(lambda: bool(supervisor.check()), seconds=20)
 
