@@ -1,0 +1,148 @@
+"""`xinglin-node`: the command line of a home. Every command but `run` prints one JSON object and ends.
+
+Reads arguments, calls the desk or the loop, prints; holds no rule. Exit status: 0 done, 1 refused or not possible (the
+reason on standard error, with its code), 2 wrong usage.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ledger.documents import load_json
+from ledger.errors import LedgerError
+from mpc.errors import MpcError
+from mpc.node import config, data, desk
+from mpc.node.desk import Desk
+
+Command = Callable[[argparse.Namespace], Any]
+
+
+def _init(arguments: argparse.Namespace) -> Any:
+    made = desk.init(arguments.home, role=arguments.role, portal=arguments.portal, name_zh=arguments.name_zh,
+                     name_en=arguments.name_en)
+    if arguments.trust:
+        desk.adopt_trust(arguments.home, arguments.trust, arguments.fingerprint or "")
+    return {"participant": made.participant, "fingerprint": config.load(arguments.home).fingerprint,
+            "signing": Desk.open(arguments.home).keys.signing_public, "approver": made.approver,
+            "service": made.service}
+
+
+def _trust_file(arguments: argparse.Namespace) -> Any:
+    return desk.make_trust_file(arguments.home, load_json(arguments.facts.read_bytes()), arguments.out)
+
+
+def _check(arguments: argparse.Namespace) -> Any:
+    """Judge one work item as the running node would; nothing is reserved, nothing sent."""
+    from mpc.node.loop import assemble
+
+    agent, _ = assemble(arguments.home)
+    try:
+        return agent.judge(load_json(arguments.work.read_bytes()), dry=True)[1]
+    finally:
+        agent.close()
+        agent.book.close()
+
+
+def _run(arguments: argparse.Namespace) -> Any:
+    from mpc.node.loop import run
+
+    run(arguments.home)
+    return None
+
+
+def _revoke(arguments: argparse.Namespace) -> Any:
+    terms = load_json(arguments.terms.read_bytes()) if arguments.terms else None
+    return Desk.open(arguments.home).revoke(
+        arguments.grant, arguments.reason, homes=arguments.dealer_home, portal=not arguments.no_portal,
+        chain=not arguments.no_chain, terms=terms)
+
+
+COMMANDS: dict[str, tuple[str, Command]] = {
+    "init": ("make a home: folders, keys, configuration, default policy", _init),
+    "trust-file": ("make the root key and sign the trust file (regulator)", _trust_file),
+    "adopt-trust": ("believe a trust file under its fingerprint",
+                    lambda a: desk.adopt_trust(a.home, a.trust, a.fingerprint)),
+    "enrol": ("apply to the space", lambda a: Desk.open(a.home).enrol()),
+    "admit": ("admit an applicant (regulator)",
+              lambda a: Desk.open(a.home).admit(a.participant, a.fingerprint, a.number)),
+    "draft": ("draft a dictionary of a file; no exact extreme, no rare code",
+              lambda a: {"version": 1, "columns": data.draft(a.file)}),
+    "register": ("check a file against its dictionary and register it",
+                 lambda a: Desk.open(a.home).register(a.file, dictionary=a.dictionary, title_zh=a.title_zh,
+                                                      title_en=a.title_en, accept_draft=a.accept_draft)),
+    "confirm": ("agree that our dataset is sold in a product", lambda a: Desk.open(a.home).confirm(a.product)),
+    "list": ("decide a product's listing (regulator)",
+             lambda a: Desk.open(a.home).list_product(a.product, a.decision, a.note)),
+    "approve": ("decide a scenario (regulator)", lambda a: Desk.open(a.home).decide(a.scenario, a.decision, a.note)),
+    "consent": ("consent to a grant over our dataset", lambda a: Desk.open(a.home).consent(a.grant)),
+    "revoke": ("revoke a grant: portal, chain, and by file", _revoke),
+    "check": ("judge one work item; reserves and sends nothing", _check),
+    "run": ("work until stopped", _run),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(prog="xinglin-node", description="A hospital's or office's node.")
+    commands = top.add_subparsers(dest="command", required=True)
+    made = {}
+    for name, (text, _) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=text, description=text)
+        made[name].add_argument("--home", type=Path, required=name != "draft")
+    made["init"].add_argument("--role", choices=config.ROLES, required=True)
+    for option in ("--name-zh", "--name-en", "--portal"):
+        made["init"].add_argument(option, required=True)
+    made["init"].add_argument("--trust", type=Path)
+    made["init"].add_argument("--fingerprint")
+    made["trust-file"].add_argument("--facts", type=Path, required=True)
+    made["trust-file"].add_argument("--out", type=Path, required=True)
+    made["adopt-trust"].add_argument("--trust", type=Path, required=True)
+    made["adopt-trust"].add_argument("--fingerprint", required=True)
+    made["admit"].add_argument("participant")
+    made["admit"].add_argument("--fingerprint", required=True)
+    made["admit"].add_argument("--number", type=int, default=1, help="rises with every record of a participant")
+    for name in ("draft", "register"):
+        made[name].add_argument("--file", type=Path, required=True)
+    made["register"].add_argument("--dictionary", type=Path)
+    made["register"].add_argument("--title-zh", default="")
+    made["register"].add_argument("--title-en", default="")
+    made["register"].add_argument("--accept-draft", action="store_true")
+    made["confirm"].add_argument("product")
+    made["list"].add_argument("product")
+    made["list"].add_argument("--decision", choices=("list", "delist", "return"), default="list")
+    made["approve"].add_argument("scenario")
+    made["approve"].add_argument("--decision", choices=("approve", "return", "reject"), default="approve")
+    for name in ("list", "approve"):
+        made[name].add_argument("--note", default="")
+    made["consent"].add_argument("grant")
+    made["revoke"].add_argument("grant")
+    made["revoke"].add_argument("--reason", required=True)
+    made["revoke"].add_argument("--dealer-home", type=Path, action="append", default=[])
+    made["revoke"].add_argument("--terms", type=Path, help="the grant's terms, when the portal need not be asked")
+    made["revoke"].add_argument("--no-portal", action="store_true")
+    made["revoke"].add_argument("--no-chain", action="store_true")
+    made["check"].add_argument("--work", type=Path, required=True)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    given = parser().parse_args(arguments)
+    try:
+        answer = COMMANDS[given.command][1](given)
+    except (LedgerError, MpcError) as error:
+        print(f"xinglin-node {given.command}: {error.code}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"xinglin-node {given.command}: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
+    if answer is not None:
+        print(json.dumps(answer, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""The node's durable book: which jobs it saw, which uses it counts, what it released, which grants are revoked.
+
+One SQLite file in WAL mode, every change one transaction, synced before anyone is told. Authoritative for uses:
+there is one custodian for each grant, so its own count cannot be behind. Holds ids, hashes and counts; never a row,
+a share or a key. Revocations stay for ever.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mpc.node.errors import Refused
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS job (
+  job_hash TEXT PRIMARY KEY, job TEXT NOT NULL UNIQUE, consumer TEXT NOT NULL, nonce TEXT NOT NULL,
+  attempt INTEGER NOT NULL, state TEXT NOT NULL, deadline INTEGER NOT NULL, release_key TEXT NOT NULL, verdict TEXT,
+  UNIQUE (consumer, nonce)) STRICT;
+CREATE TABLE IF NOT EXISTS use (
+  grant_id TEXT NOT NULL, job_hash TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (grant_id, job_hash)) STRICT;
+CREATE TABLE IF NOT EXISTS tabulated (
+  grant_id TEXT NOT NULL, name TEXT NOT NULL, codes TEXT NOT NULL, PRIMARY KEY (grant_id, name)) STRICT;
+CREATE TABLE IF NOT EXISTS released (release_key TEXT PRIMARY KEY, job_hash TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS revocation (grant_id TEXT NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (grant_id, document)) STRICT;
+CREATE TABLE IF NOT EXISTS dataset (
+  dataset TEXT PRIMARY KEY, path TEXT NOT NULL, kind TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, body TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
+"""
+OPEN_STATES = ("accepted", "running")
+
+
+@dataclass(frozen=True)
+class SeenJob:
+    """What the book knows about one job hash."""
+
+    job: str
+    job_hash: str
+    attempt: int
+    state: str
+    deadline: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A file of this node and the signed record it was registered under."""
+
+    dataset: str
+    path: Path
+    kind: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class History:
+    """All that a check asks of the book about one job, read in one transaction."""
+
+    same_id: SeenJob | None
+    nonce_used_by: str | None
+    sealed: bool
+    uses: int
+    tabulated: Mapping[str, str]
+    released_by: str | None
+    revocations: tuple[dict[str, Any], ...]
+
+
+class Book:
+    """The open book; safe to call from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _one(self, sql: str, *values: object) -> Any:
+        with self._lock:
+            row = self._db.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    # jobs
+    def seen(self, *, job_hash: str | None = None, job: str | None = None) -> SeenJob | None:
+        """The job under this hash, or under this id."""
+        column, value = ("job_hash", job_hash) if job_hash is not None else ("job", job)
+        with self._lock:
+            row = self._db.execute(
+                f"SELECT job, job_hash, attempt, state, deadline FROM job WHERE {column} = ?", (value,)  # noqa: S608
+            ).fetchone()
+        return None if row is None else SeenJob(*row)
+
+    def history(self, *, job: str, job_hash: str, consumer: str, nonce: str, own_grant: str | None,
+                grants: Iterable[str], release_key: str) -> History:
+        """What the checks need to know, as one consistent reading."""
+        with self._lock:
+            known = self.seen(job_hash=job_hash)
+            rows = self._db.execute("SELECT name, codes FROM tabulated WHERE grant_id = ?", (own_grant,)).fetchall()
+            return History(
+                same_id=self.seen(job=job),
+                nonce_used_by=self._one("SELECT job_hash FROM job WHERE consumer = ? AND nonce = ?", consumer, nonce),
+                sealed=known is not None and known.state == "sealed",
+                uses=self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", own_grant, job_hash),
+                tabulated=dict(rows),
+                released_by=self._one("SELECT job_hash FROM released WHERE release_key = ?", release_key),
+                revocations=tuple(self.revocations(grants)),
+            )
+
+    def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
+               grant: str | None, max_uses: int, release_key: str, verdict: Mapping[str, Any]) -> None:
+        """Enter the job and reserve its use, or raise: of two jobs for the last use exactly one gets it."""
+        with self._write() as db:
+            if grant is not None:
+                others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
+                if others >= max_uses:
+                    raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
+                db.execute("INSERT OR IGNORE INTO use VALUES (?, ?, 'reserved')", (grant, job_hash))
+            try:
+                db.execute(
+                    "INSERT INTO job VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?) ON CONFLICT (job_hash) DO UPDATE "
+                    "SET attempt = excluded.attempt, state = 'accepted', verdict = excluded.verdict",
+                    (job_hash, job, consumer, nonce, attempt, deadline, release_key, json.dumps(dict(verdict))),
+                )
+            except sqlite3.IntegrityError as error:
+                raise Refused("spec.two_specs", "another spec with this id or nonce is in the book") from error
+
+    def verdict(self, job_hash: str, attempt: int) -> dict[str, Any] | None:
+        """The signed verdict already given to this attempt."""
+        text = self._one("SELECT verdict FROM job WHERE job_hash = ? AND attempt = ?", job_hash, attempt)
+        return None if text is None else json.loads(text)
+
+    def move(self, job_hash: str, state: str) -> None:
+        """Note how the job goes on; a sealed job stays sealed."""
+        with self._write() as db:
+            db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND state <> 'sealed'", (state, job_hash))
+
+    def unfinished(self) -> list[SeenJob]:
+        """Jobs accepted or running; after a restart their session keys are gone."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT job, job_hash, attempt, state, deadline FROM job WHERE state IN (?, ?)", OPEN_STATES
+            ).fetchall()
+        return [SeenJob(*row) for row in rows]
+
+    def end(self, job_hash: str, state: str) -> None:
+        """Close the attempt and give back a use that never started."""
+        with self._write() as db:
+            db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND state <> 'sealed'", (state, job_hash))
+            db.execute("DELETE FROM use WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
+
+    # uses and disclosure
+    def start_use(self, grant: str, job_hash: str, tabulates: Mapping[str, str]) -> None:
+        """The first gate round has begun: the use counts from now on, and so do the columns it tabulates."""
+        with self._write() as db:
+            db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
+            db.execute(
+                "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
+                "WHERE state = 'reserved'", (grant, job_hash))
+            for name, codes in tabulates.items():
+                db.execute("INSERT OR IGNORE INTO tabulated VALUES (?, ?, ?)", (grant, name, codes))
+
+    def consume_use(self, grant: str, job_hash: str) -> None:
+        """The chain shows the use at finality."""
+        with self._write() as db:
+            db.execute("UPDATE use SET state = 'consumed' WHERE grant_id = ? AND job_hash = ?", (grant, job_hash))
+
+    def use_state(self, grant: str, job_hash: str) -> str | None:
+        """reserved, started, consumed, or nothing."""
+        state: str | None = self._one("SELECT state FROM use WHERE grant_id = ? AND job_hash = ?", grant, job_hash)
+        return state
+
+    def seal(self, job_hash: str, *, path: str, envelope: Mapping[str, Any], until: int) -> None:
+        """The envelope exists: note it as released and put it in the outbox, both or neither."""
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO released SELECT release_key, job_hash FROM job WHERE job_hash = ?",
+                       (job_hash,))
+            db.execute("UPDATE job SET state = 'sealed' WHERE job_hash = ?", (job_hash,))
+            db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",
+                       (path, json.dumps(dict(envelope)), until))
+
+    def unrelease(self, job_hash: str) -> None:
+        """The job failed after this node had sealed: the same question may be asked by a new job (its use is spent)."""
+        with self._write() as db:
+            db.execute("DELETE FROM released WHERE job_hash = ?", (job_hash,))
+
+    # revocations
+    def add_revocation(self, grant: str, document: Mapping[str, Any]) -> None:
+        """Keep a revocation for ever; its signature is verified where the grant's terms are at hand."""
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO revocation VALUES (?, ?)",
+                       (grant, json.dumps(dict(document), sort_keys=True)))
+
+    def revocations(self, grants: Iterable[str]) -> list[dict[str, Any]]:
+        """Every revocation in the book that names one of these grants."""
+        found: list[dict[str, Any]] = []
+        with self._lock:
+            for grant in grants:
+                rows = self._db.execute("SELECT document FROM revocation WHERE grant_id = ?", (grant,)).fetchall()
+                found += [json.loads(row[0]) for row in rows]
+        return found
+
+    # datasets
+    def put_dataset(self, dataset: Dataset) -> None:
+        """Remember a registered file."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?)",
+                       (dataset.dataset, str(dataset.path), dataset.kind, json.dumps(dataset.record)))
+
+    def dataset(self, dataset: str) -> Dataset | None:
+        """The registered file under this id."""
+        return next((one for one in self.datasets() if one.dataset == dataset), None)
+
+    def datasets(self) -> list[Dataset]:
+        """Every registered file."""
+        with self._lock:
+            rows = self._db.execute("SELECT dataset, path, kind, record FROM dataset ORDER BY dataset").fetchall()
+        return [Dataset(row[0], Path(row[1]), row[2], json.loads(row[3])) for row in rows]
+
+    # outbox
+    def post(self, path: str, body: Mapping[str, Any], *, until: int) -> None:
+        """Leave a message for the portal; it is sent again until it arrives or nobody needs it any more."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",
+                       (path, json.dumps(dict(body)), until))
+
+    def outbox(self) -> list[tuple[int, str, dict[str, Any], int]]:
+        """Messages not yet delivered, oldest first: number, path, body, until."""
+        with self._lock:
+            rows = self._db.execute("SELECT id, path, body, until FROM outbox ORDER BY id").fetchall()
+        return [(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
+
+    def delivered(self, number: int) -> None:
+        """Strike a message off."""
+        with self._write() as db:
+            db.execute("DELETE FROM outbox WHERE id = ?", (number,))

@@ -1,0 +1,95 @@
+"""The node's reading of the chain: what `ledger.chain` answers, as the facts that the pure checks ask for.
+
+Reads only, from the endpoints of the trust file, each answer under their quorum. Not reachable, stale or disagreeing is
+said as such (`chain.unavailable`, `chain.stale_head`, `chain.disagree`), never taken for a yes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from ledger.documents import chain_id_of
+from ledger.errors import ChainUnavailable, VerificationError
+from ledger.trust import Trust
+from mpc.node.checks import ChainFacts, GrantOnChain
+from mpc.node.errors import CODES, Refused, Unsettled
+from mpc.node.papers import Grant, Papers
+
+FINAL, LATEST = "finalized", "latest"
+
+
+class ChainLike(Protocol):
+    """The part of `ledger.chain.Chain` that a node reads; a simulator has the same."""
+
+    def head(self) -> Any: ...
+
+    def check_contracts(self, trust: Trust) -> None: ...
+
+    def grant(self, grant_id: str, block: str = FINAL) -> Any: ...
+
+    def is_revoked(self, grant_id: str, deciders: Sequence[str] = ()) -> bool: ...
+
+    def used(self, grant_id: str, job_hash: str, block: str = FINAL) -> bool: ...
+
+    def participant_record(self, id: str, block: str = FINAL) -> Any: ...
+
+
+class ChainView:
+    """One chain, seen with one trust file; contracts are compared with it before the first answer is used."""
+
+    def __init__(self, chain: ChainLike, trust: Trust) -> None:
+        self._chain, self._trust = chain, trust
+        self._checked = False
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            if not self._checked:
+                self._chain.check_contracts(self._trust)
+                self._checked = True
+            return question()
+        except ChainUnavailable as error:
+            self._checked = False
+            raise Unsettled(error.code if error.code in CODES else "chain.unavailable", error.message) from error
+        except VerificationError as error:
+            self._checked = False
+            raise Refused("chain.wrong", "the chain is not the one of the trust file") from error
+
+    def facts(self, papers: Papers) -> ChainFacts:
+        """All that the checks ask about this job."""
+        return self._ask(lambda: self._facts(papers))  # type: ignore[no-any-return]
+
+    def _facts(self, papers: Papers) -> ChainFacts:
+        head = self._chain.head()
+        return ChainFacts(
+            block=head.number, time=head.time,
+            grants={grant.id: self._grant(grant, papers.job_hash) for grant in papers.grants},
+            revoked=frozenset(grant.id for grant in papers.grants if self._revoked(grant)),
+            records={id: self._record(record) for id, record in papers.records.items()},
+        )
+
+    def _grant(self, grant: Grant, job_hash: str) -> GrantOnChain | None:
+        found = self._chain.grant(grant.chain_id, FINAL)
+        if found is None:
+            return None
+        uses = int(found.uses)
+        return GrantOnChain(
+            terms_hash=found.terms_hash, custodian=found.custodian, service=found.service,
+            not_before=int(found.not_before), not_after=int(found.not_after), max_uses=int(found.max_uses), uses=uses,
+            used_by_job=bool(uses) and bool(self._chain.used(grant.chain_id, "0x" + job_hash, FINAL)),
+        )
+
+    def _record(self, record: dict[str, Any]) -> str | None:
+        found = self._chain.participant_record(chain_id_of(record["id"], record["id_salt"]), FINAL)
+        return None if found is None else str(found.record_hash)
+
+    def used(self, grant: Grant, job_hash: str) -> bool:
+        """Our own use stands on chain, final."""
+        return bool(self._ask(lambda: self._chain.used(grant.chain_id, "0x" + job_hash, FINAL)))
+
+    def revoked(self, grants: Iterable[Grant]) -> bool:
+        """Any of them is revoked, final or latest."""
+        return bool(self._ask(lambda: any(self._revoked(grant) for grant in grants)))
+
+    def _revoked(self, grant: Grant) -> bool:
+        """Revoked, or barred beforehand by somebody who may."""
+        deciders = [*self._trust.regulator.approvers, grant.terms["custodian_approver"]]
+        return self._chain.is_revoked(grant.chain_id, deciders)

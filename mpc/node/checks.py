@@ -1,0 +1,203 @@
+"""Every check of a job that asks more than its documents: book, chain, policy, the file itself. All pure.
+
+Facts and `now` come in as arguments; a check returns nothing or raises `Refused(code, rule, who_must_act)`. Together
+with `papers.verify_papers` this is the whole of DESIGN 5.2; the order is from cheap to dear, and the first thing wrong
+is what is said. Which code is raised never depends on a value of a row.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ledger.approval import domain_of, verify_revocation
+from ledger.documents import document_hash, parse_time, verify_signed
+from ledger.errors import LedgerError
+from ledger.trust import Trust
+from mpc.errors import MpcError
+from mpc.node.book import History
+from mpc.node.errors import Refused
+from mpc.node.papers import SKEW, Grant, Papers
+from mpc.node.policy import Policy
+from mpc.spec import session_id
+
+STALE_HEAD = 120
+
+
+@dataclass(frozen=True)
+class GrantOnChain:
+    """What the chain says about one grant at finality; `revoked` also counts the latest block."""
+
+    terms_hash: str
+    custodian: str
+    service: str
+    not_before: int
+    not_after: int
+    max_uses: int
+    uses: int
+    used_by_job: bool
+
+
+@dataclass(frozen=True)
+class ChainFacts:
+    """One reading of the chain: final state, revocations final or latest, and the age of the head."""
+
+    block: int
+    time: int
+    grants: Mapping[str, GrantOnChain | None]
+    revoked: frozenset[str]
+    records: Mapping[str, str | None]
+
+
+def check_book(papers: Papers, history: History, trust: Trust) -> None:
+    """One spec for each id, nothing twice, uses left, no second table, nothing revoked."""
+    known = history.same_id
+    if known is not None and known.job_hash != papers.job_hash:
+        raise Refused("spec.two_specs", "another spec with this id was accepted here")
+    if history.nonce_used_by not in (None, papers.job_hash):
+        raise Refused("spec.replayed", "the spec's nonce was used before")
+    if history.sealed or (known is not None and known.attempt >= papers.attempt):
+        raise Refused("spec.replayed", "this spec was answered here before")
+    check_not_revoked(papers.grants, history.revocations, trust)
+    if papers.own is not None and history.uses >= papers.own.terms["max_uses"]:
+        raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
+    for name, codes in papers.tabulates.items():
+        if history.tabulated.get(name, codes) != codes:
+            raise Refused("disclosure.column_tabulated", "a column was tabulated under this grant with other codes")
+    if history.released_by not in (None, papers.job_hash):
+        raise Refused("disclosure.already_released", "the same question was released before: open that result again")
+
+
+def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust) -> None:
+    """A signed revocation is final wherever it is seen, whatever the portal or the chain show."""
+    for grant in grants:
+        for revocation in revocations:
+            if revocation.get("grant") == grant.id and revokes(grant.terms, revocation, trust):
+                raise Refused("grant.revoked", "a signed revocation of a grant is known here")
+
+
+def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trust) -> bool:
+    """True when this is a valid revocation of these terms by one who may; anything else is no revocation."""
+    try:
+        decider = verify_revocation(terms, revocation, domain=domain_of(trust))
+    except LedgerError:
+        return False
+    if revocation["by"] == "regulator":
+        return decider in trust.regulator.approvers
+    return str(terms["custodian_approver"]) == decider
+
+
+def check_chain(papers: Papers, chain: ChainFacts, now: datetime) -> None:
+    """The chain, which can only take permission away: registered and final, equal, not revoked, in time, uses left."""
+    check_clock(chain.time, now)
+    for grant in papers.grants:
+        if grant.id in chain.revoked:
+            raise Refused("grant.revoked", "a grant is revoked on chain")
+    for grant in papers.grants:
+        _grant_on_chain(grant, chain)
+    for member in (papers.consumer, *(seat["participant"] for seat in papers.spec["roster"]),
+                   papers.agreement["provider"]):
+        _record_on_chain(papers.records.get(member), chain)
+
+
+def check_clock(head: int, now: datetime) -> None:
+    """The head is young, and not ahead of this node's clock."""
+    age = now.timestamp() - head
+    if age > STALE_HEAD:
+        raise Refused("chain.stale_head", "the chain's newest block is older than two minutes")
+    if age < -SKEW.total_seconds():
+        raise Refused("clock.skew", "the chain's time is more than a minute ahead of this node's clock")
+
+
+def _grant_on_chain(grant: Grant, chain: ChainFacts) -> None:
+    found, terms = chain.grants.get(grant.id), grant.terms
+    if found is None:
+        raise Refused("grant.not_registered", "a grant is not registered on chain, or not final yet")
+    if found.terms_hash.removeprefix("0x") != document_hash(terms):
+        raise Refused("grant.terms_mismatch", "a grant's terms on chain are others", "regulator")
+    if found.custodian.lower() != terms["custodian_approver"]:
+        raise Refused("grant.wrong_custodian", "a grant was registered by another custodian")
+    if found.service.lower() != str(grant.consent["service"]):
+        raise Refused("grant.wrong_custodian", "a grant was registered with another service key")
+    if chain.time < max(found.not_before, int(parse_time(terms["not_before"]).timestamp())):
+        raise Refused("grant.not_yet", "a grant does not hold yet, by the chain's time")
+    if chain.time >= min(found.not_after, int(parse_time(terms["not_after"]).timestamp())):
+        raise Refused("grant.expired", "a grant is over, by the chain's time")
+    if found.uses >= min(found.max_uses, terms["max_uses"]) and not found.used_by_job:
+        raise Refused("grant.exhausted", "a grant has no use left on chain")
+
+
+def _record_on_chain(record: Mapping[str, Any] | None, chain: ChainFacts) -> None:
+    if record is None:
+        raise Refused("participant.record_mismatch", "a participant's record is missing", "operator")
+    if (chain.records.get(record["id"]) or "").removeprefix("0x") != document_hash(record):
+        raise Refused("participant.record_mismatch", "a participant's record is not its current one on chain")
+
+
+def check_policy(papers: Papers, policy: Policy) -> int:
+    """The hospital's own word, default deny; returns the floor k this party brings, the largest that has a say."""
+    floor = policy.decide(grantee=papers.consumer, function=papers.spec["function"]["name"])
+    return strictest(papers.floor, floor)
+
+
+def strictest(*floors: int) -> int:
+    """k is the largest of all that have a say, one at least."""
+    return max(1, *floors)
+
+
+def check_own_data(papers: Papers, fingerprint_now: str | None) -> None:
+    """The file here is the snapshot that was granted; `None` says that no readable file is registered."""
+    if papers.own is None:
+        return
+    record = papers.datasets[papers.seat]
+    if fingerprint_now is None:
+        raise Refused("grant.wrong_dataset", "the dataset is not registered at this node", "custodian")
+    if fingerprint_now != record["fingerprint"]:
+        raise Refused("dataset.changed", "the file is not the snapshot that was registered")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What all verdicts together say: the session's id and every member's fresh keys and address, dealer last."""
+
+    id: str
+    peers: tuple[dict[str, Any], ...]
+
+
+def verify_session(papers: Papers, verdicts: Sequence[object], dealer: object, own: Mapping[str, Any]) -> Session:
+    """Every member accepted this very spec in this attempt, with keys of its own; ours is the one that we signed."""
+    members = [(seat["participant"], seat["signing"]) for seat in papers.spec["roster"]]
+    members.append((papers.spec["dealer"]["participant"], papers.spec["dealer"]["signing"]))
+    found = [_verdict(wire, papers, members) for wire in (*verdicts, dealer)]
+    if [verdict["participant"] for verdict in found[:-1]] != [member for member, _ in members[:-1]]:
+        found[:-1] = sorted(found[:-1], key=lambda verdict: int(verdict["seat"]))
+    if [(verdict["seat"], verdict["participant"]) for verdict in found] != [
+        (seat, member) for seat, (member, _) in enumerate(members)
+    ]:
+        raise Refused("session.mismatch", "there is not one verdict from each member")
+    if found[papers.seat] != dict(own):
+        raise Refused("session.mismatch", "our own verdict is not the one that we signed")
+    for name in ("certificate", "exchange", "address"):
+        if len({verdict["session"][name] for verdict in found}) != len(found):
+            raise Refused("session.mismatch", "two members brought the same key or address")
+    hashes = [document_hash(verdict) for verdict in found]
+    try:
+        identity = session_id(papers.job_hash, papers.attempt, hashes[:-1], hashes[-1])
+    except MpcError as error:
+        raise Refused("session.mismatch", "the verdicts make no session") from error
+    return Session(identity, tuple(
+        {"seat": verdict["seat"], "participant": verdict["participant"], **verdict["session"]} for verdict in found))
+
+
+def _verdict(wire: object, papers: Papers, members: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    try:
+        claimed = wire["document"]["seat"] if isinstance(wire, dict) else -1
+        key = members[claimed][1] if type(claimed) is int and 0 <= claimed < len(members) else ""
+        verdict = verify_signed(wire, type="verdict", keys=[key])
+    except (LedgerError, KeyError, TypeError) as error:
+        raise Refused("session.mismatch", "a verdict is not signed by the member it names") from error
+    if (verdict["job"], verdict["job_hash"], verdict["attempt"]) != (papers.job, papers.job_hash, papers.attempt):
+        raise Refused("session.mismatch", "a member answered another spec or attempt")
+    if verdict["decision"] != "accept" or verdict["session"] is None:
+        raise Refused("session.mismatch", "a member did not accept")
+    return verdict

@@ -1,0 +1,159 @@
+"""A node's home folder: where each file lies, and `config.toml`. Nothing else in the node knows a file's name.
+
+The only reader of the node's configuration. It reads and writes files of its own home; no network, no key material
+other than the local fingerprint key.
+"""
+
+import json
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mpc.node.errors import Unfit
+from mpc.node.policy import DEFAULT_TEXT
+
+ROLES = ("provider", "dealer", "regulator", "consumer")
+FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one home; `approver` and `service` are this organisation's own pinned addresses."""
+
+    home: Path
+    participant: str
+    role: str
+    portal: str
+    name_zh: str
+    name_en: str
+    fingerprint: str = ""
+    approver: str = ""
+    service: str = ""
+    session_seconds: int = 120
+
+    @property
+    def keys(self) -> Path:
+        """The organisation's signing, sealing and service keys."""
+        return self.home / "keys.json"
+
+    @property
+    def approver_keys(self) -> Path:
+        """A person's approval key; stays with that person, the running agent never opens it."""
+        return self.home / "approver.json"
+
+    @property
+    def trust(self) -> Path:
+        """The signed trust file; believed only under `fingerprint`."""
+        return self.home / "trust.json"
+
+    @property
+    def policy(self) -> Path:
+        """The hospital's own rules."""
+        return self.home / "policy.toml"
+
+    @property
+    def book(self) -> Path:
+        """The durable book of jobs, uses and revocations."""
+        return self.home / "node.sqlite3"
+
+    @property
+    def inbox(self) -> Path:
+        """Signed revocations handed over outside the portal, one JSON file each."""
+        return self.home / "inbox"
+
+    @property
+    def data(self) -> Path:
+        """Where datasets may lie; registered files may lie elsewhere too."""
+        return self.home / "data"
+
+    def local_key(self) -> bytes:
+        """The 32 bytes under which this node keys its fingerprints; never leaves the home."""
+        try:
+            key = bytes.fromhex((self.home / "fingerprint.key").read_text().strip())
+        except (OSError, ValueError) as error:
+            raise Unfit("config.missing", "fingerprint.key cannot be read") from error
+        if len(key) != 32:
+            raise Unfit("config.malformed", "fingerprint.key must hold 32 bytes in hex")
+        return key
+
+
+def create(config: Config) -> None:
+    """Lay out a new home: folders, configuration, default policy, fingerprint key. Refuses to overwrite one."""
+    home = config.home
+    if (home / "config.toml").exists():
+        raise Unfit("config.exists", f"{home} already holds a node")
+    for folder in (home, config.inbox, config.data, home / "log"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(home / "fingerprint.key", secrets.token_hex(32) + "\n")
+    if config.role == "provider":
+        config.policy.write_text(DEFAULT_TEXT)
+    save(config)
+
+
+def save(config: Config) -> None:
+    """Write `config.toml` whole, by rename."""
+    values = {
+        "participant": config.participant,
+        "role": config.role,
+        "portal": config.portal,
+        "fingerprint": config.fingerprint,
+        "approver": config.approver,
+        "service": config.service,
+        "session_seconds": config.session_seconds,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    lines += ["", "[name]", f"zh = {_quoted(config.name_zh)}", f"en = {_quoted(config.name_en)}", ""]
+    write_private(config.home / "config.toml", "\n".join(lines))
+
+
+def load(home: Path) -> Config:
+    """The configuration of this home; raises `Unfit` when it is absent or not understood."""
+    try:
+        table = tomllib.loads((home / "config.toml").read_text())
+    except OSError as error:
+        raise Unfit("config.missing", f"{home} holds no config.toml: run init first") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Unfit("config.malformed", "config.toml is not TOML") from error
+    if unknown := sorted(set(table) - set(FIELDS)):
+        raise Unfit("config.malformed", f"config.toml: unknown field {unknown[0]}")
+    name = table.get("name", {})
+    config = Config(
+        home=home,
+        participant=_text(table, "participant"),
+        role=_text(table, "role"),
+        portal=_text(table, "portal"),
+        name_zh=_text(name, "zh"),
+        name_en=_text(name, "en"),
+        fingerprint=_text(table, "fingerprint"),
+        approver=_text(table, "approver"),
+        service=_text(table, "service"),
+    )
+    seconds = table.get("session_seconds", config.session_seconds)
+    if config.role not in ROLES or type(seconds) is not int or not 5 <= seconds <= 86_400:
+        raise Unfit("config.malformed", "config.toml: role or session_seconds")
+    return replace(config, session_seconds=seconds)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _text(table: dict[str, Any], name: str) -> str:
+    value = table.get(name, "")
+    if not isinstance(value, str):
+        raise Unfit("config.malformed", f"config.toml: {name} must be text")
+    return value

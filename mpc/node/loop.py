@@ -1,0 +1,141 @@
+"""The life of a node: open everything, say what was lost, then poll for work until told to stop.
+
+Outbound only. One thread asks the portal and judges, one thread a running session, one starts workers. SIGTERM and
+SIGINT end it cleanly; being killed loses nothing either, for what must not be forgotten is in the book first.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ledger.chain import Chain
+from ledger.door import Door
+from ledger.errors import PortalRefused, PortalUnavailable
+from ledger.keys import KeyFile
+from ledger.trust import Trust, load_trust
+from mpc.node import config
+from mpc.node.agent import Agent
+from mpc.node.book import Book
+from mpc.node.chainview import ChainView
+from mpc.node.config import Config
+from mpc.node.errors import Unfit
+from mpc.node.logs import note
+from mpc.node.sessions import Home
+from mpc.node.workers import Workers
+
+WAIT = 10
+POLL_TIMEOUT = 30.0
+AWAY_LEAST, AWAY_MOST = 0.3, 5.0
+
+
+class Stopping(BaseException):
+    """SIGTERM or SIGINT came: leave whatever was waited for."""
+
+
+class Courier:
+    """Delivers the outbox; one message at a time, whoever asks."""
+
+    def __init__(self, door: Any, book: Book) -> None:
+        self._door, self._book, self._lock = door, book, threading.Lock()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Send at once; raises what the door raises."""
+        return self._door.post(path, body)
+
+    def flush(self) -> None:
+        """Deliver what lies there; a refused or overdue message is struck off, an unreachable portal ends the round."""
+        with self._lock:
+            for number, path, body, until in self._book.outbox():
+                if until < time.time():
+                    note("outbox.overdue", path=path)
+                    self._book.delivered(number)
+                    continue
+                try:
+                    self._door.post(path, body)
+                except PortalUnavailable:
+                    return
+                except PortalRefused as error:
+                    note("outbox.refused", path=path, code=error.code)
+                self._book.delivered(number)
+
+
+def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -> tuple[Agent, Any]:
+    """The agent of this home with its door; tests bring their own door and chain."""
+    known = config.load(home)
+    if known.role not in ("provider", "dealer"):
+        raise Unfit("config.role", f"a {known.role} runs no node: it works at its desk")
+    if not known.fingerprint:
+        raise Unfit("config.no_trust", "no trust file: run adopt-trust first")
+    keys = KeyFile.load(known.keys)
+    trust = load_trust(known.trust, fingerprint=known.fingerprint)
+    _check_identity(known, keys, trust)
+    door = door or Door(known.portal, known.participant, keys.signing)
+    chain = chain or Chain.from_trust(trust)
+    book = Book(known.book)
+    courier = Courier(door, book)
+    made = Home(
+        participant=known.participant, party=known.role == "provider", keys=keys, trust=trust, book=book,
+        chain=ChainView(chain, trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
+        session_seconds=known.session_seconds)
+    return Agent(known, made, door, Workers(home)), door
+
+
+def _check_identity(known: Config, keys: KeyFile, trust: Trust) -> None:
+    if keys.participant != known.participant:
+        raise Unfit("config.malformed", "keys.json belongs to another participant")
+    if known.role == "dealer" and (trust.dealer.participant, trust.dealer.signing) != (
+            known.participant, keys.signing_public):
+        raise Unfit("config.role", "the trust file names another dealer")
+
+
+def run(home: Path) -> None:
+    """Poll and work until a signal comes."""
+    # raising in the handler is safe here: whatever is cut off finds itself in the book
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    agent, door = assemble(home)
+    note("node.started", participant=agent.me.participant, role=agent.config.role, pid=os.getpid())
+    try:
+        agent.workers.warm()
+        agent.recover()
+        poll(agent, door)
+    except Stopping:
+        note("node.stopping")
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        agent.close()
+        agent.book.close()
+        note("node.stopped")
+
+
+def poll(agent: Agent, door: Any) -> None:
+    """Ask, work, ask again; an absent portal is asked again after a little, growing, uneven while."""
+    away = AWAY_LEAST
+    while True:
+        try:
+            answer = door.get("/work", {"wait": WAIT}, timeout=POLL_TIMEOUT)
+            away = AWAY_LEAST
+        except (PortalUnavailable, PortalRefused) as error:
+            note("poll.failed", code=error.code)
+            time.sleep(away * random.uniform(0.7, 1.3))  # noqa: S311
+            away = min(AWAY_MOST, away * 2)
+            continue
+        items = answer.get("items", []) if isinstance(answer, dict) else []
+        before = time.monotonic()
+        for item in items:
+            if isinstance(item, dict):
+                agent.handle(item)
+        agent.tend()
+        if items and time.monotonic() - before < 0.05:
+            time.sleep(0.1)  # the portal offers what we have already answered, or hold: do not ask in a circle
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopping

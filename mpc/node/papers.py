@@ -1,0 +1,394 @@
+"""The documents of one job, verified on their own: signatures, hashes, and that each says what the others say.
+
+Pure: bytes and `now` come in, a `Papers` or `Refused` comes out. Believes nothing that the portal says by itself: every
+key follows from the trust file (the regulator's signature under each participant record), every hash is recomputed.
+What chain, book, policy and files say is asked in `checks.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ledger.acts import address_of_grantee
+from ledger.approval import domain_of, verify_approval
+from ledger.documents import (
+    canonical,
+    chain_id_of,
+    check,
+    document_hash,
+    parse_time,
+    read_signed,
+    sha256_hex,
+    verify_signed,
+)
+from ledger.errors import DocumentError, LedgerError, VerificationError
+from ledger.trust import Trust
+from mpc.catalog import CATALOG, validate_parameters
+from mpc.errors import MpcError
+from mpc.node.book import SeenJob
+from mpc.node.errors import Refused
+from mpc.spec import common_columns, rows_max_total
+
+SKEW = timedelta(seconds=60)
+LEAST_PARTIES = 3
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Me:
+    """Who checks: a hospital with its own pinned addresses, or the dealer (`party` false)."""
+
+    participant: str
+    signing: str
+    party: bool
+    approver: str = ""
+    service: str = ""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One grant's terms with both approvals, and its id on chain."""
+
+    terms: Document
+    approval: Document
+    consent: Document
+    chain_id: str
+
+    @property
+    def id(self) -> str:
+        """The grant's UUID."""
+        return str(self.terms["id"])
+
+
+@dataclass(frozen=True)
+class Papers:
+    """A job whose documents hold together."""
+
+    attempt: int
+    job_hash: str
+    spec: Document
+    agreement: Document
+    grants: tuple[Grant, ...]
+    records: Mapping[str, Document]
+    datasets: tuple[Document, ...]
+    columns: Sequence[Document]
+    rows_max_total: int
+    floor: int
+    seat: int
+    own: Grant | None
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return str(self.spec["id"])
+
+    @property
+    def consumer(self) -> str:
+        """The grantee, who signed the spec."""
+        return str(self.spec["recipient"]["participant"])
+
+    @property
+    def function(self) -> str:
+        """`name@version`."""
+        return f"{self.spec['function']['name']}@{self.spec['function']['version']}"
+
+    @property
+    def release_key(self) -> str:
+        """The same for two jobs that would open the same thing under the same grants."""
+        asked = {name: self.spec[name] for name in ("function", "parameters", "filter", "inputs", "grants")}
+        return sha256_hex(canonical(asked))
+
+    @property
+    def tabulates(self) -> dict[str, str]:
+        """Columns whose codes become cells of the result -> what their cells depend on (codes and filter)."""
+        parameters = self.spec["parameters"]
+        names = [parameters.get(field) for field in ("rows", "columns", "by")]
+        by_name = {column["name"]: column for column in self.columns}
+        return {
+            name: sha256_hex(canonical({"codes": by_name[name]["codes"], "filter": self.spec["filter"]}))
+            for name in names if isinstance(name, str) and name in by_name
+        }
+
+    @property
+    def seen(self) -> SeenJob:
+        """This attempt, as the book would name it."""
+        return SeenJob(self.job, self.job_hash, self.attempt, "", int(self.deadline.timestamp()))
+
+    @property
+    def deadline(self) -> datetime:
+        """When the job is over, whatever happened."""
+        return parse_time(self.spec["deadline"])
+
+
+def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetime) -> Papers:
+    """Everything that follows from the documents and the trust file; raises `Refused` at the first thing wrong."""
+    spec, attempt = _spec(item)
+    records = participants(item["participants"], trust)
+    consumer = records.get(spec["recipient"]["participant"])
+    if consumer is None:
+        raise Refused("participant.record_mismatch", "the consumer's record is not among the papers", "operator")
+    try:
+        verify_signed(item["spec"], type="job_spec", keys=[consumer["keys"]["signing"]])
+    except VerificationError as error:
+        raise Refused("spec.signature_invalid", "the consumer's signature on the spec is wrong") from error
+    _fresh(spec, now)
+    _consumer(spec, consumer)
+    _function_digest(spec)
+    seat = _roster(spec, records, me, trust)
+    grants = tuple(_grant(papers) for papers in item["grants"])
+    _grants_named(spec, grants)
+    for grant in grants:
+        _terms(grant, spec, consumer, trust)
+        _approvals(grant, records, trust)
+    _one_scenario(grants)
+    own = _own_grant(grants, me)
+    datasets = _datasets(item["datasets"], spec, grants, records)
+    agreement = _agreement(item["agreement"], spec, records)
+    columns = _parameters(spec, datasets)
+    for grant in grants:
+        _period(grant, now)
+    return Papers(
+        attempt=attempt, job_hash=document_hash(spec), spec=spec, agreement=agreement, grants=grants, records=records,
+        datasets=datasets, columns=columns, rows_max_total=rows_max_total(datasets),
+        floor=max(spec["disclosure"]["floor"], *(grant.terms["floor"] for grant in grants)), seat=seat, own=own,
+    )
+
+
+def participants(records: Iterable[object], trust: Trust) -> dict[str, Document]:
+    """Records by id, each signed by its own key and by the regulator's of the trust file."""
+    found: dict[str, Document] = {}
+    for wire in records:
+        try:
+            draft = read_signed(wire, "participant")
+            record = verify_signed(wire, type="participant", keys=[draft["keys"]["signing"], trust.regulator.signing])
+        except LedgerError as error:
+            raise Refused("participant.record_mismatch", "a participant's record is not admitted by the regulator",
+                          ) from error
+        if found.setdefault(record["id"], record) != record:
+            raise Refused("participant.record_mismatch", "a participant came with two records")
+    return found
+
+
+def _spec(item: Mapping[str, Any]) -> tuple[Document, int]:
+    try:
+        spec = read_signed(item["spec"], "job_spec")
+    except DocumentError as error:
+        raise Refused("spec.malformed", error.message) from error
+    attempt = item.get("attempt")
+    if type(attempt) is not int or attempt < 1 or item.get("job") != spec["id"]:
+        raise Refused("spec.malformed", "the work item does not fit its spec", "operator")
+    return spec, attempt
+
+
+def _fresh(spec: Document, now: datetime) -> None:
+    if parse_time(spec["issued_at"]) > now + SKEW:
+        raise Refused("spec.stale", "the spec is issued in the future of this node's clock")
+    if parse_time(spec["deadline"]) <= now:
+        raise Refused("spec.stale", "the spec's deadline is over")
+
+
+def _consumer(spec: Document, consumer: Document) -> None:
+    if "consumer" not in consumer["admitted_as"]:
+        raise Refused("participant.record_mismatch", "the recipient is not admitted as a consumer")
+    if spec["recipient"]["sealing"] != consumer["keys"]["sealing"]:
+        raise Refused("participant.record_mismatch", "the recipient's sealing key is not that of its record")
+
+
+def _roster(spec: Document, records: Mapping[str, Document], me: Me, trust: Trust) -> int:
+    """The seats are the inputs' providers, distinct, with the keys of their records; returns our own seat."""
+    seats = [member["participant"] for member in spec["roster"]]
+    if [member["seat"] for member in spec["roster"]] != list(range(len(seats))):
+        raise Refused("spec.roster_mismatch", "seats are not numbered from 0")
+    if seats != [one["provider"] for one in spec["inputs"]]:
+        raise Refused("spec.roster_mismatch", "the seats are not the providers of the inputs")
+    if len(set(seats)) != len(seats) or spec["recipient"]["participant"] in seats:
+        raise Refused("spec.roster_mismatch", "the parties must be distinct organisations, the consumer not among them")
+    if len(seats) < LEAST_PARTIES:
+        raise Refused("spec.roster_mismatch", f"fewer than {LEAST_PARTIES} parties")
+    dealer = spec["dealer"]
+    if (dealer["participant"], dealer["signing"]) != (trust.dealer.participant, trust.dealer.signing):
+        raise Refused("spec.roster_mismatch", "the dealer is not the one of the trust file")
+    if dealer["participant"] in (*seats, spec["recipient"]["participant"]):
+        raise Refused("spec.roster_mismatch", "the dealer is a party or the consumer")
+    for member in spec["roster"]:
+        record = records.get(member["participant"])
+        if record is None or "provider" not in record["admitted_as"]:
+            raise Refused("participant.record_mismatch", "a party has no record as provider")
+        if member["record_hash"] != document_hash(record) or member["signing"] != record["keys"]["signing"]:
+            raise Refused("participant.record_mismatch", "a party's key or record is not the one in the roster")
+    return _seat(spec, seats, me)
+
+
+def _seat(spec: Document, seats: Sequence[str], me: Me) -> int:
+    if not me.party:
+        if (me.participant, me.signing) != (spec["dealer"]["participant"], spec["dealer"]["signing"]):
+            raise Refused("spec.roster_mismatch", "this office is not the dealer of the spec")
+        return len(seats)
+    if me.participant not in seats:
+        raise Refused("spec.roster_mismatch", "this node is not in the roster")
+    seat = seats.index(me.participant)
+    if spec["roster"][seat]["signing"] != me.signing:
+        raise Refused("participant.record_mismatch", "the roster names another key for this node")
+    return seat
+
+
+def _grant(papers: Any) -> Grant:
+    try:
+        terms, approval, consent = papers["terms"], papers["approval"], papers["consent"]
+        check(terms, "grant_terms")
+    except (DocumentError, KeyError, TypeError) as error:
+        raise Refused("grant.terms_mismatch", "a grant's terms are malformed or incomplete") from error
+    if approval is None or consent is None:
+        raise Refused("grant.approval_invalid", "an approval of a grant is missing", "custodian")
+    return Grant(terms, approval, consent, chain_id_of(terms["id"], terms["salt"]))
+
+
+def _grants_named(spec: Document, grants: Sequence[Grant]) -> None:
+    """The papers are exactly the grants of the spec, in its order, one for each input."""
+    if [grant.id for grant in grants] != [named["id"] for named in spec["grants"]]:
+        raise Refused("grant.terms_mismatch", "the grants shown are not those of the spec")
+    if len(grants) != len(spec["inputs"]):
+        raise Refused("spec.roster_mismatch", "there is not one grant for each input")
+    for grant, named, source in zip(grants, spec["grants"], spec["inputs"], strict=True):
+        terms = grant.terms
+        if document_hash(terms) != named["terms_hash"]:
+            raise Refused("grant.terms_mismatch", "a grant's terms are not those that the spec names")
+        if not terms["dataset"] == named["dataset"] == source["dataset"]:
+            raise Refused("grant.wrong_dataset", "a grant is for another dataset than the input it stands for")
+        if terms["dataset_hash"] != source["dataset_hash"]:
+            raise Refused("grant.wrong_dataset", "a grant is for another version of the dataset")
+        if terms["custodian"] != source["provider"]:
+            raise Refused("grant.wrong_custodian", "a grant names another custodian than the input's provider")
+
+
+def _terms(grant: Grant, spec: Document, consumer: Document, trust: Trust) -> None:
+    """This grant covers this job."""
+    terms, function = grant.terms, spec["function"]
+    if [(one["dataset"], one["provider"]) for one in terms["roster"]] != [
+        (one["dataset"], one["provider"]) for one in spec["inputs"]
+    ]:
+        raise Refused("spec.roster_mismatch", "the inputs are not exactly the roster that was granted")
+    if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
+        raise Refused("grant.outside_scope", "a grant is of another space or names another dealer")
+    if (terms["grantee"], terms["grantee_address"]) != (consumer["id"], address_of_grantee(consumer)):
+        raise Refused("grant.outside_scope", "a grant is for another grantee")
+    covered = [one for one in terms["functions"] if (one["name"], one["version"]) == (
+        function["name"], function["version"])]
+    if not covered:
+        raise Refused("grant.outside_scope", "a grant does not cover this function")
+    if covered[0]["digest"] != function["digest"]:
+        raise Refused("spec.function_digest", "the function granted has another digest")
+
+
+def _function_digest(spec: Document) -> None:
+    function = spec["function"]
+    entry = CATALOG.get(f"{function['name']}@{function['version']}")
+    if entry is not None and entry.digest != function["digest"]:
+        raise Refused("spec.function_digest", "this node runs the function with another digest")
+
+
+def _approvals(grant: Grant, records: Mapping[str, Document], trust: Trust) -> None:
+    terms, domain = grant.terms, domain_of(trust)
+    approvers = {address.lower() for address in trust.regulator.approvers}
+    if _signer(terms, grant.approval, "regulator", domain) not in approvers:
+        raise Refused("grant.approval_invalid", "a grant's approval is not by an approver of the trust file")
+    custodian = records[terms["custodian"]]
+    addresses = {key["address"].lower() for key in custodian["keys"]["approval"]}
+    signer = _signer(terms, grant.consent, "custodian", domain)
+    if signer != terms["custodian_approver"] or signer not in addresses:
+        raise Refused("grant.wrong_custodian", "a grant's consent is not by that dataset's custodian", "custodian")
+
+
+def _signer(terms: Document, approval: Document, role: str, domain: Any) -> str:
+    if not isinstance(approval, dict) or approval.get("role") != role:
+        raise Refused("grant.approval_invalid", f"a grant's {role} slot holds something else")
+    try:
+        return verify_approval(terms, approval, domain=domain, role=role)
+    except LedgerError as error:
+        if error.code == "approval.wrong_custodian":
+            raise Refused("grant.wrong_custodian", "a grant's consent is by another custodian", "custodian") from error
+        raise Refused("grant.approval_invalid", f"a grant's signature of the {role} is wrong") from error
+
+
+def _one_scenario(grants: Sequence[Grant]) -> None:
+    same = ("scenario", "scenario_hash", "purpose_hash", "roster", "grantee", "functions")
+    first = grants[0].terms
+    if any(grant.terms[name] != first[name] for grant in grants for name in same):
+        raise Refused("grant.outside_scope", "the grants are not of one scenario")
+
+
+def _own_grant(grants: Sequence[Grant], me: Me) -> Grant | None:
+    """Our own grant stands under our own pinned approver and service key, not under the portal's word for them."""
+    if not me.party:
+        return None
+    own = next((grant for grant in grants if grant.terms["custodian"] == me.participant), None)
+    if own is None:
+        raise Refused("spec.roster_mismatch", "no grant is by this node")
+    if own.terms["custodian_approver"] != me.approver.lower():
+        raise Refused("grant.wrong_custodian", "our grant was not consented with the key pinned here")
+    if str(own.consent.get("service") or "").lower() != me.service.lower():
+        raise Refused("grant.wrong_custodian", "our grant names another service key than ours")
+    return own
+
+
+def _datasets(wires: Sequence[object], spec: Document, grants: Sequence[Grant],
+              records: Mapping[str, Document]) -> tuple[Document, ...]:
+    """The dataset records in seat order, each signed by its provider and the one that was granted."""
+    found: dict[str, Document] = {}
+    for wire in wires:
+        try:
+            draft = read_signed(wire, "dataset")
+            provider = records[draft["provider"]]
+            found[draft["id"]] = verify_signed(wire, type="dataset", keys=[provider["keys"]["signing"]])
+        except (LedgerError, KeyError) as error:
+            raise Refused("grant.wrong_dataset", "a dataset's record is not signed by its provider") from error
+    ordered = []
+    for grant, source in zip(grants, spec["inputs"], strict=True):
+        record = found.get(source["dataset"])
+        if record is None or document_hash(record) != source["dataset_hash"]:
+            raise Refused("grant.wrong_dataset", "a dataset's record is not the one that was granted")
+        if record["provider"] != source["provider"]:
+            raise Refused("grant.wrong_custodian", "a dataset belongs to another provider than its grant says")
+        if grant.terms["dataset_chain_id"] != chain_id_of(record["id"], record["id_salt"]):
+            raise Refused("grant.wrong_dataset", "a grant's id of the dataset on chain is another dataset's")
+        ordered.append(record)
+    return tuple(ordered)
+
+
+def _agreement(wire: Any, spec: Document, records: Mapping[str, Document]) -> Document:
+    try:
+        draft = read_signed(wire, "agreement")
+        keys = [records[draft[side]]["keys"]["signing"] for side in ("consumer", "provider")]
+        agreement = verify_signed(wire, type="agreement", keys=keys)
+    except (LedgerError, KeyError) as error:
+        raise Refused("agreement.invalid", "the agreement is not signed by consumer and lead provider") from error
+    if (agreement["id"], document_hash(agreement)) != (spec["agreement"], spec["agreement_hash"]):
+        raise Refused("agreement.invalid", "the agreement is not the one of the spec")
+    if agreement["consumer"] != spec["recipient"]["participant"] or agreement["grants"] != spec["grants"]:
+        raise Refused("agreement.invalid", "the agreement is about other grants or another consumer")
+    return agreement
+
+
+def _parameters(spec: Document, datasets: Sequence[Document]) -> Sequence[Document]:
+    key = f"{spec['function']['name']}@{spec['function']['version']}"
+    entry = CATALOG.get(key)
+    if entry is None:
+        raise Refused("spec.parameters", f"this node does not know {key}")
+    if len(datasets) < entry.min_parties:
+        raise Refused("spec.roster_mismatch", f"{key} asks for more parties")
+    if spec["filter"]:
+        raise Refused("spec.parameters", "filters are not served yet")
+    columns: Sequence[Document] = common_columns([record["columns"] for record in datasets])
+    try:
+        validate_parameters(key, spec["parameters"], columns)
+    except MpcError as error:
+        raise Refused("spec.parameters", f"the parameters do not fit {key}") from error
+    return columns
+
+
+def _period(grant: Grant, now: datetime) -> None:
+    if now < parse_time(grant.terms["not_before"]):
+        raise Refused("grant.not_yet", "a grant does not hold yet, by this node's clock")
+    if now >= parse_time(grant.terms["not_after"]):
+        raise Refused("grant.expired", "a grant is over, by this node's clock")

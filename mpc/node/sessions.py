@@ -1,0 +1,269 @@
+"""One attempt of one job at this node, from its accepted verdict to its sealed envelope or its named end.
+
+The order of the steps is the security:
+1. every member's verdict is verified and the session id computed; only then the worker gets its order, with keys that
+   live in this attempt alone;
+2. when the worker reports the first gate round, the use counts: book first, then chain;
+3. only when this node's own chain shows its own use, final, and neither book nor chain knows a revocation, the worker
+   may seal;
+4. the envelope enters the book before it leaves the house, so that a node seals once for a job.
+A revocation, a stop, a deadline or the end of the worker ends the attempt at any step, with a code.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ledger.approval import domain_of, sign_use
+from ledger.documents import new_document, signed
+from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
+from ledger.keys import KeyFile
+from ledger.trust import Trust
+from mpc.node import inbox
+from mpc.node.book import Book, SeenJob
+from mpc.node.chainview import ChainView
+from mpc.node.checks import Session, check_not_revoked
+from mpc.node.errors import CODES, NodeError, Refused, Unsettled
+from mpc.node.logs import note
+from mpc.node.papers import Papers
+from mpc.node.workers import Worker
+
+TICK = 0.1
+GRACE = 5.0
+NEAREST = {"session.protocol": "session.mismatch", "dataset.off_dictionary": "dataset.changed",
+           "disclosure.floor": "worker.failed", "gate.inconsistent": "worker.failed"}
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Keys of one attempt: in memory only, gone with it."""
+
+    certificate: str
+    private_key: str = field(repr=False)
+    exchange_private: str = field(repr=False)
+    exchange: str = ""
+
+
+@dataclass(frozen=True)
+class Home:
+    """What every attempt of this node works with."""
+
+    participant: str
+    party: bool
+    keys: KeyFile
+    trust: Trust
+    book: Book
+    chain: ChainView
+    post: Callable[[str, Mapping[str, Any]], Any]
+    flush: Callable[[], None]
+    inbox: Path
+    session_seconds: int
+
+
+@dataclass
+class Attempt:
+    """An accepted attempt; `stop_code` may be set from another thread, `told` says that the portal knows already."""
+
+    papers: Papers
+    verdict: dict[str, Any]
+    fresh: Fresh
+    worker: Worker
+    floor: int
+    data: dict[str, Any] | None
+    stop_code: str = ""
+    told: bool = False
+    started: bool = False
+    thread: threading.Thread | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+
+class Failed(NodeError):
+    """The attempt ended without a result; `about` names the member whose fault it was, if one is known."""
+
+    def __init__(self, code: str, text: str, about: str | None = None) -> None:
+        super().__init__(code if code in CODES else NEAREST.get(code, "worker.failed"), text)
+        self.about = about
+
+
+def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> dict[str, Any]:
+    """The one line that the worker gets."""
+    papers, spec = attempt.papers, attempt.papers.spec
+    return {
+        "role": "party" if home.party else "dealer", "space": home.trust.space_id, "seat": papers.seat,
+        "parties": len(spec["roster"]), "job_hash": papers.job_hash, "attempt": papers.attempt, "session": session.id,
+        "peers": [dict(peer) for peer in session.peers],
+        "own": {"certificate": attempt.fresh.certificate, "private_key": attempt.fresh.private_key,
+                "exchange_private": attempt.fresh.exchange_private},
+        "listen_fd": attempt.worker.listen_fd, "deadline": int(time.time() + deadline), "function": papers.function,
+        "parameters": spec["parameters"], "columns": list(papers.columns), "rows_max_total": papers.rows_max_total,
+        "floor": attempt.floor, "data": attempt.data, "recipient": dict(spec["recipient"]), "sender": home.participant,
+    }
+
+
+class Run:
+    """The life of one session; `run` returns when it is over, and never raises."""
+
+    def __init__(self, home: Home, attempt: Attempt, session: Session) -> None:
+        self.home, self.attempt, self.session, self.papers = home, attempt, session, attempt.papers
+        left = self.papers.deadline.timestamp() - time.time()
+        self.seconds = max(1.0, min(left, float(home.session_seconds)))
+        self.until = time.monotonic() + self.seconds
+        self.consuming = False
+        self.posted_use = False
+        self.next_look = 0.0
+
+    def run(self) -> None:
+        """From the order to the envelope, or to a failure that names its cause."""
+        papers, worker = self.papers, self.attempt.worker
+        note("session.started", job=papers.job, attempt=papers.attempt, seat=papers.seat)
+        try:
+            self._guard()
+            worker.send(order(self.attempt, self.session, self.home, self.seconds))
+            self._serve()
+        except Failed as error:
+            self._fail(error)
+        except Exception as error:  # the last door: whatever it was, the job must end with a name
+            note("session.error", job=papers.job, kind=type(error).__name__)
+            self._fail(Failed("worker.failed", type(error).__name__))
+        finally:
+            self.attempt.finished.set()
+
+    def _serve(self) -> None:
+        """Messages of the worker, until the last one; between them stop, revocation and deadline are looked at."""
+        worker = self.attempt.worker
+        while True:
+            message = worker.receive(TICK)
+            self._guard()
+            if message is None:
+                if worker.ended:
+                    raise Failed("worker.failed", "the worker ended without a word")
+                if self.consuming:
+                    self._consume()
+                continue
+            event = message.get("event")
+            if event == "gate_started":
+                self._gate_started()
+            elif event == "sealed" and self.home.party:
+                self._sealed(message)
+                return
+            elif event == "finished" and not self.home.party:
+                self.home.book.end(self.papers.job_hash, "finished")
+                note("session.finished", job=self.papers.job, attempt=self.papers.attempt)
+                return
+            elif event == "failed":
+                raise Failed(str(message.get("code")), "the worker reports a failure",
+                             self._member(message.get("about_seat")))
+
+    def _member(self, seat: object) -> str | None:
+        known = {peer["seat"]: str(peer["participant"]) for peer in self.session.peers}
+        return known.get(seat) if type(seat) is int else None
+
+    def _guard(self) -> None:
+        """Stop, deadline, and revocations that came by file: asked at every step and every tick."""
+        if self.attempt.stop_code:
+            raise Failed(self.attempt.stop_code, "the portal or the agent stopped the job")
+        if time.monotonic() > self.until + GRACE:
+            raise Failed("session.deadline", "the session's time is over")
+        inbox.take(self.home.inbox, self.home.book)
+        revocations = self.home.book.revocations(grant.id for grant in self.papers.grants)
+        try:
+            check_not_revoked(self.papers.grants, revocations, self.home.trust)
+        except Refused as error:
+            raise Failed(error.code, error.rule) from error
+
+    def _gate_started(self) -> None:
+        """The use counts from now on. A dealer has no use of its own: it looks at chain and book and goes on."""
+        own = self.papers.own
+        if own is None:
+            self._proceed()
+            return
+        self.attempt.started = True
+        self.home.book.start_use(own.id, self.papers.job_hash, self.papers.tabulates)
+        self.consuming = True
+        self._consume()
+
+    def _consume(self) -> None:
+        """Send our signed use (again, until it is taken) and look whether our own chain shows it as final."""
+        own = self.papers.own
+        if own is None or time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + TICK
+        if time.monotonic() > self.until:
+            raise Failed("session.deadline", "the use did not become final in time")
+        if not self.posted_use:
+            self._post_use(own.chain_id)
+        try:
+            if not self.home.chain.used(own, self.papers.job_hash):
+                return
+        except Unsettled:
+            note("chain.unsettled", job=self.papers.job)
+            return
+        except Refused as error:
+            raise Failed(error.code, error.rule) from error
+        self.home.book.consume_use(own.id, self.papers.job_hash)
+        self.consuming = False
+        self._proceed()
+
+    def _post_use(self, grant: str) -> None:
+        keys, job_hash = self.home.keys, self.papers.job_hash
+        if keys.service is None:
+            raise Failed("worker.failed", "this node has no service key")
+        signature = sign_use(grant, job_hash, keys.service, domain_of(self.home.trust))
+        try:
+            self.home.post("/uses", {"grant_chain_id": grant, "job_hash": job_hash, "signature": signature})
+            self.posted_use = True
+        except PortalUnavailable:
+            note("use.delayed", job=self.papers.job)
+        except PortalRefused as error:
+            note("use.refused", job=self.papers.job, code=error.code)
+            raise Failed(error.code, "the portal does not relay our use") from error
+
+    def _proceed(self) -> None:
+        """The last look before anything can leave: no revocation in book or on chain, final or latest."""
+        self._guard()
+        try:
+            if self.home.chain.revoked(self.papers.grants):
+                raise Failed("grant.revoked", "a grant was revoked on chain")
+        except (Unsettled, Refused) as error:
+            raise Failed(error.code, "the chain cannot be asked before sealing") from error
+        self.attempt.worker.send({"proceed": True})
+
+    def _sealed(self, message: Mapping[str, Any]) -> None:
+        papers, home = self.papers, self.home
+        own = papers.own
+        if own is None or home.book.use_state(own.id, papers.job_hash) != "consumed":
+            raise Failed("worker.failed", "the worker sealed before its use was final")
+        envelope = new_document(
+            "result_envelope", job=papers.job, job_hash=papers.job_hash, attempt=papers.attempt,
+            session=self.session.id, sender=home.participant, seat=papers.seat,
+            recipient=papers.spec["recipient"]["participant"], recipient_key=papers.spec["recipient"]["sealing"],
+            gate_hash=message["gate_hash"], sealed=message["sealed"], engine=dict(message["engine"]))
+        home.book.seal(papers.job_hash, path=f"/jobs/{papers.job}/envelopes",
+                       envelope={"envelope": signed(envelope, home.keys.signing)},
+                       until=int(papers.deadline.timestamp()))
+        note("session.sealed", job=papers.job, attempt=papers.attempt)
+        home.flush()
+
+    def _fail(self, error: Failed) -> None:
+        note("session.failed", job=self.papers.job, attempt=self.papers.attempt, code=error.code)
+        self.attempt.worker.stop(error.code)
+        self.home.book.end(self.papers.job_hash, "failed")
+        if self.attempt.told:
+            return
+        report_failure(self.home, self.papers.seen, error.code, about=error.about)
+
+
+def report_failure(home: Home, job: SeenJob, code: str, *, about: str | None = None) -> None:
+    """Leave a signed failure in the outbox and try to deliver it."""
+    failure = new_document("job_failure", job=job.job, job_hash=job.job_hash, attempt=job.attempt,
+                           participant=home.participant, code=code, about=about)
+    home.book.post(f"/jobs/{job.job}/failures", {"failure": signed(failure, home.keys.signing)},
+                   until=max(job.deadline, int(datetime.now(UTC).timestamp()) + 60))
+    try:
+        home.flush()
+    except LedgerError:
+        note("portal.unavailable", job=job.job)

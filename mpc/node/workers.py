@@ -1,0 +1,212 @@
+"""Worker processes: one warm spare, one process a job, a bound listening socket each, and an end for every one.
+
+A worker is `python -m mpc.worker`, started with a clean environment, dead with its agent (PDEATHSIG) and without core
+dumps. It blocks on standard input until its one order comes. Its socket is bound to a free loopback port when it is
+started, and starts to listen when a verdict names it. Starts and ends processes; knows nothing of jobs.
+"""
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mpc.node.errors import Unsettled
+from mpc.node.logs import note
+
+LAUNCH = """
+import ctypes, os, resource, sys
+ctypes.CDLL(None).prctl(1, 9)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+COMMAND = (sys.executable, "-P", "-m", "mpc.worker")
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR")
+BACKLOG = 64
+MAX_LINE = 32 << 20
+
+
+class Worker:
+    """One process and its socket. Not for use by several threads, `stop` and `kill` apart."""
+
+    def __init__(self, process: subprocess.Popen[bytes], listener: socket.socket) -> None:
+        self._process, self._listener = process, listener
+        self._buffer = b""
+        self._lines: list[dict[str, Any]] = []
+        self._writing = threading.Lock()
+        self.ended = False
+        assert_pipes(process)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def listen_fd(self) -> int:
+        """The number of the inherited socket inside the worker (the same as here)."""
+        return self._listener.fileno()
+
+    def listen(self) -> str:
+        """From now on peers may connect; returns the address."""
+        self._listener.listen(BACKLOG)
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write one JSON line; a worker that is gone is found out by `receive`."""
+        with self._writing:
+            try:
+                self._stdin.write(json.dumps(dict(message)).encode() + b"\n")
+                self._stdin.flush()
+            except (OSError, ValueError):
+                self.ended = True
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """The next JSON line, or nothing within the time; `ended` is set when no more can come."""
+        if self._lines:
+            return self._lines.pop(0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            if not selector.select(timeout):
+                return None
+        chunk = os.read(self._stdout.fileno(), 1 << 16)
+        if not chunk:
+            self.ended = True
+            return None
+        self._buffer += chunk
+        *lines, self._buffer = self._buffer.split(b"\n")
+        if len(self._buffer) > MAX_LINE:
+            self.ended = True
+        for line in lines:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, dict) and "ready" not in message:
+                self._lines.append(message)
+        return self._lines.pop(0) if self._lines else None
+
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self._process.poll() is None
+
+    def stop(self, code: str, *, within: float = 1.0) -> None:
+        """Ask the worker to end with this code and to tell its peers; end it by force after the time."""
+        self.send({"stop": code})
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            note("worker.slow", pid=self.pid)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process whatever it does, and close everything of it."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._listener.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    note("worker.pipe", pid=self.pid)
+        self.ended = True
+
+    @property
+    def _stdin(self) -> Any:
+        return self._process.stdin
+
+    @property
+    def _stdout(self) -> Any:
+        return self._process.stdout
+
+
+def assert_pipes(process: subprocess.Popen[bytes]) -> None:
+    """A worker without pipes cannot be told anything."""
+    if process.stdin is None or process.stdout is None:
+        raise Unsettled("worker.failed", "a worker was started without pipes")
+
+
+class Workers:
+    """The pool: keeps one warm spare, hands workers out, ends all of them at the end."""
+
+    def __init__(self, home: Path, *, command: Sequence[str] = COMMAND) -> None:
+        self._home, self._command = home, tuple(command)
+        self._lock = threading.Lock()
+        self._spare: Worker | None = None
+        self._out: set[Worker] = set()
+        self._closed = False
+        # PDEATHSIG follows the thread that forked: this one lives as long as the agent
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+
+    def warm(self) -> None:
+        """See to it, in the background, that a spare stands ready."""
+        if not self._closed:
+            self._spawner.submit(self._fill)
+
+    def take(self) -> Worker:
+        """The spare, or a fresh worker if there is none."""
+        with self._lock:
+            worker, self._spare = self._spare, None
+            if worker is not None and worker.alive():
+                self._out.add(worker)
+                return worker
+        if worker is not None:
+            worker.kill()
+        worker = self._spawner.submit(self._spawn).result()
+        with self._lock:
+            self._out.add(worker)
+        return worker
+
+    def give_back(self, worker: Worker) -> None:
+        """The job is over: the process ends, and a fresh spare takes its place."""
+        worker.kill()
+        with self._lock:
+            self._out.discard(worker)
+        self.warm()
+
+    def close(self) -> None:
+        """End every worker."""
+        self._closed = True
+        self._spawner.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            workers = [*self._out, *([self._spare] if self._spare else [])]
+            self._out.clear()
+            self._spare = None
+        for worker in workers:
+            worker.kill()
+
+    def _fill(self) -> None:
+        with self._lock:
+            if self._spare is not None and self._spare.alive():
+                return
+        worker = self._spawn()
+        with self._lock:
+            self._spare, worker_before = worker, self._spare
+        if worker_before is not None:
+            worker_before.kill()
+
+    def _spawn(self) -> Worker:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("127.0.0.1", 0))
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), *self._command], cwd=self._home,
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None,
+            pass_fds=(listener.fileno(),), start_new_session=True,
+        )
+        note("worker.started", pid=process.pid)
+        return Worker(process, listener)
+
+
