@@ -80,10 +80,10 @@ def test_the_digests_are_those_of_eth_account(people: People, grant: dict[str, A
                                ("custodian", ap.CONSENT_TYPE, [*common, service])):
         ours = terms_digest(domain, terms, role=role, decider=decider, nonce=NONCE, sign_by=SIGN_BY, service=service)
         assert ours == typed(domain, type, values)
-    for domain, type, values in (
+    for where, type, values in (
             (domain, ap.REVOCATION_TYPE, [NONCE, NONCE, decider]), (domain, ap.USE_TYPE, [NONCE, NONCE]),
             (participants_domain_of(people.trust), ap.RECORD_TYPE, [NONCE, NONCE, 3, decider])):
-        assert digest(domain, type, *values) == typed(domain, type, values)
+        assert digest(where, type, *values) == typed(where, type, values)
 
 
 def test_signatures_are_those_of_eth_account(people: People) -> None:

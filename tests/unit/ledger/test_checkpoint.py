@@ -27,7 +27,7 @@ def test_the_reference_note_of_the_specification_is_read() -> None:
             "Gku9nTo+zyWE+xeMcTOAYQ8=\n")
     parsed = parse_note(note)
     assert parsed.checkpoint.size == 20852163
-    assert parsed.checkpoint.body() + "\n" == note.split("\u2014")[0]
+    assert parsed.checkpoint.body() + "\n" == note.partition("\u2014")[0]
 
 
 @pytest.mark.parametrize("origin", ["xinglin/other", ORIGIN + "0"])
