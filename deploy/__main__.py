@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from deploy.drafts import draft_missing
 from deploy.instance import AlreadyRunning, is_ours, only_instance, read_running, stop_running, write_running
 from deploy.places import ROOT, Places
 from deploy.postgres import PostgresError
@@ -85,11 +86,17 @@ def _demo(places: Places, *, once: bool, port: int) -> int:
 
 def _up(places: Places, options: argparse.Namespace) -> int:
     """Start the supervising process on its own and wait until the space is ready."""
-    cast_of(options.hospitals.resolve())  # complain here, not in a log
+    cast = cast_of(options.hospitals.resolve())  # complain here, not in a log
     known = read_running(places)
     if known and known.alive:
         raise AlreadyRunning(f"process {known.pid} (./run {known.kind}) already runs a space here; ./run down stops it")
     places.logs.mkdir(parents=True, exist_ok=True)
+    if not options.accept_drafts and (drafts := draft_missing(cast, places.logs)):
+        print("These files have no dictionary; a draft of each was written beside it:")
+        print("\n".join(f"   {draft}" for draft in drafts))
+        print("Look at bounds and codes, rename each to NAME.dictionary.json, and run `up` again;")
+        print("or say --accept-drafts (bounds are widened outward, rare codes dropped).")
+        return 1
     log = places.logs / "up.log"
     command = [sys.executable, "-m", "deploy", "supervise", "--var", str(places.var), "--port", str(options.port)]
     command += ["--hospitals", str(options.hospitals.resolve())]

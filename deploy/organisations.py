@@ -10,10 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.sources import Organisation
-from ledger.documents import new_id
-from ledger.keys import KeyFile
-from ledger.trust import load_trust
-from mpc.node import config
+from mpc.node import config, desk
 from mpc.node.config import Config
 
 
@@ -23,33 +20,16 @@ def make_home(home: Path, organisation: Organisation, *, portal: str) -> Config:
         known = replace(config.load(home), portal=portal)
         config.save(known)
         return known
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     for left in ("keys.json", "approver.json"):  # of a set-up that was interrupted before config.toml was written
         (home / left).unlink(missing_ok=True)
-    participant = new_id()
-    keys = KeyFile.create(home / "keys.json", participant=participant, service=organisation.role == "provider")
-    approver = KeyFile.create(home / "approver.json", participant=participant, approval=True)
-    config.create(
-        Config(
-            home=home,
-            participant=participant,
-            role=organisation.role,
-            portal=portal,
-            name_zh=organisation.name["zh"],
-            name_en=organisation.name["en"],
-            approver=approver.approval.address if approver.approval else "",
-            service=keys.service.address if keys.service else "",
-        )
+    return desk.init(
+        home, role=organisation.role, portal=portal, name_zh=organisation.name["zh"], name_en=organisation.name["en"]
     )
-    return config.load(home)
 
 
 def adopt_trust(home: Path, trust: Path, *, fingerprint: str) -> None:
     """Give the home the trust file and, by this file and not through the portal, its fingerprint."""
-    load_trust(trust, fingerprint=fingerprint)
-    known = config.load(home)
-    shutil.copyfile(trust, known.trust)
-    config.save(replace(known, fingerprint=fingerprint))
+    desk.adopt_trust(home, trust, fingerprint)
 
 
 def bring_file(home: Path, file: Path) -> Path:
