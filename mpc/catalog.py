@@ -28,8 +28,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "3a1b58837e07185548c44914198e0c73a6f541980deb1093f3ab4ed26d9395a0",
-    "describe@1": "0b53fdf8c14a936cdd9f5e5141b39d8d97cb24db2616ee16920a4d26c00233f0",
+    "crosstab@1": "e99d912ef6021a6cec2f6f12746425327782ed58668b8c04669df2df99200706",
+    "describe@1": "02d0df7aa5c5ee5767eac3018ac759bfe9decd09949fbb05af38e60414b63f7e",
 }
 
 

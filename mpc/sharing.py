@@ -72,6 +72,11 @@ class PairKeys:
                 total[index] = (total[index] + sign * value) % modulus
         return total
 
+    def derive(self, other: int, label: str) -> bytes:
+        """A key for another use by the same pair."""
+        info = f"xinglin/derived/v1|{label}".encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._keys[other])
+
     def erase(self) -> None:
         self._keys.clear()
         self._drawn.add("")

@@ -1,0 +1,29 @@
+"""The dealer's part of a session: correlated randomness for one gate, and its own word before anything is sealed.
+
+Holds no data and receives no share. `check` looks at its revocation book (through its agent) at the start, at each
+round and before it says that it is ready: a grant it knows to be revoked ends the session, whatever the portal says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mpc.functions.plan import Plan
+from mpc.party import keys_of, wait_for_all
+from mpc.transport.mesh import Mesh
+from mpc.wire import Order
+
+Serve = Callable[..., int]
+
+
+def serve(order: Order, plan: Plan, mesh: Mesh, *, deal: Serve, check: Callable[[], None],
+          started: Callable[[], None], allowed: Callable[[], None]) -> int:
+    """Deal for the plan until party 0 ends it; returns the number of rounds."""
+    check()
+    _, keys = keys_of(order)
+    rounds = deal(mesh, [keys[seat] for seat in range(order.parties)], cells=len(plan.cells), check=check)
+    started()
+    allowed()
+    check()
+    wait_for_all(mesh)
+    return rounds

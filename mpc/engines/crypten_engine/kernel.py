@@ -1,0 +1,240 @@
+"""The one door to torch and CrypTen: import shim, own randomness, own provider slot, and the check that all of it took.
+
+CrypTen 0.4.1 as shipped seeds mt19937 with 32 effective bits, lets party 0 make the triples, and talks pickle over
+plain gloo. Here every draw comes from an AES-256-CTR keystream, the provider and the communicator are ours, and
+`self_check` raises `engine.unfit` if any replacement is not in place, or if the files it replaces are not those that
+were read when it was written.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import os
+import sys
+import types
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from mpc.errors import EngineUnfit
+
+VERSION = "0.4.1"
+SOURCES = {
+    "__init__.py": "f2df9395a0fef0ba2aa66eca456bbdebd3668af462c7199810809c4ab906421f",
+    "common/rng.py": "286ba7aed7c9693357eb01a876fa605a294ecba5128e9b38e93bfe03fead8a66",
+    "communicator/__init__.py": "5ebdafe44274804f84edfc11e3fb1c3fd63e67cb6a9f08ec7089afd495a18f12",
+    "encoder.py": "f5e6cf43a18971605bc706a0234a35ead5a71bb522fad56df7fad3dc630a2a53",
+    "mpc/__init__.py": "21084853fe4763d27416b24761fcd12621c33ec3d6b7116c2a68491c2542cb9f",
+    "mpc/primitives/arithmetic.py": "697661d0fbd38dada56a8f9391da34ce8d96181e413fadbe305439b3da12ae60",
+    "mpc/primitives/beaver.py": "f5945d3dc2a8afaa4215fb042048a7e2cbcf25c84d795ba90c2cee85d1bfd485",
+    "mpc/primitives/binary.py": "950fd726e78dec03172a02413196583ca06e7b2722357569c892f27f75bf8765",
+    "mpc/primitives/circuit.py": "9589e0f3f24e38ea6f15ae6efc1ccb0cf09919294421b4548512b630698bc6df",
+    "mpc/primitives/converters.py": "f3791cf34f0665af8c11d9e9c2950c26a73e6e261ba02056a04dc61edfe28682",
+}
+DRAWING = ("crypten.common.rng", "crypten.mpc.primitives.arithmetic", "crypten.mpc.primitives.binary",
+           "crypten.mpc.provider.tfp_provider", "crypten.mpc.provider.ttp_provider")
+RING_NAME, KBIT_NAME = "generate_random_ring_element", "generate_kbit_random_tensor"
+GENERATORS = ("prev", "next", "local", "global")
+CPU = torch.device("cpu")
+# First 16 bytes of AES-256-CTR under a zero key and counter, as two little-endian int64.
+KNOWN = (-8536220552149297700, -8709815916388267859)
+
+
+def _import_crypten() -> Any:
+    """CrypTen imports on this torch only with stand-ins for what it never uses here; they leave sys.modules at once."""
+    added: list[str] = []
+
+    def missing(name: str) -> bool:
+        try:
+            return importlib.util.find_spec(name) is None
+        except ModuleNotFoundError:
+            return True
+
+    def stand_in(name: str, **attributes: Any) -> types.ModuleType:
+        module = types.ModuleType(name)
+        module.__dict__.update(attributes)
+        sys.modules[name] = module
+        added.append(name)
+        return module
+
+    if missing("torch.onnx._internal.registration"):
+        stand_in("torch.onnx._internal.registration", registry=None)
+    if missing("onnx"):
+        stand_in("onnx", numpy_helper=stand_in("onnx.numpy_helper"))
+    try:
+        import crypten
+    finally:
+        for name in added:
+            sys.modules.pop(name, None)
+    return crypten
+
+
+crypten = _import_crypten()
+ArithmeticSharedTensor = crypten.mpc.primitives.ArithmeticSharedTensor
+BinarySharedTensor = crypten.mpc.primitives.BinarySharedTensor
+
+
+def to_binary(shared: Any) -> Any:
+    """From additive shares to xor shares of the same numbers."""
+    return crypten.mpc.primitives.converters.convert(shared, crypten.mpc.ptype.binary)
+
+
+class Keystream:
+    """AES-256-CTR under one key; stands where CrypTen expects a torch.Generator."""
+
+    device = CPU
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise EngineUnfit("a keystream takes 32 bytes of key")
+        self._stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+
+    def int64(self, size: Iterable[int]) -> torch.Tensor:
+        shape = tuple(int(part) for part in size)
+        length = 8 * math.prod(shape)
+        if not length:
+            return torch.empty(shape, dtype=torch.int64)
+        return torch.frombuffer(bytearray(self._stream.update(bytes(length))), dtype=torch.int64).reshape(shape)
+
+
+def _drawn(size: Any, generator: Any) -> torch.Tensor:
+    source = crypten.generators["local"].get(CPU) if generator is None else generator
+    if not isinstance(source, Keystream):
+        raise EngineUnfit("a draw from anything but a keystream is refused")
+    return source.int64((size,) if isinstance(size, int) else size)
+
+
+def ring_element(size: Any, ring_size: int = 2**64, generator: Any = None, **_: Any) -> torch.Tensor:
+    """Uniform over Z_2^64."""
+    if ring_size != 2**64:
+        raise EngineUnfit("no other ring than Z_2^64")
+    return _drawn(size, generator)
+
+
+def kbit_tensor(size: Any, bitlength: int | None = None, generator: Any = None, **_: Any) -> torch.Tensor:
+    """Uniform over k bits."""
+    whole = _drawn(size, generator)
+    return whole if bitlength in (None, 64) else whole & ((1 << int(bitlength or 0)) - 1)
+
+
+class Slots:
+    """What this process computes with; one session a process."""
+
+    communicator: Any = None
+    provider: Any = None
+
+
+def current_communicator() -> Any:
+    if Slots.communicator is None:
+        raise EngineUnfit("no session")
+    return Slots.communicator
+
+
+def is_initialized() -> bool:
+    return Slots.communicator is not None
+
+
+def current_provider() -> Any:
+    if Slots.provider is None:
+        raise EngineUnfit("no session")
+    return Slots.provider
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    """Stands in the place of what must never run: CrypTen's own set-up and its first-party provider."""
+    raise EngineUnfit("CrypTen's own set-up and its TFP provider are refused")
+
+
+def _providers() -> Sequence[type]:
+    from crypten.mpc.provider import TrustedFirstParty, TrustedThirdParty, TTPServer
+
+    return (TrustedFirstParty, TrustedThirdParty, TTPServer)
+
+
+_MAKERS = ("generate_additive_triple", "square", "generate_binary_triple", "wrap_rng", "B2A_rng", "__init__")
+
+
+def patch() -> None:
+    """Put every replacement in its place."""
+    torch.set_num_threads(1)
+    for name in DRAWING:
+        module = sys.modules[name]
+        for old, new in ((RING_NAME, ring_element), (KBIT_NAME, kbit_tensor)):
+            if hasattr(module, old):
+                setattr(module, old, new)
+    for provider in _providers():
+        for maker in _MAKERS:
+            if maker in vars(provider):
+                setattr(provider, maker, refuse)
+    crypten.init = crypten._setup_prng = crypten.init_thread = refuse
+    crypten.mpc.get_default_provider = current_provider
+    getattr(crypten.mpc, "__SUPPORTED_PROVIDERS").clear()
+    crypten.communicator.get = current_communicator
+    crypten.communicator.is_initialized = is_initialized
+    crypten.cfg.mpc.provider = "TTP"
+    for kind in GENERATORS:
+        crypten.generators[kind].clear()
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise EngineUnfit(what)
+
+
+def check_sources() -> None:
+    """The files that were read when the patches were written, byte for byte."""
+    _require(importlib.metadata.version("crypten") == VERSION, f"CrypTen is not {VERSION}")
+    home = Path(crypten.__file__).parent
+    for name, expected in SOURCES.items():
+        _require(sha256((home / name).read_bytes()).hexdigest() == expected, f"CrypTen's {name} is another one")
+
+
+def check_patches() -> None:
+    """Every replacement is in place, and draws what it must."""
+    for name in DRAWING:
+        module = sys.modules[name]
+        _require(getattr(module, RING_NAME, ring_element) is ring_element, f"{name} draws from elsewhere")
+        _require(getattr(module, KBIT_NAME, kbit_tensor) is kbit_tensor, f"{name} draws bits from elsewhere")
+    for provider in _providers():
+        _require(all(vars(provider)[maker] is refuse for maker in _MAKERS if maker in vars(provider)),
+                 f"{provider.__name__} can be used")
+    _require(crypten.init is refuse and crypten._setup_prng is refuse, "CrypTen's own set-up can be used")
+    _require(crypten.mpc.get_default_provider is current_provider, "the provider is not ours")
+    _require(not getattr(crypten.mpc, "__SUPPORTED_PROVIDERS"), "another provider can be named")
+    _require(crypten.communicator.get is current_communicator, "the communicator is not ours")
+    _require(torch.get_num_threads() == 1, "torch may use one thread only")
+    _require(tuple(Keystream(bytes(32)).int64((2,)).tolist()) == KNOWN, "the keystream is not AES-256-CTR")
+    try:
+        ring_element((1,), generator=torch.Generator())
+    except EngineUnfit:
+        return
+    raise EngineUnfit("a torch.Generator is accepted")
+
+
+def check_session() -> None:
+    """Before the first round: all draws of this session come from keystreams."""
+    for kind in ("prev", "next", "local"):
+        sources = crypten.generators[kind]
+        _require(set(sources) == {CPU} and isinstance(sources[CPU], Keystream), f"generator {kind} is no keystream")
+    _require(not crypten.generators["global"], "a global generator is reachable")
+    _require(is_initialized() and Slots.provider is not None, "no session")
+
+
+def self_check() -> None:
+    check_sources()
+    check_patches()
+
+
+def versions() -> dict[str, str]:
+    return {"crypten": VERSION, "torch": str(torch.__version__), "xinglin-engine": "crypten/1"}
+
+
+patch()

@@ -1,0 +1,175 @@
+"""What passes between an agent and its worker: one order in, events out, a JSON object a line.
+
+In:   the order, once; then {"proceed": true} when the party's own use is on chain; {"stop": CODE} at any time.
+Out:  {"ready": true} | {"event": "gate_started"} | {"event": "sealed", sealed, gate_hash, engine}
+      | {"event": "finished", engine} (dealer) | {"event": "failed", code, about_seat}
+An order with an unknown or a missing field, or of another form, is refused before anything is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.documents import from_b64, load_json
+from ledger.errors import LedgerError
+from mpc.errors import SpecRefused
+from mpc.spec import MAX_PARTIES, MIN_PARTIES
+from mpc.transport.identity import SessionIdentity
+from mpc.transport.mesh import Peer
+
+REQUIRED = frozenset({
+    "role", "space", "seat", "parties", "job_hash", "attempt", "session", "peers", "own", "listen_fd", "deadline",
+    "function", "parameters", "columns", "rows_max_total", "floor", "data", "recipient", "sender",
+})
+OPTIONAL = frozenset({"silence_seconds", "link_seconds"})
+SILENCE, PATIENCE = 10.0, 30.0
+STOP_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
+_HEX32 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True)
+class Data:
+    """The party's own file."""
+
+    path: str
+    kind: str
+    check: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything one worker needs for one session, and nothing that outlives it."""
+
+    role: str
+    space: str
+    seat: int
+    parties: int
+    job_hash: str
+    session: str
+    peers: Mapping[int, Peer]
+    exchange: Mapping[int, bytes]
+    own: SessionIdentity
+    listen_fd: int
+    deadline: float
+    function: str
+    digest: str | None
+    parameters: Mapping[str, Any]
+    columns: tuple[Mapping[str, Any], ...]
+    rows_max_total: int
+    floor: int
+    data: Data | None
+    recipient: str
+    recipient_key: str
+    sender: str
+    silence: float
+    patience: float
+
+    @property
+    def dealer(self) -> int:
+        """The dealer sits above all parties."""
+        return self.parties
+
+
+def _refuse(what: str) -> SpecRefused:
+    return SpecRefused(f"the order is malformed: {what}")
+
+
+def _whole(value: object, what: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise _refuse(what)
+    return value
+
+
+def _hex32(value: object, what: str) -> str:
+    if not isinstance(value, str) or not _HEX32.match(value):
+        raise _refuse(what)
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise _refuse(what)
+    return value
+
+
+def _function(value: object) -> tuple[str, str | None]:
+    if isinstance(value, str):
+        return value, None
+    if isinstance(value, dict) and set(value) == {"name", "version", "digest"}:
+        return f"{value['name']}@{value['version']}", _hex32(value["digest"], "function digest")
+    raise _refuse("function")
+
+
+def _data(value: object, role: str) -> Data | None:
+    if (value is None) != (role == "dealer"):
+        raise _refuse("data is a party's, and a party's only")
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) - {"fingerprint_check"} != {"path", "kind"}:
+        raise _refuse("data")
+    check = value.get("fingerprint_check")
+    if check is not None:
+        if not isinstance(check, dict) or set(check) != {"key", "expected"}:
+            raise _refuse("fingerprint check")
+        bytes.fromhex(check["key"])
+        _hex32(check["expected"], "fingerprint")
+    return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check)
+
+
+def parse_order(line: str | bytes) -> Order:
+    """Read an order strictly; anything odd raises `spec.malformed` and says which field."""
+    try:
+        body = load_json(line)
+        if not isinstance(body, dict) or not REQUIRED <= set(body) <= REQUIRED | OPTIONAL:
+            raise _refuse("its fields are not those of an order")
+        return _order(body)
+    except (KeyError, TypeError, ValueError, AttributeError, LedgerError) as trouble:
+        raise _refuse(type(trouble).__name__) from None
+
+
+def _order(body: Mapping[str, Any]) -> Order:
+    if body["role"] not in ("party", "dealer"):
+        raise _refuse("role")
+    parties = _whole(body["parties"], "parties", MIN_PARTIES, MAX_PARTIES)
+    seat = _whole(body["seat"], "seat", 0, parties)
+    if (seat == parties) != (body["role"] == "dealer"):
+        raise _refuse("seat")
+    peers, exchange = {}, {}
+    for item in body["peers"]:
+        place = _whole(item["seat"], "peer's seat", 0, parties)
+        if place == seat:
+            continue
+        if place in peers:
+            raise _refuse("two peers in one seat")
+        peers[place] = Peer(place, _text(item["address"], "address"), from_b64(item["certificate"]))
+        exchange[place] = bytes.fromhex(_hex32(item["exchange"], "exchange"))
+    if sorted([*peers, seat]) != list(range(parties + 1)):
+        raise _refuse("peers")
+    own = body["own"]
+    function, digest = _function(body["function"])
+    columns = body["columns"]
+    if not isinstance(columns, list) or not isinstance(body["parameters"], dict):
+        raise _refuse("columns or parameters")
+    return Order(
+        role=body["role"], space=_text(body["space"], "space"), seat=seat, parties=parties,
+        job_hash=_hex32(body["job_hash"], "job hash"), session=_hex32(body["session"], "session"),
+        peers=peers, exchange=exchange,
+        own=SessionIdentity(from_b64(own["certificate"]), from_b64(own["private_key"]),
+                            bytes.fromhex(_hex32(own["exchange_private"], "exchange key"))),
+        listen_fd=_whole(body["listen_fd"], "listen_fd", 0, 1 << 20), deadline=float(body["deadline"]),
+        function=function, digest=digest, parameters=body["parameters"], columns=tuple(columns),
+        rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
+        floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], body["role"]),
+        recipient=_text(body["recipient"]["participant"], "recipient"),
+        recipient_key=_hex32(body["recipient"]["sealing"], "recipient's key"), sender=_text(body["sender"], "sender"),
+        silence=float(body.get("silence_seconds", SILENCE)), patience=float(body.get("link_seconds", PATIENCE)),
+    )
+
+
+def event(name: str, **fields: Any) -> str:
+    """One line for the agent."""
+    return json.dumps({"event": name, **fields}, sort_keys=True)
