@@ -50,7 +50,8 @@ class DevChain:
         self.home = home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = self._take_lock()
-        self.chain_id = self._chain_id(chain_id)
+        self._identity = self._read_identity(chain_id)
+        self.chain_id = int(self._identity["chain_id"])
         self._anvil: subprocess.Popen[bytes] | None = None
         self._anvil_port = 0
         self._sent = threading.Event()
@@ -73,7 +74,13 @@ class DevChain:
         """Returns when the chain answers; a first snapshot then holds the genesis, so that it never changes."""
         try:
             self._start_anvil()
+            first = "genesis" not in self._identity
+            if first:
+                genesis = self._ask("eth_getBlockByNumber", "0x0", False)
+                self._identity |= {"genesis": genesis["hash"], "genesis_time": genesis["timestamp"]}
             self.snapshot()
+            if first:  # after the snapshot: a folder that names its genesis also holds it
+                self._keep_identity()
         except BaseException:
             self.stop()
             raise
@@ -112,7 +119,7 @@ class DevChain:
         began = time.monotonic()
         self._sent.clear()
         dumped = self._ask("anvil_dumpState")
-        state = gzip.decompress(bytes.fromhex(dumped.removeprefix("0x")))
+        state = self._with_one_genesis(gzip.decompress(bytes.fromhex(dumped.removeprefix("0x"))))
         aside = self.home / "state.tmp"
         with aside.open("wb") as file:
             file.write(state)
@@ -164,7 +171,7 @@ class DevChain:
                                      env={"HOME": str(self.home)}, preexec_fn=dies_with_parent(signal.SIGKILL))  # noqa: PLW1509
         self._anvil = anvil
         wait_until(lambda: anvil.poll() is not None or self._answers(), seconds=20)
-        if anvil.poll() is None and self._answers():
+        if anvil.poll() is None and self._answers() and self._is_ours():
             return True
         anvil.kill()
         anvil.wait()
@@ -176,19 +183,23 @@ class DevChain:
         except (OSError, ChainTrouble, http.client.HTTPException):
             return False
 
-    def _ask(self, method: str) -> str:
+    def _is_ours(self) -> bool:
+        genesis = self._ask("eth_getBlockByNumber", "0x0", False)["hash"]
+        return bool(genesis == self._identity.get("genesis", genesis))
+
+    def _ask(self, method: str, *params: Any) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self._anvil_port, timeout=60)
         try:
-            call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": []})
+            call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
             connection.request("POST", "/", call, {"Content-Type": "application/json"})
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
         except ValueError as trouble:
             raise ChainTrouble("anvil gave no JSON") from trouble
         finally:
             connection.close()
-        if not isinstance(answer.get("result"), str):
+        if not answer.get("result"):
             raise ChainTrouble(f"anvil refused {method}")
-        return str(answer["result"])
+        return answer["result"]
 
     def _take_lock(self) -> TextIO:
         lock = (self.home / "lock").open("w")
@@ -199,19 +210,29 @@ class DevChain:
             raise ChainTrouble(f"another process runs the chain in {self.home}") from trouble
         return lock
 
-    def _chain_id(self, wanted: int | None) -> int:
-        """Random for each installation, so that no signature of one space is worth anything in another."""
+    def _read_identity(self, wanted: int | None) -> dict[str, Any]:
+        """The chain id is random for each installation: no signature of one space is worth anything in another."""
         file = self.home / "chain.json"
-        if file.exists():
-            stored = int(json.loads(file.read_text())["chain_id"])
-            if wanted not in (None, stored):
-                raise ChainTrouble(f"the chain in {self.home} has id {stored}, not {wanted}")
-            return stored
-        chosen = wanted or secrets.randbelow(2**31 - 2**24) + 2**24
+        if not file.exists():
+            return {"chain_id": wanted or secrets.randbelow(2**31 - 2**24) + 2**24}
+        stored: dict[str, Any] = json.loads(file.read_text())
+        if wanted not in (None, stored["chain_id"]):
+            raise ChainTrouble(f"the chain in {self.home} has id {stored['chain_id']}, not {wanted}")
+        return stored
+
+    def _keep_identity(self) -> None:
+        """Which chain this folder holds, written when it first runs."""
+        file = self.home / "chain.json"
         aside = file.with_suffix(".tmp")
-        aside.write_text(json.dumps({"version": 1, "chain_id": chosen}) + "\n")
+        aside.write_text(json.dumps(self._identity) + "\n")
         aside.replace(file)
-        return chosen
+
+    def _with_one_genesis(self, state: bytes) -> bytes:
+        """A chain that was loaded dumps two genesis blocks, its own and the new anvil's; only ours may load again."""
+        kept = json.loads(state)
+        kept["blocks"] = [block for block in kept["blocks"] if int(block["header"]["number"], 16) != 0
+                          or block["header"]["timestamp"] == self._identity["genesis_time"]]
+        return json.dumps(kept).encode()
 
 
 def main() -> int:

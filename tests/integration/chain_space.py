@@ -62,7 +62,8 @@ class ChainSpace:
         return new_document(
             "grant_terms", id=new_id(), space_id=self.space_id, scenario=new_id(), scenario_hash="11" * 32,
             dataset=dataset, dataset_hash="22" * 32, dataset_chain_id=chain_id_of(dataset, SALT), custodian=provider,
-            custodian_approver=(custodian or self.custodian).address, roster=[{"dataset": dataset, "provider": provider}],
+            custodian_approver=(custodian or self.custodian).address,
+            roster=[{"dataset": dataset, "provider": provider}],
             dealer=new_id(), grantee=new_id(), grantee_address="0x" + secrets.token_hex(20), purpose_hash=purpose,
             functions=[{"name": "describe", "version": 1, "digest": "33" * 32}], floor=10, by_institution=False,
             max_uses=max_uses, not_before=at(begins), not_after=at(ends), salt=new_salt())

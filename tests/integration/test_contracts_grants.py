@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ledger.abi import address_bytes, bytes32, calldata
@@ -25,7 +27,7 @@ def refused(code: str) -> pytest.RaisesExc[ChainRefused]:
     return pytest.RaisesExc(ChainRefused, check=lambda error: error.code == f"chain.refused.{code}")
 
 
-def revoke(space: ChainSpace, terms: dict, key: EthKey, *, by: str = "custodian") -> None:
+def revoke(space: ChainSpace, terms: dict[str, Any], key: EthKey, *, by: str = "custodian") -> None:
     signed = sign_revocation(terms, key, by=by, reason="no longer wanted", domain=space.grants)
     space.send(space.chain.sign_revoke(
         space.stranger, space.nonce(space.stranger), grant_id=grant_chain_id(terms),

@@ -1,0 +1,227 @@
+"""The embedded chain: what passes its door, what survives a kill, how soon a transaction is final."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy.children import free_port
+from deploy.devchain import ChainTrouble, DevChain
+from deploy.waiting import wait_until
+from ledger.approval import space_salt
+from ledger.chain import Chain, deploy_contracts
+from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
+from ledger.keys import EthKey
+from tests.integration.chain_fixtures import chain_space, devchain  # noqa: F401
+from tests.integration.chain_space import ChainSpace, job_hash
+
+pytestmark = pytest.mark.stack
+
+
+def call(url: str, method: str, *params: Any) -> dict[str, Any]:
+    answer = httpx.post(url, json={"jsonrpc": "2.0", "id": 7, "method": method, "params": list(params)})
+    return dict(answer.json())
+
+
+@contextmanager
+def running(home: Path, port: int, root: Path) -> Iterator[subprocess.Popen[str]]:
+    """`python -m deploy.devchain`, as the supervisor starts it."""
+    process = subprocess.Popen([sys.executable, "-m", "deploy.devchain", "--home", str(home), "--port", str(port)],
+                               cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready http://127.0.0.1:")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def anvil_of(process: subprocess.Popen[str]) -> int:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 1
+    return int(children[0])
+
+
+def gone(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
+
+
+def deploy(chain: Chain) -> tuple[dict[str, dict[str, str]], EthKey]:
+    operator = EthKey.create()
+    return deploy_contracts(chain, EthKey.create(), admin=EthKey.create().address, operator=operator.address,
+                            space_salt=space_salt("a space")), operator
+
+
+def test_a_use_is_final_in_about_two_seconds(chain_space: ChainSpace) -> None:  # noqa: F811
+    grant_id, job = chain_space.register(chain_space.terms()), job_hash()
+    began = time.monotonic()
+    chain_space.consume(grant_id, job, final=True)
+    assert chain_space.chain.used(grant_id, job, "finalized")
+    assert time.monotonic() - began < 4  # 1.0 to 2.1 s on an idle machine
+
+
+@pytest.mark.parametrize("method", [
+    "anvil_reset", "anvil_setBalance", "anvil_impersonateAccount", "anvil_dumpState", "anvil_loadState", "anvil_reorg",
+    "evm_revert", "evm_increaseTime", "evm_mine", "debug_traceTransaction", "eth_sendTransaction", "eth_accounts",
+    "eth_sendUnsignedTransaction", "hardhat_setCode", "personal_sign", "txpool_content", "ots_getApiLevel", ""])
+def test_only_reads_and_signed_transactions_pass(devchain: DevChain, method: str) -> None:  # noqa: F811
+    answer = call(devchain.url, method)
+    assert "result" not in answer
+    assert answer["error"]["code"] == -32601
+
+
+def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> None:  # noqa: F811
+    good = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+    bad = good | {"method": "anvil_mine"}
+    for body in ([good, bad], [[bad]], [], ["anvil_mine"], good | {"method": ["anvil_mine"]},
+                 good | {"method": "ANVIL_mine"}, good | {"method": "eth_call", "params": [{}, "latest", {}]}):
+        answer = httpx.post(devchain.url, json=body).json()
+        assert "error" in answer, body
+    twice = '{"jsonrpc":"2.0","id":1,"method":"anvil_nodeInfo","params":[],"method":"eth_chainId"}'
+    assert httpx.post(devchain.url, content=twice).json()["result"] == hex(devchain.chain_id)
+    assert len(httpx.post(devchain.url, json=[good, good]).json()) == 2
+    assert httpx.post(devchain.url, json=good, headers={"Origin": "http://127.0.0.1"}).status_code == 400
+    assert httpx.post(devchain.url, content=b"not json").json()["error"]["code"] == -32700
+
+
+def test_no_account_holds_a_known_key(devchain: DevChain) -> None:  # noqa: F811
+    known = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"  # the first account of the public test mnemonic
+    assert int(call(devchain.url, "eth_getBalance", known, "latest")["result"], 16) == 0
+
+
+def test_a_snapshot_survives_a_killed_anvil(tmp_path: Path, root: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port, root) as process:
+        chain = Chain([f"http://127.0.0.1:{port}"])
+        deployed, _ = deploy(chain)
+        genesis, written = chain.genesis_hash(), (tmp_path / "state.json").stat().st_mtime_ns
+        # a snapshot follows soon after something was sent
+        assert wait_until(lambda: (tmp_path / "state.json").stat().st_mtime_ns > written, seconds=10)
+        killed = anvil_of(process)
+        os.kill(killed, signal.SIGKILL)
+
+        def back() -> bool:
+            try:
+                return gone(killed) and chain.head().number > 0
+            except ChainUnavailable:
+                return False
+
+        assert wait_until(back, seconds=20)
+        assert chain.genesis_hash() == genesis
+        for name, one in deployed.items():
+            assert chain.code_hash(one["address"]) == one["code_hash"]
+            chain.check_artifact(name, one["address"])
+        height = chain.head().number
+    with running(tmp_path, port, root):  # and an orderly stop keeps everything
+        again = Chain([f"http://127.0.0.1:{port}"], expected_chain_id=chain.chain_id, expected_genesis=genesis)
+        assert again.head().number >= height
+        assert again.code_hash(deployed["grants"]["address"]) == deployed["grants"]["code_hash"]
+
+
+def test_what_a_kill_took_back_is_sent_again(tmp_path: Path) -> None:
+    with DevChain(tmp_path) as running_chain:
+        chain = Chain([running_chain.url])
+        deployed, operator = deploy(chain)
+        running_chain.snapshot()
+        chain.contracts = {name: one["address"] for name, one in deployed.items()}
+        tx = chain.sign_anchor(operator, 0, log_id="0x" + "01" * 32, prev_size=0, size=1, root="0x" + "02" * 32,
+                               proof=[])
+        before = chain.wait(chain.send_raw(tx.raw), seconds=10)
+        os.kill(running_chain.anvil_pid, signal.SIGKILL)
+
+        def back() -> bool:
+            try:
+                running_chain.tick()
+                return chain.head().number > 0
+            except (ChainUnavailable, HTTPException, OSError):
+                return False
+
+        assert wait_until(back, seconds=20)
+        assert chain.receipt(tx.hash) is None  # heights went back to the snapshot
+        after = chain.wait(chain.send_raw(tx.raw), seconds=10)
+        assert after.hash == before.hash
+        assert chain.anchor_head("0x" + "01" * 32).size == 1
+
+
+def test_a_broken_snapshot_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    with DevChain(tmp_path) as first:
+        chain = Chain([first.url])
+        genesis = chain.genesis_hash()
+        first.snapshot()
+    (tmp_path / "state.json").write_bytes(b"")
+    with DevChain(tmp_path) as second:
+        assert Chain([second.url]).genesis_hash() == genesis
+    for state in tmp_path.glob("state*.json"):
+        state.write_bytes(b"{")
+    with pytest.raises(ChainTrouble), DevChain(tmp_path):  # never a new chain in place of a lost one
+        pass
+
+
+def test_one_chain_a_folder(tmp_path: Path) -> None:
+    with DevChain(tmp_path), pytest.raises(ChainTrouble):
+        DevChain(tmp_path)
+    with pytest.raises(ChainTrouble):
+        DevChain(tmp_path, chain_id=5)
+
+
+def test_anvil_ends_with_its_parent(tmp_path: Path, root: Path) -> None:
+    with running(tmp_path, free_port(), root) as process:
+        anvil = anvil_of(process)
+        process.kill()
+        assert wait_until(lambda: gone(anvil), seconds=5)
+
+
+def test_sending_again_is_safe_and_another_transaction_is_noticed(chain_space: ChainSpace) -> None:  # noqa: F811
+    chain, sender, payer = chain_space.chain, EthKey.create(), chain_space.stranger
+    grant_id = chain_space.register(chain_space.terms())
+
+    def use(nonce: int) -> str:
+        from ledger.approval import sign_use
+
+        job = job_hash()
+        return chain.sign_consume(sender, nonce, grant_id=grant_id, job_hash=job, signature=sign_use(
+            grant_id, job, chain_space.service, chain_space.grants)).raw
+
+    assert payer.address != sender.address  # a fresh account without funds sends: nothing costs anything here
+    late = use(1)
+    assert chain.send_raw(late) == chain.send_raw(late)  # waits for nonce 0, known already
+    first = use(0)
+    assert chain.send_raw(first) == chain.send_raw(first)
+    chain.wait(chain.send_raw(late), seconds=10)
+    with pytest.raises(ChainRefused) as caught:
+        chain.send_raw(use(0))
+    assert caught.value.code == "chain.nonce_taken"
+
+
+def test_a_refusal_is_known_before_it_is_sent(chain_space: ChainSpace) -> None:  # noqa: F811
+    tx = chain_space.chain.sign_consume(chain_space.stranger, 0, grant_id="0x" + "99" * 32, job_hash=job_hash(),
+                                        signature="0x" + "00" * 65)
+    with pytest.raises(ChainRefused) as caught:
+        chain_space.chain.preflight(tx)
+    assert caught.value.code == "chain.refused.not_registered"
+
+
+def test_a_strangers_contract_is_noticed(chain_space: ChainSpace) -> None:  # noqa: F811
+    chain = chain_space.chain
+    for name, other in (("grants", "anchor"), ("participants", "grants")):
+        with pytest.raises(VerificationError) as caught:
+            chain.check_artifact(name, chain_space.deployed[other]["address"])
+        assert caught.value.code == "chain.wrong"
+    empty = Chain(chain.rpc.urls, contracts={"grants": "0x" + "00" * 19 + "42"})
+    with pytest.raises(VerificationError):
+        empty.grant("0x" + "99" * 32)
