@@ -16,9 +16,9 @@ def draft_missing(cast: Cast, logs: Path) -> list[Path]:
     for hospital in cast.hospitals:
         for source in hospital.datasets:
             if source.dictionary is None:
-                command = environment.python("-m", "mpc.node", "draft", "--file", str(source.file))
+                words = environment.python("-m", "mpc.node", "draft", "--file", str(source.file))
                 name = f"draft-{hospital.key}-{source.name}"
-                commands.append((source.file, Command(name, command, environment.node(), logs)))
+                commands.append((source.file, Command(name, words, environment.node(), logs)))
     written = []
     for file, command in commands:
         draft = file.with_name(f"{file.stem}.dictionary.draft.json")

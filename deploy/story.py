@@ -57,23 +57,8 @@ class Story:
 
 def tell(space: Space, *, once: bool) -> int:
     """Play steps 4 to 9; prints the last line of `--once`. The exit status is 0 if everything held."""
-    file = read_space_file(space.places.space_file)
-    names = ["regulator", *(one.key for one in space.cast.hospitals)]
-    story = Story(space, Client.from_config(file.path), {name: Desk(file, name) for name in names})
-    step = space.steps.step
-    with step("product", "4. Cleveland offers the product, three hospitals confirm, the commission lists it"):
-        _product(story)
-    with step("scenario", "5. A device maker applies; the commission approves; each custodian consents; on chain"):
-        _scenario(story)
-    with step("compute", "6. The device maker buys two computations; every node checks, five processes compute"):
-        _buy(story)
-    with step("verify", "7. The results are opened, compared with the pooled answer, the receipt is verified"):
-        _verify(story)
-    with step("refuse", "8. What is refused"):
-        _refusals(story)
-    anchored = _anchored(space)
+    answer = play(begin(space))
     space.print_sign_ins()
-    answer = _last_line(story, anchored)
     if once:
         print(json.dumps(answer, ensure_ascii=False), flush=True)
     elif not answer["ok"]:
@@ -81,7 +66,31 @@ def tell(space: Space, *, once: bool) -> int:
     return 0 if answer["ok"] else 1
 
 
-def _product(story: Story) -> None:
+def play(story: Story) -> dict[str, Any]:
+    """Steps 4 to 8; answers what the last line of `--once` says."""
+    step = story.space.steps.step
+    with step("product", "4. Cleveland offers the product, three hospitals confirm, the commission lists it"):
+        offer(story)
+    with step("scenario", "5. A device maker applies; the commission approves; each custodian consents; on chain"):
+        grant(story)
+    with step("compute", "6. The device maker buys two computations; every node checks, five processes compute"):
+        buy(story)
+    with step("verify", "7. The results are opened, compared with the pooled answer, the receipt is verified"):
+        _verify(story)
+    with step("refuse", "8. What is refused"):
+        _refusals(story)
+    return _last_line(story, _anchored(story.space))
+
+
+def begin(space: Space) -> Story:
+    """The people of the story, each with the key files that `space.json` names."""
+    file = read_space_file(space.places.space_file)
+    names = ["regulator", *(one.key for one in space.cast.hospitals)]
+    return Story(space, Client.from_config(file.path), {name: Desk(file, name) for name in names})
+
+
+def offer(story: Story) -> None:
+    """The lead drafts the product, the others confirm, the commission lists it."""
     lead, others = story.desks[LEAD], [key for key in story.desks if key not in (LEAD, "regulator")]
     datasets = [given["dataset_id"] for desk in story.desks.values() for given in desk.seat.datasets]
     product = lead.offer_product(
@@ -95,7 +104,7 @@ def _product(story: Story) -> None:
     story.space.steps.note(f"product {product} is {story.product.state}")
 
 
-def _scenario(story: Story) -> None:
+def grant(story: Story) -> None:
     """Two scenarios: the one of the story, and a narrow one (describe only) to try to go beyond."""
     wide = story.client.apply(
         story.product,
@@ -123,7 +132,8 @@ def _scenario(story: Story) -> None:
     story.space.steps.note(f"{len(story.grants)} grants of scenario {wide.id} are active and final on chain")
 
 
-def _buy(story: Story) -> None:
+def buy(story: Story) -> None:
+    """Two computations, one after the other, each waited for."""
     scenario = story.grants[0].scenario
     note = story.space.steps.note
 
