@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ledger.endpoint import chain_root_reader
 from ledger.errors import LedgerError
 from ledger.receipt import verify_receipt
-from ledger.endpoint import chain_root_reader
 from ledger.trust import load_trust
 
 

@@ -8,6 +8,7 @@ Takes keys, clock and randomness from its caller; reads no file and no network.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 Document = dict[str, Any]
+MAX_DEPTH = 64
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"')
+BRACKETS = re.compile(r"[][{}]")
 SIGNED = fields({
     "document": lambda value, pointer: None,
     "signatures": items(fields({"key": hexadecimal(32), "value": text(86, 86)}), 0, 8),
@@ -40,7 +44,7 @@ def canonical(value: object) -> bytes:
     """RFC 8785: the one spelling of a JSON value."""
     try:
         return rfc8785.dumps(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError, AttributeError) as trouble:
+    except (ValueError, TypeError, AttributeError, RecursionError) as trouble:
         raise DocumentError("document.malformed", f"/: has no canonical form: {trouble}") from trouble
 
 
@@ -53,7 +57,9 @@ def document_hash(document: Mapping[str, Any]) -> str:
 
 
 def load_json(data: bytes | str) -> Any:
-    """JSON without the traps: a name given twice and NaN are refused, not resolved."""
+    """JSON without the traps: a name given twice, NaN and depths that exhaust the stack are refused, not resolved."""
+    _check_depth(data)
+
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -66,6 +72,18 @@ def load_json(data: bytes | str) -> Any:
         return json.loads(data, object_pairs_hook=distinct, parse_constant=refuse)
     except (ValueError, RecursionError) as trouble:
         raise DocumentError("document.malformed", f"/: is not JSON: {trouble}") from trouble
+
+
+def _check_depth(data: bytes | str) -> None:
+    depth = 0
+    try:
+        text = data if isinstance(data, str) else data.decode()
+    except UnicodeDecodeError as trouble:
+        raise DocumentError("document.malformed", "/: is not UTF-8") from trouble
+    for bracket in BRACKETS.findall(STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise DocumentError("document.malformed", f"/: is nested deeper than {MAX_DEPTH}")
 
 
 def check(document: object, type: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -111,9 +112,11 @@ def test_a_malformed_document_is_never_signed() -> None:
 
 
 def test_json_traps_are_refused() -> None:
-    for trap in ('{"a":1,"a":2}', '{"a":NaN}', "{", '{"a":1}x', "[" * 100_000, b"\xff"):
+    for trap in ('{"a":1,"a":2}', '{"a":NaN}', "{", '{"a":1}x', "[" * 100_000, '{"a":' * 65 + "1" + "}" * 65, b"\xff"):
         with pytest.raises(DocumentError):
             load_json(trap)
+    assert load_json(json.dumps({"a": "[" * 500 + '"\\' * 500})) == {"a": "[" * 500 + '"\\' * 500}
+    assert load_json("[" * 64 + "]" * 64)
 
 
 def test_floats_have_no_place_in_free_json() -> None:
