@@ -14,14 +14,13 @@ from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey
 from ledger.log import Log, MemoryStore
 from ledger.merkle import leaf_hash
-from tests.integration.chain_fixtures import chain_space, devchain  # noqa: F401
 from tests.integration.chain_space import ChainSpace
 
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def space(chain_space: ChainSpace) -> ChainSpace:  # noqa: F811
+def space(chain_space: ChainSpace) -> ChainSpace:
     return chain_space
 
 

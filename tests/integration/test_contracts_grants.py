@@ -12,14 +12,13 @@ from ledger.chain import Chain
 from ledger.documents import document_hash, new_id
 from ledger.errors import ChainRefused
 from ledger.keys import EthKey
-from tests.integration.chain_fixtures import chain_space, devchain  # noqa: F401
 from tests.integration.chain_space import ChainSpace, job_hash
 
 pytestmark = pytest.mark.stack
 
 
 @pytest.fixture
-def space(chain_space: ChainSpace) -> ChainSpace:  # noqa: F811
+def space(chain_space: ChainSpace) -> ChainSpace:
     return chain_space
 
 

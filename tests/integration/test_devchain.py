@@ -23,7 +23,6 @@ from ledger.approval import space_salt
 from ledger.chain import Chain, deploy_contracts
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import EthKey
-from tests.integration.chain_fixtures import chain_space, devchain  # noqa: F401
 from tests.integration.chain_space import ChainSpace, job_hash
 
 pytestmark = pytest.mark.stack
@@ -67,7 +66,7 @@ def deploy(chain: Chain) -> tuple[dict[str, dict[str, str]], EthKey]:
                             space_salt=space_salt("a space")), operator
 
 
-def test_a_use_is_final_in_about_two_seconds(chain_space: ChainSpace) -> None:  # noqa: F811
+def test_a_use_is_final_in_about_two_seconds(chain_space: ChainSpace) -> None:
     grant_id, job = chain_space.register(chain_space.terms()), job_hash()
     began = time.monotonic()
     chain_space.consume(grant_id, job, final=True)
@@ -79,13 +78,13 @@ def test_a_use_is_final_in_about_two_seconds(chain_space: ChainSpace) -> None:  
     "anvil_reset", "anvil_setBalance", "anvil_impersonateAccount", "anvil_dumpState", "anvil_loadState", "anvil_reorg",
     "evm_revert", "evm_increaseTime", "evm_mine", "debug_traceTransaction", "eth_sendTransaction", "eth_accounts",
     "eth_sendUnsignedTransaction", "hardhat_setCode", "personal_sign", "txpool_content", "ots_getApiLevel", ""])
-def test_only_reads_and_signed_transactions_pass(devchain: DevChain, method: str) -> None:  # noqa: F811
+def test_only_reads_and_signed_transactions_pass(devchain: DevChain, method: str) -> None:
     answer = call(devchain.url, method)
     assert "result" not in answer
     assert answer["error"]["code"] == -32601
 
 
-def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> None:  # noqa: F811
+def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> None:
     good = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
     bad = good | {"method": "anvil_mine"}
     for body in ([good, bad], [[bad]], [], ["anvil_mine"], good | {"method": ["anvil_mine"]},
@@ -99,7 +98,7 @@ def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> Non
     assert httpx.post(devchain.url, content=b"not json").json()["error"]["code"] == -32700
 
 
-def test_no_account_holds_a_known_key(devchain: DevChain) -> None:  # noqa: F811
+def test_no_account_holds_a_known_key(devchain: DevChain) -> None:
     known = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"  # the first account of the public test mnemonic
     assert int(call(devchain.url, "eth_getBalance", known, "latest")["result"], 16) == 0
 
@@ -186,7 +185,7 @@ def test_anvil_ends_with_its_parent(tmp_path: Path, root: Path) -> None:
         assert wait_until(lambda: gone(anvil), seconds=5)
 
 
-def test_sending_again_is_safe_and_another_transaction_is_noticed(chain_space: ChainSpace) -> None:  # noqa: F811
+def test_sending_again_is_safe_and_another_transaction_is_noticed(chain_space: ChainSpace) -> None:
     chain, sender, payer = chain_space.chain, EthKey.create(), chain_space.stranger
     grant_id = chain_space.register(chain_space.terms())
 
@@ -208,7 +207,7 @@ def test_sending_again_is_safe_and_another_transaction_is_noticed(chain_space: C
     assert caught.value.code == "chain.nonce_taken"
 
 
-def test_a_refusal_is_known_before_it_is_sent(chain_space: ChainSpace) -> None:  # noqa: F811
+def test_a_refusal_is_known_before_it_is_sent(chain_space: ChainSpace) -> None:
     tx = chain_space.chain.sign_consume(chain_space.stranger, 0, grant_id="0x" + "99" * 32, job_hash=job_hash(),
                                         signature="0x" + "00" * 65)
     with pytest.raises(ChainRefused) as caught:
@@ -216,7 +215,7 @@ def test_a_refusal_is_known_before_it_is_sent(chain_space: ChainSpace) -> None: 
     assert caught.value.code == "chain.refused.not_registered"
 
 
-def test_a_strangers_contract_is_noticed(chain_space: ChainSpace) -> None:  # noqa: F811
+def test_a_strangers_contract_is_noticed(chain_space: ChainSpace) -> None:
     chain = chain_space.chain
     for name, other in (("grants", "anchor"), ("participants", "grants")):
         with pytest.raises(VerificationError) as caught:
