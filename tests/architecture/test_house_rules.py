@@ -16,8 +16,8 @@ FILE_LINES = 450
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base_utils"}
 TOP_LEVEL = {
     "manage.py", "pyproject.toml", "dataspace", "marketplace", "mpc", "ledger", "tests", "fixtures", "deploy",
-    "README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE", "NOTICE", "SECURITY.md", "docs", ".ci", "run", "package.json",
-    "package-lock.json", ".gitignore", ".gitattributes",
+    "README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE", "NOTICE", "SECURITY.md", "docs", ".ci", "run",
+    "package.json", "package-lock.json", ".gitignore", ".gitattributes",
 }
 
 
