@@ -148,7 +148,7 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
     deadline = time.monotonic() + seconds
     while answer["state"] != "admitted":
         if time.monotonic() > deadline:
-            raise VerificationError("participant.not_admitted", f"still {answer['state']} after {seconds:.0f} s")
+            raise PortalUnavailable(f"still {answer['state']} after {seconds:.0f} s", "participant.pending")
         time.sleep(0.2)
         answer = door.get(f"/participants/{participant_id}")
     return both

@@ -9,7 +9,7 @@ import pytest
 from ledger import acts
 from ledger.approval import verify_revocation
 from ledger.documents import document_hash, sign, signed, verify_signed
-from ledger.errors import PortalRefused, VerificationError
+from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from tests.unit.ledger.people import DIGESTS, People, both
 
 
@@ -32,6 +32,15 @@ def test_a_fingerprint_that_differs_is_not_admitted(people: People) -> None:
     with pytest.raises(VerificationError, match=r"participant\.fingerprint"):
         acts.admit(people.desk("office"), people.keys["office"], people.trust, wire["document"]["id"],
                    fingerprint="0" * 32)
+
+
+def test_an_admission_that_does_not_become_final_is_unknown_and_not_refused(
+        people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], name=both("x"), admitted_as=["consumer"])
+    monkeypatch.setattr(people.portal, "post", lambda path, body: {"state": "applied"})
+    with pytest.raises(PortalUnavailable, match=r"participant\.pending"):
+        acts.admit(people.desk("office"), people.keys["office"], people.trust, wire["document"]["id"],
+                   fingerprint=acts.fingerprint_of(wire), seconds=0.1)
 
 
 def test_only_the_regulator_of_the_trust_file_admits(people: People) -> None:
