@@ -18,6 +18,9 @@ from deploy.sources import Cast, SourceError, cast_of, demo_cast
 from deploy.supervisor import ChildDied
 
 
+SERVER = os.environ.get("DATABASE_URL") or None  # a PostgreSQL of the user's own
+
+
 class Stopped(Exception):
     """SIGTERM or SIGINT arrived."""
 
@@ -75,7 +78,7 @@ def _demo(places: Places, *, once: bool, port: int) -> int:
 
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
-    with only_instance(places), building(places, demo_cast(), port=port, fresh=True) as space:
+    with only_instance(places), building(places, demo_cast(), port=port, fresh=True, server=SERVER) as space:
         status = tell(space, once=once)
         if not once and status == 0:
             write_running(places, ready=True)

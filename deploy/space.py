@@ -6,7 +6,6 @@ whether it is there.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,9 +74,18 @@ def building(places: Places, cast: Cast, *, port: int, fresh: bool, accept_draft
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _clear_logs(places)
     supervisor = Supervisor(places.logs, directory=ROOT)
-    postgres = None if os.environ.get("DATABASE_URL") else Postgres(places.postgres, log=places.logs / "postgres.log")
+    postgres = None if server else Postgres(places.postgres, log=places.logs / "postgres.log")
     try:
-        yield _build(places, cast, Steps(), supervisor, postgres, port=port, accept_drafts=accept_drafts, fresh=fresh)
+        yield _build(
+            places,
+            cast,
+            Steps(),
+            supervisor,
+            postgres or str(server),
+            port=port,
+            accept_drafts=accept_drafts,
+            fresh=fresh,
+        )
     finally:
         supervisor.stop()
         if postgres is not None:
@@ -96,7 +104,7 @@ def _build(
     cast: Cast,
     steps: Steps,
     supervisor: Supervisor,
-    postgres: Postgres | None,
+    postgres: Postgres | str,
     *,
     port: int,
     accept_drafts: bool,
@@ -158,18 +166,17 @@ def _start_chain(places: Places, supervisor: Supervisor, port: int) -> None:
     )
 
 
-def _start_database(places: Places, postgres: Postgres | None, *, fresh: bool) -> tuple[str, str]:
+def _start_database(places: Places, postgres: Postgres | str, *, fresh: bool) -> tuple[str, str]:
     """The two databases: the portal's, and the queue's on the same server."""
-    if postgres is not None:
+    if isinstance(postgres, Postgres):
         postgres.start()
         for name in ("portal", "queue"):
             postgres.create_database(name)
         return postgres.url("portal"), postgres.url("queue")
-    server = os.environ["DATABASE_URL"]  # a server of the user's own: databases beside theirs, never in them
-    base, _, _ = server.rpartition("/")
+    base, _, _ = postgres.rpartition("/")  # a server of the user's own: databases beside theirs, never in them
     names = (f"xinglin_{places.kind}", f"xinglin_{places.kind}_queue")
     for name in names:
-        create_database(server, name, fresh=fresh)
+        create_database(postgres, name, fresh=fresh)
     return f"{base}/{names[0]}", f"{base}/{names[1]}"
 
 

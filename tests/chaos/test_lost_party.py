@@ -1,4 +1,4 @@
-"""A party that is killed or frozen in the middle ends the job with a named cause, within its deadline; then all goes on.
+"""A party that is killed or frozen ends the job with a named cause, within its deadline; then all goes on.
 
 Nothing hangs, and the cause says what was lost: an organisation, the dealer, or somebody's voice.
 """
