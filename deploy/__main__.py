@@ -17,7 +17,6 @@ from deploy.postgres import PostgresError
 from deploy.sources import Cast, SourceError, cast_of, demo_cast
 from deploy.supervisor import ChildDied
 
-
 SERVER = os.environ.get("DATABASE_URL") or None  # a PostgreSQL of the user's own
 
 

@@ -65,8 +65,13 @@ class Space:
 
 
 @contextmanager
-def building(places: Places, cast: Cast, *, port: int, fresh: bool, accept_drafts: bool = False) -> Iterator[Space]:
-    """Build the space (or continue the one that is there), hand it over, stop every process at the end."""
+def building(
+    places: Places, cast: Cast, *, port: int, fresh: bool, accept_drafts: bool = False, server: str | None = None
+) -> Iterator[Space]:
+    """Build the space (or continue the one that is there), hand it over, stop every process at the end.
+
+    `server` is the URL of a PostgreSQL of the user's own; without it we start one.
+    """
     if fresh:
         shutil.rmtree(places.home, ignore_errors=True)
         places.space_file.unlink(missing_ok=True)

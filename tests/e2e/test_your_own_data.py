@@ -78,8 +78,8 @@ def test_it_works(root, tmp_path, hospitals):
         assert [one["name"] for one in space["hospitals"]] == sorted(NAMES)
         environment = {**ENVIRONMENT, "XINGLIN_SPACE": str(var / "space.json")}
         bought = subprocess.run(
-            [sys.executable, str(script), "days", "ward"], check=False, cwd=tmp_path, env=environment, capture_output=True,
-            text=True, timeout=180,
+            [sys.executable, str(script), "days", "ward"], check=False, cwd=tmp_path, env=environment,
+            capture_output=True, text=True, timeout=180,
         )  # fmt: skip
         assert bought.returncode == 0, bought.stdout + bought.stderr
         _check_means(bought.stdout, hospitals)
