@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from ledger import acts
-from ledger.approval import verify_revocation
+from ledger.approval import domain_of, verify_revocation
 from ledger.documents import document_hash, sign, signed, verify_signed
 from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from tests.unit.ledger.people import DIGESTS, People, both
@@ -133,7 +133,7 @@ def test_a_revocation_is_made_also_when_the_portal_refuses(people: People,
     made = acts.revoke_grant(people.desk("office"), people.trust, grant["terms"]["id"],
                              approver=people.approver("office"), reason="停止", terms=grant["terms"])
     assert made["delivered"] is False
-    verify_revocation(grant["terms"], made["revocation"], domain=acts.domain_of(people.trust))
+    verify_revocation(grant["terms"], made["revocation"], domain=domain_of(people.trust))
 
 
 def test_an_outsider_revokes_nothing(people: People) -> None:

@@ -27,7 +27,7 @@ from ledger.approval import (
 )
 from ledger.documents import document_hash
 from ledger.errors import VerificationError
-from ledger.keys import CURVE_ORDER, EthKey, recover
+from ledger.keys import CURVE_ORDER, EthKey, keccak256, recover
 from tests.unit.ledger.people import People
 
 NONCE = "0x" + "07" * 32
@@ -59,8 +59,7 @@ def typed(domain: Domain, type: str, values: list[Any]) -> bytes:
                    "verifyingContract": domain.contract, "salt": bytes.fromhex(domain.salt[2:])},
         "message": {member["name"]: bytes.fromhex(value[2:]) if member["type"] == "bytes32" else value
                     for member, value in zip(members, values, strict=True)}})
-    from eth_utils import keccak
-    return keccak(b"\x19" + message.version + message.header + message.body)
+    return keccak256(b"\x19" + message.version + message.header + message.body)
 
 
 def test_it_works(people: People, grant: dict[str, Any], custodian: EthKey) -> None:

@@ -133,15 +133,18 @@ def test_lists_named_sorted_must_be() -> None:
         functions=[{"name": "crosstab", "version": 1}, {"name": "describe", "version": 1}], floor=10,
         by_institution=False, max_uses=1, not_before="2026-01-01T00:00:00Z", not_after="2026-01-02T00:00:00Z",
         datasets=[{"id": new_id(), "provider": new_id(), "hash": "00" * 32}], persons=[])
-    for change in ({"functions": scenario["functions"][::-1]}, {"functions": scenario["functions"][:1] * 2},
-                   {"not_after": scenario["not_before"]}, {"datasets": []}, {"floor": 0}, {"by_institution": 0}):
+    changes: list[dict[str, Any]] = [
+        {"functions": scenario["functions"][::-1]}, {"functions": scenario["functions"][:1] * 2},
+                   {"not_after": scenario["not_before"]}, {"datasets": []}, {"floor": 0}, {"by_institution": 0}]
+    for change in changes:
         with pytest.raises(DocumentError):
             check({**scenario, **change}, "scenario")
 
 
 def test_every_schema_refuses_nonsense() -> None:
     for type in SCHEMAS:
-        for nonsense in (None, [], "x", 1, {}, {"type": type, "version": 1}):
+        values: list[Any] = [None, [], "x", 1, {}, {"type": type, "version": 1}]
+        for nonsense in values:
             with pytest.raises(DocumentError):
                 check(nonsense, type)
 
