@@ -239,21 +239,30 @@ class Chain:
         return self.rpc.block(receipt.block).hash == receipt.block_hash
 
     def wait(self, tx_hash: str, *, seconds: float, final: bool = False) -> TxReceipt:
-        """The receipt, once mined (or final). ChainRefused if it reverted; `chain.timeout` when the time is up."""
+        """The receipt, once mined (or final). ChainRefused if it reverted; `chain.timeout` when the time is up.
+
+        An endpoint that is away for a moment is waited for like a block; whose absence lasts is told at the end.
+        """
         deadline = time.monotonic() + seconds
         while True:
-            receipt = self.receipt(tx_hash)
-            if receipt is not None and receipt.status != 1:
-                raise self.explain(receipt)
-            if receipt is not None and (not final or self.is_final(receipt)):
-                return receipt
+            trouble = ChainUnavailable("chain.timeout", f"transaction {tx_hash} is not in the chain yet")
+            try:
+                receipt = self.receipt(tx_hash)
+                if receipt is not None and receipt.status != 1:
+                    raise self.explain(receipt)
+                if receipt is not None and (not final or self.is_final(receipt)):
+                    return receipt
+            except ChainUnavailable as error:
+                trouble = error
             if time.monotonic() >= deadline:
-                raise ChainUnavailable("chain.timeout", f"transaction {tx_hash} is not in the chain yet")
+                raise trouble
             time.sleep(POLL_EVERY)
 
     def explain(self, receipt: TxReceipt) -> ChainRefused:
         """Why a mined transaction reverted, found by calling it again on the block before."""
-        found = self.rpc.value("eth_getTransactionByHash", [receipt.hash])
+        found = self.rpc.value("eth_getTransactionByHash", [receipt.hash]) or {}
+        if not found.get("to"):
+            return ChainRefused("chain.refused", f"the deployment {receipt.hash} reverted")
         try:
             self._call({"from": found["from"], "to": found["to"], "data": found["input"]}, receipt.block - 1)
         except ChainRefused as refused:
