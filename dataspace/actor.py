@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 
+NO_ID = UUID(int=0)
+
+
 @dataclass(frozen=True)
 class Actor:
     """One acting organisation; `admitted_as` holds only while the participant is admitted."""
@@ -12,6 +15,11 @@ class Actor:
     person_id: UUID | None = None
     admitted_as: frozenset[str] = frozenset()
     roles: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def organisation(self) -> UUID:
+        """The participant's id; for somebody without one an id that nothing has."""
+        return self.participant_id or NO_ID
 
     @property
     def is_regulator(self) -> bool:

@@ -6,5 +6,6 @@ from celery import Celery
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataspace.settings")
 app = Celery("xinglin")
+app.set_default()  # also for threads that never saw it made
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -45,7 +45,8 @@ class GrantUse(models.Model):
 
     grant = models.ForeignKey(Grant, on_delete=models.PROTECT, related_name="uses")
     job_hash = models.CharField(max_length=64)
-    tx_id = models.UUIDField(null=True)
+    signature = models.CharField(max_length=132)
+    relayed = models.BooleanField(default=False)
     at = models.DateTimeField()
 
     class Meta:

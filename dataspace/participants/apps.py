@@ -7,3 +7,9 @@ class ParticipantsConfig(AppConfig):
     name = "dataspace.participants"
     label = "participants"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from dataspace.participants import services
+        from dataspace.provenance import followers
+
+        followers.register("participants", services.follow)

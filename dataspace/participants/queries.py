@@ -8,6 +8,7 @@ from dataspace.actor import NOBODY, Actor
 from dataspace.errors import NotFound
 from dataspace.participants.models import Participant, Person
 from dataspace.participants.states import State
+from dataspace.provenance import space
 
 
 def actor_of(person: Person) -> Actor:
@@ -37,11 +38,27 @@ def actor_for_key(participant_id: UUID, *, regulator_id: UUID) -> Actor:
     return Actor(participant_id=participant_id, admitted_as=frozenset(admitted))
 
 
+def signing_key_of(row: Participant) -> str:
+    """The key a participant signs with; the regulator's and the dealer's come from the trust file alone."""
+    trust = space.trust()
+    roots = {trust.regulator.participant: trust.regulator.signing, trust.dealer.participant: trust.dealer.signing}
+    return roots.get(str(row.pk), row.signing_key)
+
+
+def signing_key_by_id(participant_id: UUID) -> str | None:
+    """The same for a request's key id; None for nobody known."""
+    trust = space.trust()
+    if str(participant_id) == trust.regulator.participant:
+        return trust.regulator.signing
+    row = Participant.objects.filter(pk=participant_id).first()
+    return None if row is None else signing_key_of(row)
+
+
 def participants_for(actor: Actor) -> QuerySet[Participant]:
     """The admitted see the admitted; the regulator and the operator see all; anyone sees itself."""
     if actor.is_regulator or "operator" in actor.roles:
         return Participant.objects.all()
-    own = Participant.objects.filter(pk=actor.participant_id)
+    own = Participant.objects.filter(pk=actor.organisation)
     if actor.is_admitted:
         return own | Participant.objects.filter(state=State.ADMITTED)
     return own

@@ -7,3 +7,9 @@ class ProvenanceConfig(AppConfig):
     name = "dataspace.provenance"
     label = "provenance"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from dataspace.provenance import chainwork, followers, recorder
+
+        followers.register("record", recorder.follow)
+        followers.register("chain", chainwork.follow)

@@ -1,17 +1,38 @@
 """Health of the portal, for people and the supervisor: counts only."""
 
+import time
+from importlib.metadata import version
 from typing import Any
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
+from dataspace.errors import DataspaceError
+from dataspace.provenance import space
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size
+from ledger.errors import LedgerError
+
+FRESH = 2.0
+_chain_seen: list[tuple[float, bool]] = [(0.0, False)]
 
 
 def _log() -> dict[str, Any]:
     return {"size": Leaf.objects.count(), "anchored": anchored_size()}
+
+
+def chain_answers() -> bool:
+    """Whether the chain answered, asked at most every two seconds."""
+    seen, answer = _chain_seen[0]
+    if time.monotonic() - seen > FRESH or not seen:
+        try:
+            space.chain().head()
+            answer = True
+        except (LedgerError, DataspaceError):
+            answer = False
+        _chain_seen[0] = (time.monotonic(), answer)
+    return answer
 
 
 @require_GET
@@ -22,5 +43,6 @@ def healthz(request: HttpRequest) -> JsonResponse:
             cursor.execute("SELECT 1")
         log = _log()
     except DatabaseError:
-        return JsonResponse({"ok": False, "database": False}, status=503)
-    return JsonResponse({"ok": True, "database": True, "log": log})
+        return JsonResponse({"ok": False, "database": False, "version": version("xinglin")}, status=503)
+    body = {"ok": True, "database": True, "chain": chain_answers(), "log": log, "version": version("xinglin")}
+    return JsonResponse(body)

@@ -46,9 +46,7 @@ class Delivery(models.Model):
     class Meta:
         constraints = (models.UniqueConstraint(fields=["event", "follower"], name="delivery_once"),)
         indexes = (
-            models.Index(
-                fields=["follower", "event"], condition=models.Q(done_at__isnull=True), name="delivery_owed"
-            ),
+            models.Index(fields=["follower", "event"], condition=models.Q(done_at__isnull=True), name="delivery_owed"),
         )
 
     def __str__(self) -> str:
@@ -66,18 +64,18 @@ class Leaf(models.Model):
         return f"leaf {self.index}"
 
 
-class Node(models.Model):
-    """The hash of a full subtree: 2**level leaves, the position-th of that level."""
+class Tile(models.Model):
+    """Up to 256 hashes of one level of the log's tree; a full tile never changes."""
 
     level = models.SmallIntegerField()
     position = models.BigIntegerField()
-    hash = models.BinaryField(max_length=32)
+    data = models.BinaryField(max_length=8192)
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["level", "position"], name="node_once"),)
+        constraints = (models.UniqueConstraint(fields=["level", "position"], name="tile_once"),)
 
     def __str__(self) -> str:
-        return f"node {self.level}/{self.position}"
+        return f"tile {self.level}/{self.position}"
 
 
 class Checkpoint(models.Model):

@@ -15,7 +15,7 @@ def jobs_for(actor: Actor) -> QuerySet[Job]:
         return rows
     if not actor.is_admitted:
         return rows.none()
-    seated = Q(pk__in=Job.objects.filter(parties__participant_id=actor.participant_id).values("pk"))
+    seated = Q(pk__in=Job.objects.filter(parties__participant_id=actor.organisation).values("pk"))
     return rows.filter(Q(consumer_id=actor.participant_id) | seated)
 
 

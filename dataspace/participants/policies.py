@@ -1,0 +1,25 @@
+"""Who may admit participants."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from dataspace.actor import Actor
+from dataspace.errors import Denied
+
+
+def check_may_apply(
+    *, participant_id: UUID, admitted_as: Sequence[str], signing: str, roots: dict[str, tuple[UUID, str]]
+) -> None:
+    """Anybody may apply, but the regulator's and the dealer's places are those of the trust file."""
+    for role, (root_id, root_key) in roots.items():
+        is_root = participant_id == root_id
+        if is_root != (role in admitted_as):
+            raise Denied(f"the trust file says who the {role} is")
+        if is_root and signing != root_key:
+            raise Denied(f"this is not the {role}'s key of the trust file")
+
+
+def check_may_admit(actor: Actor) -> None:
+    """The regulator admits."""
+    if not actor.is_regulator:
+        raise Denied("only the regulator admits participants")

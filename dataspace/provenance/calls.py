@@ -1,0 +1,64 @@
+"""The transactions that a portal sends, built and signed by the one door to the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ledger.keys import EthKey
+
+if TYPE_CHECKING:
+    from ledger.chain import Chain, RawTx
+
+
+def anchor(
+    door: Chain, key: EthKey, nonce: int, *, log_id: str, prev_size: int, size: int, root: str, proof: Sequence[bytes]
+) -> RawTx:
+    """A checkpoint's root, with the proof that the log only grew."""
+    steps = ["0x" + one.hex() for one in proof]
+    return door.sign_anchor(key, nonce, log_id=log_id, prev_size=prev_size, size=size, root="0x" + root, proof=steps)
+
+
+def put_participant(
+    door: Chain, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, admission: Mapping[str, Any]
+) -> RawTx:
+    """A participant record that the regulator admitted."""
+    return door.sign_put_participant(
+        key,
+        nonce,
+        participant_id=participant_id,
+        record_hash="0x" + record_hash,
+        number=admission["number"],
+        decider=admission["decider"],
+        signature=admission["signature"],
+    )
+
+
+def register(
+    door: Chain,
+    key: EthKey,
+    nonce: int,
+    *,
+    terms: Mapping[str, Any],
+    approval: Mapping[str, Any],
+    consent: Mapping[str, Any],
+) -> RawTx:
+    """A grant that regulator and custodian both signed."""
+    return door.sign_register(key, nonce, terms=terms, approval=approval, consent=consent)
+
+
+def revoke(door: Chain, key: EthKey, nonce: int, *, grant_id: str, revocation: Mapping[str, Any]) -> RawTx:
+    """A revocation as it was signed."""
+    return door.sign_revoke(
+        key,
+        nonce,
+        grant_id=grant_id,
+        reason_hash=revocation["reason_hash"],
+        decider=revocation["decider"],
+        signature=revocation["signature"],
+    )
+
+
+def consume(door: Chain, key: EthKey, nonce: int, *, grant_id: str, job_hash: str, signature: str) -> RawTx:
+    """A use that a custodian's node signed."""
+    return door.sign_consume(key, nonce, grant_id=grant_id, job_hash="0x" + job_hash, signature=signature)

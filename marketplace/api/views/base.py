@@ -1,0 +1,58 @@
+"""What every view of the API shares: who acts, when, and how a list is answered."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import islice
+from math import isfinite
+from typing import Any, TypeVar
+
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from dataspace.actor import Actor
+from marketplace.api.auth import actor_of
+from marketplace.api.schemas import Json, ProblemSchema
+
+Row = TypeVar("Row")
+MAX_ROWS = 1000
+PROBLEMS = dict.fromkeys((401, 403, 404, 409, 422, 503), ProblemSchema)
+
+
+def documented(summary: str, *, request: Any = None, status: int = 200) -> Callable[[Any], Any]:
+    """The operation in the OpenAPI document."""
+    responses = {status: OpenApiTypes.OBJECT, **PROBLEMS}
+    return extend_schema(summary=summary, request=request, responses=responses)
+
+
+class ApiView(APIView):
+    """A signed request's view."""
+
+    @property
+    def actor(self) -> Actor:
+        return actor_of(self.request)
+
+    @property
+    def now(self) -> datetime:
+        return timezone.now()
+
+
+def listed(rows: Iterable[Row], shape: Callable[[Row], Json]) -> Response:
+    """The newest rows, at most a thousand."""
+    return Response({"items": [shape(row) for row in islice(rows, MAX_ROWS)]})
+
+
+def created(shape: Json) -> Response:
+    return Response(shape, status=201)
+
+
+def seconds_asked(request: Request, *, most: float) -> float:
+    """`?wait=`: how long the caller is ready to wait; nonsense is no wait."""
+    try:
+        asked = float(request.query_params.get("wait", "0"))
+    except ValueError:
+        return 0.0
+    return max(0.0, min(asked, most)) if isfinite(asked) else 0.0

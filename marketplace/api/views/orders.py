@@ -1,0 +1,147 @@
+"""Agreements and jobs: offer, sign, order, answer, cancel."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dataspace.provenance.queries import timeline_for
+from dataspace.provenance.wake import wake
+from marketplace.agreements import queries as agreements
+from marketplace.agreements import services as agreement_services
+from marketplace.api import schemas
+from marketplace.api.bell import bell
+from marketplace.api.idempotency import idempotent
+from marketplace.api.schemas import Json, SignedSchema
+from marketplace.api.views.base import ApiView, created, documented, listed
+from marketplace.jobs import queries
+from marketplace.jobs.models import Job as JobRow
+from marketplace.jobs.services import answer, move, order, tend
+
+
+class Agreements(ApiView):
+    @documented("List agreements")
+    def get(self, request: Request) -> Response:
+        return listed(agreements.agreements_for(self.actor), schemas.agreement)
+
+    @documented("The consumer offers an agreement", request=SignedSchema, status=201)
+    def post(self, request: Request) -> Response:
+        (document,) = schemas.body_of(request, "document")
+        row = agreement_services.offer(schemas.an_object(document), actor=self.actor, now=self.now)
+        bell.ring()
+        return created({"id": str(row.pk), "state": row.state})
+
+
+class Agreement(ApiView):
+    @documented("One agreement and its signed document")
+    def get(self, request: Request, agreement_id: UUID) -> Response:
+        return Response(schemas.agreement(agreements.agreement_for(self.actor, agreement_id)))
+
+
+class AgreementSignature(ApiView):
+    @documented("The lead signs the agreement", request=SignedSchema)
+    def post(self, request: Request, agreement_id: UUID) -> Response:
+        (document,) = schemas.body_of(request, "document")
+        row = agreements.agreement_for(self.actor, agreement_id)
+        agreement_services.sign(row, wire=schemas.an_object(document), actor=self.actor, now=self.now)
+        return Response({"id": str(row.pk), "state": row.state})
+
+
+class Jobs(ApiView):
+    @documented("List jobs")
+    def get(self, request: Request) -> Response:
+        return listed(queries.jobs_for(self.actor), _brief)
+
+    @documented("Order a job", request=SignedSchema, status=201)
+    @idempotent
+    def post(self, request: Request) -> Response:
+        (spec,) = schemas.body_of(request, "spec")
+        row, existing = order.order(
+            schemas.an_object(spec),
+            actor=self.actor,
+            now=self.now,
+            answer_within=timedelta(seconds=settings.XINGLIN_VERDICT_SECONDS),
+        )
+        if not existing:
+            wake("marketplace.jobs.tasks.advance", str(row.pk))
+            tend.step(row.pk, now=self.now)
+            row.refresh_from_db()
+            bell.ring()
+        shape = {"id": str(row.pk), "state": row.state, "existing": existing}
+        return Response(shape, status=200 if existing else 201)
+
+
+class Job(ApiView):
+    @documented("One job: state, verdicts, envelopes (for its consumer), timeline")
+    def get(self, request: Request, job_id: UUID) -> Response:
+        row = queries.job_for(self.actor, job_id)
+        shape = _brief(row)
+        shape["spec"] = row.spec
+        shape["verdicts"] = [one.document for one in row.verdicts.filter(attempt=row.attempt)]
+        own = row.consumer_id == self.actor.participant_id
+        shape["envelopes"] = [one.document for one in row.envelopes.filter(attempt=row.attempt)] if own else []
+        events = timeline_for(self.actor, row.pk)
+        shape["timeline"] = [{"event": one.kind, "at": one.entry["at"], "id": str(one.id)} for one in events]
+        return Response(shape)
+
+
+def _brief(row: JobRow) -> Json:
+    return {
+        "id": str(row.pk),
+        "state": row.state,
+        "code": row.code or None,
+        "about": str(row.about) if row.about else None,
+        "attempt": row.attempt,
+        "function": row.function,
+        "agreement": str(row.agreement_id),
+        "deadline": row.spec["document"]["deadline"],
+        "entry": str(row.released_event) if row.released_event else None,
+    }
+
+
+class Cancellation(ApiView):
+    @documented("The consumer cancels the job")
+    def post(self, request: Request, job_id: UUID) -> Response:
+        row = queries.job_for(self.actor, job_id)
+        move.cancel(row, actor=self.actor, now=self.now)
+        bell.ring()
+        row.refresh_from_db()
+        return Response(_brief(row))
+
+
+class Answer(ApiView):
+    """What a node answers; afterwards others may have something to do."""
+
+    def done(self, row: JobRow) -> Response:
+        bell.ring()
+        row.refresh_from_db()
+        return Response({"id": str(row.pk), "state": row.state})
+
+
+class Verdicts(Answer):
+    @documented("A node's verdict", request=SignedSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (verdict,) = schemas.body_of(request, "verdict")
+        row = queries.job_for(self.actor, job_id)
+        answer.verdict(row, wire=schemas.an_object(verdict), actor=self.actor, now=self.now)
+        return self.done(row)
+
+
+class Envelopes(Answer):
+    @documented("A party's sealed part of the result", request=SignedSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (envelope,) = schemas.body_of(request, "envelope")
+        row = queries.job_for(self.actor, job_id)
+        answer.envelope(row, wire=schemas.an_object(envelope), actor=self.actor, now=self.now)
+        return self.done(row)
+
+
+class Failures(Answer):
+    @documented("A node's word that its part failed", request=SignedSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (failure,) = schemas.body_of(request, "failure")
+        row = queries.job_for(self.actor, job_id)
+        answer.failure(row, wire=schemas.an_object(failure), actor=self.actor, now=self.now)
+        return self.done(row)

@@ -1,0 +1,122 @@
+"""The record: entries and receipts for those who may see them, the log's own proofs for everybody."""
+
+import time
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dataspace.actor import Actor
+from dataspace.errors import Conflict, Invalid, NotFound
+from dataspace.grants.queries import approvals_of
+from dataspace.provenance import followers, space
+from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Event
+from dataspace.provenance.queries import anchored_size, event_for, timeline_for
+from dataspace.provenance.store import log
+from ledger.entry import grants_of
+from ledger.receipt import chain_leg, make_receipt
+from marketplace.api import schemas
+from marketplace.api.views.base import ApiView, documented, listed, seconds_asked
+
+LONGEST = 30.0
+MAX_LEAVES = 1000
+
+
+class Entries(ApiView):
+    @documented("What happened to one subject")
+    def get(self, request: Request) -> Response:
+        try:
+            subject = UUID(request.query_params.get("subject", ""))
+        except ValueError as trouble:
+            raise Invalid("subject is a UUID", code="query.malformed") from trouble
+        anchored = anchored_size()
+        return listed(timeline_for(self.actor, subject), lambda row: schemas.event(row, anchored=anchored))
+
+
+class Receipt(ApiView):
+    @documented("The receipt of one entry, once its checkpoint is anchored")
+    def get(self, request: Request, entry_id: UUID) -> Response:
+        until = time.monotonic() + seconds_asked(request, most=LONGEST)
+        event_for(self.actor, entry_id)
+        while True:
+            receipt = receipt_of(self.actor, entry_id)
+            if receipt is not None:
+                return Response(receipt)
+            led = followers.run_all()
+            if time.monotonic() >= until:
+                break
+            if not led or receipt_of(self.actor, entry_id) is None:
+                time.sleep(0.05)
+        receipt = receipt_of(self.actor, entry_id)
+        if receipt is None:
+            raise Conflict("the entry is not anchored yet", code="receipt.pending")
+        return Response(receipt)
+
+
+def receipt_of(actor: Actor, entry_id: UUID) -> schemas.Json | None:
+    """The receipt under the first anchored checkpoint that holds the entry; None while there is none."""
+    event = event_for(actor, entry_id)
+    checkpoint = _anchored_over(event)
+    if checkpoint is None:
+        return None
+    index, trust = event.leaf.index, space.trust()
+    named = [{"id": one} for one in grants_of(event.entry)]
+    return make_receipt(
+        event.entry,
+        space_id=trust.space_id,
+        index=index,
+        inclusion=log().inclusion(index, checkpoint.size),
+        checkpoint=checkpoint.note,
+        approvals=approvals_of(named),
+        chain=chain_leg(trust),
+    )
+
+
+def _anchored_over(event: Event) -> Checkpoint | None:
+    if not hasattr(event, "leaf"):
+        return None
+    states = [ChainTx.State.MINED, ChainTx.State.FINAL]
+    rows = Anchor.objects.filter(tx__status__in=states, checkpoint_id__gt=event.leaf.index)
+    row = rows.select_related("checkpoint").order_by("checkpoint_id").first()
+    return row.checkpoint if row else None
+
+
+class Public(ApiView):
+    """Open to everybody, unsigned."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+
+def checkpoint(request: HttpRequest) -> HttpResponse:
+    """The newest checkpoint, as the signed note it is."""
+    newest = Checkpoint.objects.order_by("-size").first()
+    if newest is None:
+        return HttpResponse("no checkpoint yet\n", status=404, content_type="text/plain; charset=utf-8")
+    return HttpResponse(newest.note, content_type="text/plain; charset=utf-8")
+
+
+def _number(request: Request, name: str) -> int:
+    value = request.query_params.get(name, "")
+    if not value.isascii() or not value.isdigit() or len(value) > 15:
+        raise Invalid(f"{name} is a number", code="query.malformed")
+    return int(value)
+
+
+class Leaves(Public):
+    @documented("Leaf hashes of the log, never what they are of")
+    def get(self, request: Request) -> Response:
+        start, count = _number(request, "from"), min(_number(request, "count"), MAX_LEAVES)
+        return Response({"from": start, "hashes": [one.hex() for one in log().leaves(start, count)]})
+
+
+class Consistency(Public):
+    @documented("That the log of one size begins with that of another")
+    def get(self, request: Request) -> Response:
+        old, new = _number(request, "from"), _number(request, "to")
+        space_log = log()
+        if not 0 < old <= new <= space_log.size:
+            raise NotFound("the log has no such sizes")
+        return Response({"from": old, "to": new, "hashes": [one.hex() for one in space_log.consistency(old, new)]})

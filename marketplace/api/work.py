@@ -1,0 +1,130 @@
+"""What a node or the dealer has to do now, item by item, with every document it needs to check it by itself.
+
+An item is shown again after a while if nothing came of it: a node may have been restarted in between.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from dataspace.actor import Actor
+from dataspace.datasets.models import Dataset
+from dataspace.participants.models import Participant
+from marketplace.agreements.models import Agreement
+from marketplace.agreements.states import State as AgreementState
+from marketplace.api.schemas import papers
+from marketplace.jobs.models import Envelope, Failure, Job, JobParty, Verdict
+from marketplace.jobs.states import State
+
+AGAIN = timedelta(seconds=5)
+STOPPED = (State.REFUSED, State.FAILED, State.CANCELLED, State.EXPIRED)
+Item = dict[str, Any]
+
+
+def items_for(actor: Actor, *, now: datetime) -> list[Item]:
+    """Everything that waits for this participant; what is answered is written down as shown."""
+    if not actor.is_admitted or actor.participant_id is None:
+        return []
+    seats = JobParty.objects.filter(participant_id=actor.participant_id).select_related("job__agreement")
+    found = [
+        *_shown(_to_stop(seats), "stop_served_at", _stop, now),
+        *_shown(_to_check(seats, now), "check_served_at", _check, now),
+        *_shown(_to_meet(seats, now), "session_served_at", _session, now),
+    ]
+    for row in _to_sign(actor.participant_id, now):
+        Agreement.objects.filter(pk=row.pk).update(served_at=now)
+        found.append(_agreement(row))
+    return found
+
+
+def _shown(seats: Iterable[JobParty], column: str, shape: Any, now: datetime) -> list[Item]:
+    items = []
+    for seat in seats:
+        before = getattr(seat, column)
+        if JobParty.objects.filter(pk=seat.pk, **{column: before}).update(**{column: now}) == 1:
+            items.append(shape(seat.job))
+    return items
+
+
+def _due(column: str, now: datetime) -> Q:
+    return Q(**{column: None}) | Q(**{f"{column}__lt": now - AGAIN})
+
+
+def _mine(model: Any, **more: Any) -> Exists:
+    """Whether this seat's participant has left such a row for the current attempt."""
+    return Exists(
+        model.objects.filter(
+            job=OuterRef("job"), participant=OuterRef("participant"), attempt=OuterRef("job__attempt"), **more
+        )
+    )
+
+
+def _to_check(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    answered = _mine(Verdict, decision__in=["accept", "refuse"])
+    return seats.filter(_due("check_served_at", now), ~answered, job__state=State.OFFERED)
+
+
+def _to_meet(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    states = [State.READY, State.RUNNING]
+    return seats.filter(_due("session_served_at", now), ~_mine(Envelope), ~_mine(Failure), job__state__in=states)
+
+
+def _to_stop(seats: QuerySet[JobParty]) -> QuerySet[JobParty]:
+    return seats.filter(job__state__in=STOPPED, stop_served_at=None, check_served_at__isnull=False)
+
+
+def _to_sign(participant_id: UUID, now: datetime) -> QuerySet[Agreement]:
+    rows = Agreement.objects.filter(_due("served_at", now), provider_id=participant_id, state=AgreementState.OFFERED)
+    return rows.select_related("scenario", "product")
+
+
+def _check(job: Job) -> Item:
+    spec = job.spec["document"]
+    seated = [seat["participant"] for seat in spec["roster"]]
+    people = [*seated, spec["dealer"]["participant"], spec["recipient"]["participant"]]
+    people.append(str(job.agreement.provider_id))
+    records = Participant.objects.filter(pk__in=people)
+    datasets = Dataset.objects.filter(pk__in=[one["dataset"] for one in spec["inputs"]])
+    return {
+        "kind": "check",
+        "job": str(job.pk),
+        "attempt": job.attempt,
+        "spec": job.spec,
+        "agreement": job.agreement.document,
+        "product": job.agreement.product.document,
+        "scenario": job.agreement.scenario.document,
+        "grants": [papers(one) for one in job.grants.order_by("dataset_id")],
+        "participants": [one.record for one in records.order_by("pk")],
+        "datasets": [one.record for one in datasets.order_by("pk")],
+    }
+
+
+def _session(job: Job) -> Item:
+    dealer = job.spec["document"]["dealer"]["participant"]
+    rows = list(Verdict.objects.filter(job=job, attempt=job.attempt, decision="accept"))
+    parties = [one.document for one in rows if str(one.participant_id) != dealer]
+    return {
+        "kind": "session",
+        "job": str(job.pk),
+        "attempt": job.attempt,
+        "verdicts": sorted(parties, key=lambda one: int(one["document"]["seat"])),
+        "dealer": next(one.document for one in rows if str(one.participant_id) == dealer),
+    }
+
+
+def _stop(job: Job) -> Item:
+    return {"kind": "stop", "job": str(job.pk), "attempt": job.attempt, "code": job.code}
+
+
+def _agreement(row: Agreement) -> Item:
+    return {
+        "kind": "agreement",
+        "id": str(row.pk),
+        "document": row.document,
+        "product": row.product.document,
+        "scenario": row.scenario.document,
+        "grants": [papers(one) for one in row.grants.order_by("dataset_id")],
+    }
