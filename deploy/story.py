@@ -127,9 +127,13 @@ def grant(story: Story) -> None:
     hospitals = [desk for key, desk in story.desks.items() if key != "regulator"]
     with ThreadPoolExecutor(len(hospitals)) as pool:
         list(pool.map(lambda desk: [desk.consent_all(scenario) for scenario in scenarios], hospitals))
-    story.grants = story.client.wait_for_grants(wide)
-    story.narrow = story.client.wait_for_grants(narrow)
+    story.grants = _by_dataset(story.client.wait_for_grants(wide))
+    story.narrow = _by_dataset(story.client.wait_for_grants(narrow))
     story.space.steps.note(f"{len(story.grants)} grants of scenario {wide.id} are active and final on chain")
+
+
+def _by_dataset(grants: list[Grant]) -> list[Grant]:
+    return sorted(grants, key=lambda grant: grant.dataset)
 
 
 def buy(story: Story) -> None:
