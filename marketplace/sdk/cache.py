@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ledger.documents import load_json
+from ledger.errors import DocumentError
 from marketplace.sdk.errors import ConfigurationError
 
 
@@ -35,10 +37,10 @@ class Cache:
     def read(self, path: Path) -> Any | None:
         """The parsed file, or None if there is none."""
         try:
-            return json.loads(path.read_bytes())
+            return load_json(path.read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except DocumentError as error:
             raise ConfigurationError(f"{path} is damaged; remove it: {error}", code="config.cache") from error
 
     def write(self, path: Path, value: Mapping[str, Any]) -> None:

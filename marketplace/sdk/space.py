@@ -160,6 +160,12 @@ class Space:
             raise
         return Job(self, answer["id"], existing=bool(answer.get("existing")))
 
+    def agree(self, product: Product | str, scenario: Scenario | str) -> str:
+        """Make, or find, the agreement that orders under a scenario need (`buy` does it by itself); answers its id."""
+        offered = self._product(product)
+        wanted = scenario.id if isinstance(scenario, Scenario) else scenario
+        return str(self._agreement(offered, sorted(self.grants(wanted), key=lambda grant: grant.dataset))["id"])
+
     def _new_order(self, product: Product, call: Call, scenario: Scenario | str | None) -> dict[str, Any]:
         inputs = self.catalogue.product_inputs(product)
         with our_errors():

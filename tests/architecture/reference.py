@@ -86,8 +86,8 @@ SDK_MEANINGS = {
 
 def codes_page() -> str:
     lines = [HEAD, "# Codes of refusals and errors\n",
-             "Codes are stable; texts are for people and may change. A code never depends on data. *Wrong* and *unknown*",
-             "never share a code: `chain.unavailable` says nothing about a grant, `grant.revoked` does.\n",
+             "Codes are stable; texts are for people and may change. A code never depends on data. *Wrong* and",
+             "*unknown* never share a code: `chain.unavailable` says nothing about a grant, `grant.revoked` does.\n",
              "## What a node answers\n", "| code | means | who must act |", "|---|---|---|"]
     lines += [f"| `{code}` | {NODE_MEANINGS.get(code, '')} | {who} |" for code, who in CODES.items()]
     lines += ["\n## What the SDK says\n", "Besides these it hands on the portal's and the ledger's own codes.\n",
