@@ -133,8 +133,9 @@ def draft(path: Path) -> list[Column]:
 def _draft_column(name: str, counts: Mapping[str, int], rows: int) -> Column:
     frequent = sorted(code for code, number in counts.items() if number >= RARE)
     numeric = bool(counts) and all(NUMBER.fullmatch(value) for value in counts)
-    few = len(counts) <= (10 if numeric else MAX_CODES)
-    if few and len(frequent) >= 2:
+    measured = numeric and any(Fraction(value).denominator != 1 for value in counts)
+    few = not measured and len(counts) <= (10 if numeric else MAX_CODES)
+    if few and frequent:
         return column(name, "category", codes=frequent)
     if numeric and not _row_numbers(counts, rows):
         values = [Fraction(value) for value in counts]

@@ -13,4 +13,5 @@ def note(event: str, **facts: str | int | None) -> None:
     for name, value in facts.items():
         text = str(value)
         words.append(f"{name}={text if PLAIN.match(text) else f'<{len(text)} characters>'}")
-    print(" ".join(words), file=sys.stderr, flush=True)
+    sys.stderr.write(" ".join(words) + "\n")
+    sys.stderr.flush()

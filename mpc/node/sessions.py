@@ -98,9 +98,10 @@ def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> di
         "peers": [dict(peer) for peer in session.peers],
         "own": {"certificate": attempt.fresh.certificate, "private_key": attempt.fresh.private_key,
                 "exchange_private": attempt.fresh.exchange_private},
-        "listen_fd": attempt.worker.listen_fd, "deadline": int(time.time() + deadline), "function": papers.function,
-        "parameters": spec["parameters"], "columns": list(papers.columns), "rows_max_total": papers.rows_max_total,
-        "floor": attempt.floor, "data": attempt.data, "recipient": dict(spec["recipient"]), "sender": home.participant,
+        "listen_fd": attempt.worker.listen_fd, "deadline": int(time.time() + deadline),
+        "function": dict(spec["function"]), "parameters": spec["parameters"], "columns": list(papers.columns),
+        "rows_max_total": papers.rows_max_total, "floor": attempt.floor, "data": attempt.data,
+        "recipient": dict(spec["recipient"]), "sender": home.participant,
     }
 
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,20 +73,24 @@ class Worker:
 
     def receive(self, timeout: float) -> dict[str, Any] | None:
         """The next JSON line, or nothing within the time; `ended` is set when no more can come."""
-        if self._lines:
-            return self._lines.pop(0)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._stdout, selectors.EVENT_READ)
-            if not selector.select(timeout):
+        until = time.monotonic() + timeout
+        while not self._lines:
+            left = until - time.monotonic()
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._stdout, selectors.EVENT_READ)
+                if left <= 0 or not selector.select(left):
+                    return None
+            chunk = os.read(self._stdout.fileno(), 1 << 16)
+            if not chunk:
+                self.ended = True
                 return None
-        chunk = os.read(self._stdout.fileno(), 1 << 16)
-        if not chunk:
-            self.ended = True
-            return None
-        self._buffer += chunk
-        *lines, self._buffer = self._buffer.split(b"\n")
+            self._feed(chunk)
+        return self._lines.pop(0)
+
+    def _feed(self, chunk: bytes) -> None:
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         if len(self._buffer) > MAX_LINE:
-            self.ended = True
+            self._buffer, self.ended = b"", True
         for line in lines:
             try:
                 message = json.loads(line)
@@ -93,7 +98,6 @@ class Worker:
                 continue
             if isinstance(message, dict) and "ready" not in message:
                 self._lines.append(message)
-        return self._lines.pop(0) if self._lines else None
 
     def alive(self) -> bool:
         """True while the process runs."""

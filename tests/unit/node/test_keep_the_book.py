@@ -1,0 +1,150 @@
+"""The durable book: counts that two jobs cannot both take, one spec for an id, releases and revocations kept."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.documents import new_id
+from mpc.node.book import Book, Dataset
+from mpc.node.errors import Refused
+
+GRANT = "grant-1"
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Any:
+    opened = Book(tmp_path / "node.sqlite3")
+    yield opened
+    opened.close()
+
+
+def accept(book: Book, job_hash: str, *, job: str | None = None, nonce: str | None = None, attempt: int = 1,
+           max_uses: int = 5, release_key: str = "question") -> None:
+    book.accept(job=job or f"job-{job_hash}", job_hash=job_hash, consumer="maker", nonce=nonce or f"n-{job_hash}",
+                attempt=attempt, deadline=2**33, grant=GRANT, max_uses=max_uses, release_key=release_key,
+                verdict={"attempt": attempt})
+
+
+def uses(book: Book) -> int:
+    return book.history(job="x", job_hash="x", consumer="maker", nonce="x", own_grant=GRANT, grants=[GRANT],
+                        release_key="x").uses
+
+
+def test_it_works(book: Book) -> None:
+    accept(book, "a")
+    assert book.use_state(GRANT, "a") == "reserved"
+    book.start_use(GRANT, "a", {"sex": "codes"})
+    assert book.use_state(GRANT, "a") == "started"
+    book.consume_use(GRANT, "a")
+    book.seal("a", path="/jobs/a/envelopes", envelope={"envelope": 1}, until=2**33)
+    known = book.seen(job_hash="a")
+    assert known is not None and known.state == "sealed"
+    assert [(path, body) for _, path, body, _ in book.outbox()] == [("/jobs/a/envelopes", {"envelope": 1})]
+    history = book.history(job="job-a", job_hash="a", consumer="maker", nonce="n-a", own_grant=GRANT, grants=[],
+                           release_key="question")
+    assert history.sealed and history.released_by == "a" and history.tabulated == {"sex": "codes"}
+    assert book.verdict("a", 1) == {"attempt": 1} and book.verdict("a", 2) is None
+
+
+def test_of_two_jobs_for_the_last_use_one_gets_it(book: Book) -> None:
+    refused: list[str] = []
+
+    def take(name: str) -> None:
+        try:
+            accept(book, name, max_uses=1)
+        except Refused as error:
+            refused.append(error.code)
+    threads = [threading.Thread(target=take, args=(name,)) for name in "abcdef"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == ["grant.exhausted"] * 5 and uses(book) == 1
+
+
+def test_two_processes_see_one_book(tmp_path: Path, book: Book) -> None:
+    other = Book(tmp_path / "node.sqlite3")
+    accept(other, "a", max_uses=1)
+    with pytest.raises(Refused):
+        accept(book, "b", max_uses=1)
+    other.close()
+
+
+def test_a_use_that_never_started_is_given_back(book: Book) -> None:
+    accept(book, "a")
+    book.end("a", "failed")
+    assert uses(book) == 0
+
+
+def test_a_use_that_started_counts_though_the_job_failed(book: Book) -> None:
+    accept(book, "a")
+    book.start_use(GRANT, "a", {})
+    book.end("a", "failed")
+    assert uses(book) == 1
+
+
+def test_a_second_attempt_takes_no_second_use(book: Book) -> None:
+    accept(book, "a")
+    book.start_use(GRANT, "a", {})
+    book.consume_use(GRANT, "a")
+    book.end("a", "failed")
+    accept(book, "a", attempt=2, max_uses=1)
+    book.start_use(GRANT, "a", {})
+    assert uses(book) == 1 and book.use_state(GRANT, "a") == "consumed"
+
+
+@pytest.mark.parametrize("same", [{"job": "job-a"}, {"nonce": "n-a"}])
+def test_another_spec_with_the_same_id_or_nonce(book: Book, same: dict[str, str]) -> None:
+    accept(book, "a")
+    with pytest.raises(Refused) as caught:
+        accept(book, "b", **same)  # type: ignore[arg-type]
+    assert caught.value.code == "spec.two_specs"
+    assert book.use_state(GRANT, "b") is None
+
+
+def test_a_sealed_job_stays_sealed(book: Book) -> None:
+    accept(book, "a")
+    book.seal("a", path="/p", envelope={}, until=1)
+    book.end("a", "failed")
+    book.move("a", "accepted")
+    known = book.seen(job="job-a")
+    assert known is not None and known.state == "sealed"
+
+
+def test_the_first_codes_of_a_column_stay(book: Book) -> None:
+    accept(book, "a")
+    book.start_use(GRANT, "a", {"sex": "first"})
+    book.start_use(GRANT, "a", {"sex": "second", "pain": "first"})
+    history = book.history(job="x", job_hash="x", consumer="m", nonce="x", own_grant=GRANT, grants=[],
+                           release_key="x")
+    assert history.tabulated == {"sex": "first", "pain": "first"}
+
+
+def test_a_question_may_be_asked_again_after_a_failed_job(book: Book) -> None:
+    accept(book, "a")
+    book.seal("a", path="/p", envelope={}, until=1)
+    book.unrelease("a")
+    history = book.history(job="x", job_hash="x", consumer="m", nonce="x", own_grant=GRANT, grants=[],
+                           release_key="question")
+    assert history.released_by is None and uses(book) == 1
+
+
+def test_a_book_opened_again_knows_everything(tmp_path: Path, book: Book) -> None:
+    accept(book, "a")
+    book.add_revocation(GRANT, {"grant": GRANT, "by": "regulator"})
+    book.add_revocation(GRANT, {"by": "regulator", "grant": GRANT})
+    book.put_dataset(Dataset("d", tmp_path / "d.csv", "csv", {"id": "d"}))
+    book.post("/p", {"x": 1}, until=int(time.time()) + 60)
+    book.close()
+    again = Book(tmp_path / "node.sqlite3")
+    assert [known.job_hash for known in again.unfinished()] == ["a"]
+    assert again.revocations([GRANT, new_id()]) == [{"grant": GRANT, "by": "regulator"}]
+    assert again.dataset("d") == Dataset("d", tmp_path / "d.csv", "csv", {"id": "d"})
+    assert again.dataset("e") is None
+    number, *_ = again.outbox()[0]
+    again.delivered(number)
+    assert again.outbox() == []
+    again.close()

@@ -1,0 +1,143 @@
+"""Worker processes: a warm spare, its own socket, and an end for every one, whatever happens to its agent."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mpc.node.workers import Worker, Workers
+
+SCRIPT = Path(__file__).parents[2] / "simulators" / "worker_script.py"
+
+
+def pool_of(home: Path, mode: str) -> Workers:
+    return Workers(home, command=(sys.executable, "-P", str(SCRIPT), mode))
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Workers]:
+    made = pool_of(tmp_path, "works")
+    yield made
+    made.close()
+
+
+def running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def within(seconds: float, pid: int) -> bool:
+    """The process is gone within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while running(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_it_works(pool: Workers) -> None:
+    worker = pool.take()
+    address = worker.listen()
+    worker.send({"role": "party", "listen_fd": worker.listen_fd})
+    assert worker.receive(10) == {"event": "gate_started"}
+    with socket.create_connection(tuple(address.split(":"))):  # type: ignore[arg-type]
+        pass
+    worker.send({"proceed": True})
+    assert (worker.receive(10) or {})["event"] == "sealed"
+    assert worker.receive(10) is None and worker.ended
+
+
+def test_nobody_can_connect_before_a_verdict(pool: Workers) -> None:
+    worker = pool.take()
+    _, port = worker._listener.getsockname()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_the_warm_spare_is_taken_and_replaced(pool: Workers) -> None:
+    pool.warm()
+    pool._spawner.submit(int).result()
+    spare = pool._spare
+    assert spare is not None
+    taken = pool.take()
+    assert taken is spare and pool._spare is None
+    pool.give_back(taken)
+    pool._spawner.submit(int).result()
+    assert pool._spare is not None and pool._spare is not taken
+    assert within(5, taken.pid)
+
+
+def test_a_dead_spare_is_not_handed_out(pool: Workers) -> None:
+    pool.warm()
+    pool._spawner.submit(int).result()
+    spare = pool._spare
+    assert spare is not None
+    os.kill(spare.pid, signal.SIGKILL)
+    spare._process.wait(5)
+    taken = pool.take()
+    assert taken is not spare and taken.alive()
+
+
+def test_stop_tells_then_ends(pool: Workers) -> None:
+    worker = pool.take()
+    worker.send({"role": "party", "listen_fd": worker.listen_fd})
+    worker.receive(10)
+    worker.stop("grant.revoked")
+    assert within(5, worker.pid)
+
+
+def test_a_worker_that_hears_nothing_is_killed(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, "deaf")
+    worker: Worker = pool.take()
+    worker.stop("session.deadline", within=0.2)
+    assert within(5, worker.pid)
+    pool.close()
+
+
+def test_closing_ends_everything(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, "deaf")
+    pids = [pool.take().pid, pool.take().pid]
+    pool.warm()
+    pool._spawner.submit(int).result()
+    assert pool._spare is not None
+    pids.append(pool._spare.pid)
+    pool.close()
+    assert all(within(5, pid) for pid in pids)
+
+
+def test_workers_die_with_an_agent_that_is_killed(tmp_path: Path) -> None:
+    program = ("import sys, time; from pathlib import Path; from mpc.node.workers import Workers\n"
+               f"pool = Workers(Path({str(tmp_path)!r}), command=(sys.executable, '-P', {str(SCRIPT)!r}, 'deaf'))\n"
+               "print(pool.take().pid, flush=True); time.sleep(60)")
+    agent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    if agent.stdout is None:
+        raise RuntimeError("no pipe")
+    pid = int(agent.stdout.readline())
+    assert running(pid)
+    agent.kill()
+    agent.wait()
+    agent.stdout.close()
+    assert within(5, pid)
+
+
+def test_a_clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    pool = pool_of(tmp_path, "deaf")
+    worker = pool.take()
+    deadline = time.monotonic() + 10
+    while b"worker_script" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+    assert b"OMP_NUM_THREADS=1" in environment and not any(b"DATABASE" in one for one in environment)
+    pool.close()

@@ -1,0 +1,389 @@
+"""A whole agent with a portal and a chain in memory and a worker that computes nothing: verdict, session, every end."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.approval import domain_of, sign_revocation, verify_use
+from ledger.documents import chain_id_of, document_hash, new_document, new_salt, signed, timestamp, verify_signed
+from ledger.errors import PortalRefused, PortalUnavailable
+from mpc.node import config, inbox
+from mpc.node.agent import Agent
+from mpc.node.book import Book, Dataset
+from mpc.node.chainview import ChainView
+from mpc.node.data import fingerprint
+from mpc.node.loop import Courier
+from mpc.node.sessions import Home
+from mpc.node.workers import Workers
+from tests.simulators.node_world import HOSPITALS, NOW, ChainInMemory, Document, DoorInMemory, World
+
+SCRIPT = Path(__file__).parents[2] / "simulators" / "worker_script.py"
+
+
+@dataclass
+class Node:
+    """One agent with everything around it in memory."""
+
+    agent: Agent
+    door: DoorInMemory
+    chain: ChainInMemory
+    item: Document
+    world: World
+    name: str
+    file: Path
+
+    def check(self) -> Document:
+        self.agent.handle(self.item)
+        found: Document = self.door.documents("verdict")[-1]
+        return found
+
+    def session(self) -> Document:
+        """The portal's session item: our verdict, and the others' as they would sign them."""
+        ours = next(body["verdict"] for _, body in reversed(self.door.posted) if "verdict" in body)
+        spec = self.item["spec"]["document"]
+        members = [self.world.name_of(seat["participant"]) for seat in spec["roster"]] + ["dealer"]
+        wires = []
+        for seat, name in enumerate(members):
+            document = new_document(
+                "verdict", job=spec["id"], job_hash=document_hash(spec), attempt=self.item["attempt"],
+                participant=self.world.keys[name].participant, seat=seat, decision="accept", code=None, rule=None,
+                who_must_act=None, grant_block=7, policy_hash="00" * 32,
+                session={"certificate": "AAA" + "ABCD"[seat], "exchange": new_salt(),
+                         "address": f"127.0.0.1:{2000 + seat}"})
+            wires.append(ours if name == self.name else signed(document, self.world.keys[name].signing))
+        return {"kind": "session", "job": spec["id"], "attempt": self.item["attempt"], "verdicts": wires[:-1],
+                "dealer": wires[-1]}
+
+    def wait(self, seconds: float = 15.0) -> None:
+        """Until no attempt runs any more."""
+        deadline = time.monotonic() + seconds
+        while self.agent.attempts:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def failure(self) -> str:
+        found: str = self.door.documents("failure")[-1]["code"]
+        return found
+
+    @property
+    def job_hash(self) -> str:
+        return document_hash(self.item["spec"]["document"])
+
+    @property
+    def own_terms(self) -> Document:
+        me = self.world.keys[self.name].participant
+        return next(one["terms"] for one in self.item["grants"] if one["terms"]["custodian"] == me)
+
+
+Maker = Callable[..., Node]
+
+
+@pytest.fixture
+def node(world: World, tmp_path: Path) -> Iterator[Maker]:
+    made: list[Node] = []
+
+    def make(mode: str = "works", name: str = "hospital_a", **item: Any) -> Node:
+        keys = world.keys[name]
+        home = tmp_path / f"{name}-{len(made)}"
+        home.mkdir()
+        known = config.Config(
+            home=home, participant=keys.participant, role="dealer" if name == "dealer" else "provider",
+            portal="http://127.0.0.1:1", name_zh="x", name_en="x", approver=world.approver(name).address,
+            service=world.service(name).address, session_seconds=8)
+        config.create(known)
+        file = home / "data" / "heart.csv"
+        file.write_text("age,sex,grade,pain\n50,Male,0,no\n")
+        if name != "dealer":
+            world.fingerprints[name] = fingerprint(file, known.local_key())
+            world.datasets[name] = world.dataset(name)
+        work = world.item(**item)
+        chain = ChainInMemory.of(world, work)
+        door = DoorInMemory(keys.participant, chain)
+        book = Book(known.book)
+        if name != "dealer":
+            record = world.datasets[name]["document"]
+            book.put_dataset(Dataset(record["id"], file, "csv", record))
+        courier = Courier(door, book)
+        agent = Agent(known, Home(
+            participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
+            chain=ChainView(chain, world.trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
+            session_seconds=known.session_seconds), door,
+            Workers(home, command=(sys.executable, "-P", str(SCRIPT), mode)))
+        made.append(Node(agent, door, chain, work, world, name, file))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.agent.close()
+        one.agent.book.close()
+
+
+def test_it_works(node: Maker, world: World) -> None:
+    one = node()
+    verdict = one.check()
+    assert (verdict["decision"], verdict["code"]) == ("accept", None)
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "reserved"
+    one.agent.handle(one.session())
+    one.wait()
+    envelope = one.door.documents("envelope")[0]
+    assert envelope["job_hash"] == one.job_hash and envelope["recipient"] == world.keys["maker"].participant
+    wire = next(body["envelope"] for _, body in one.door.posted if "envelope" in body)
+    verify_signed(wire, type="result_envelope", keys=[world.keys[one.name].signing_public])
+    use = next(body for path, body in one.door.posted if path == "/uses")
+    assert verify_use(use["grant_chain_id"], use["job_hash"], use["signature"],
+                      domain=domain_of(world.trust)) == world.service(one.name).address
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "consumed"
+    assert one.agent.book.outbox() == []
+
+
+def test_the_dealer_serves_and_finishes(node: Maker) -> None:
+    one = node(name="dealer")
+    assert one.check()["seat"] == len(HOSPITALS)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.door.documents("envelope") == [] and one.door.documents("failure") == []
+    assert not any(path == "/uses" for path, _ in one.door.posted)
+
+
+def test_every_attempt_has_fresh_keys(node: Maker) -> None:
+    one, two = node(), node(name="hospital_b")
+    sessions = [one.check()["session"], two.check()["session"]]
+    assert sessions[0]["certificate"] != sessions[1]["certificate"]
+    assert sessions[0]["exchange"] != sessions[1]["exchange"]
+
+
+def test_the_same_attempt_gets_the_same_answer(node: Maker) -> None:
+    one = node()
+    assert one.check() == one.check()
+
+
+def test_a_sealed_spec_that_comes_again_is_replayed(node: Maker) -> None:
+    one = node()
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    for attempt in (1, 2):
+        one.item["attempt"] = attempt
+        verdict = one.check()
+        assert (verdict["decision"], verdict["code"]) == ("refuse", "spec.replayed")
+
+
+def test_two_specs_under_one_id(node: Maker, world: World) -> None:
+    one = node()
+    one.check()
+    world.resign(one.item, disclosure={"floor": 12})
+    assert one.check()["code"] == "spec.two_specs"
+
+
+def test_a_job_outside_its_grant_is_refused_here(node: Maker, world: World) -> None:
+    one = node(scenario=None, function="crosstab")
+    spec = one.item["spec"]["document"]
+    world.resign(one.item, parameters={**spec["parameters"], "rows": "weight"})
+    verdict = one.check()
+    assert (verdict["decision"], verdict["code"], verdict["session"]) == ("refuse", "spec.parameters", None)
+    assert verdict["who_must_act"] == "consumer"
+
+
+def test_a_file_that_changed(node: Maker) -> None:
+    one = node()
+    one.file.write_text("age,sex,grade,pain\n51,Male,0,no\n")
+    assert one.check()["code"] == "dataset.changed"
+    one.file.unlink()
+    assert one.check()["code"] == "dataset.changed"
+
+
+def test_the_policy_is_read_at_every_check(node: Maker) -> None:
+    one = node()
+    policy = one.agent.config.policy
+    held = policy.read_text().replace('decision = "auto"', 'decision = "hold"')
+    for text, decision, code in (('default = "deny"\n', "refuse", "policy.denied"),
+                                 ("nonsense", "refuse", "policy.denied"), (held, "hold", "policy.held")):
+        policy.write_text(text)
+        verdict = one.check()
+        assert (verdict["decision"], verdict["code"]) == (decision, code)
+    assert one.agent.attempts == {}
+
+
+def test_a_chain_that_is_away_refuses(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpc.node.agent.CHAIN_PATIENCE", 0.1)
+    one = node()
+    one.chain.unavailable = "chain.stale_head"
+    assert one.check()["code"] == "chain.stale_head"
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+
+@pytest.mark.parametrize("name", ["hospital_a", "dealer"])
+def test_a_revocation_that_the_portal_withholds(node: Maker, world: World, name: str) -> None:
+    one = node(name=name)
+    terms = one.item["grants"][0]["terms"]
+    revocation = sign_revocation(terms, world.approver("office"), by="regulator", reason="stop",
+                                 domain=domain_of(world.trust))
+    inbox.drop(one.agent.config.inbox, revocation)
+    verdict = one.check()
+    assert (verdict["decision"], verdict["code"]) == ("refuse", "grant.revoked")
+    assert list(one.agent.config.inbox.glob("*.json")) == []
+    assert one.agent.book.revocations([terms["id"]]) == [revocation]
+
+
+def test_a_revocation_during_the_session(node: Maker, world: World) -> None:
+    one = node()
+    one.chain.unavailable = ""
+    one.door.chain = None  # the use never becomes final: the session waits
+    one.check()
+    one.agent.handle(one.session())
+    terms = one.item["grants"][1]["terms"]
+    inbox.drop(one.agent.config.inbox, sign_revocation(terms, world.approver("office"), by="regulator",
+                                                       reason="stop", domain=domain_of(world.trust)))
+    one.wait()
+    assert one.failure() == "grant.revoked" and one.door.documents("envelope") == []
+
+
+def test_a_revocation_on_chain_before_sealing(node: Maker) -> None:
+    one = node()
+    one.check()
+    terms = one.item["grants"][2]["terms"]
+    one.chain.revoked.add(chain_id_of(terms["id"], terms["salt"]))
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "grant.revoked" and one.door.documents("envelope") == []
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "consumed"
+
+
+def test_a_use_that_never_becomes_final(node: Maker) -> None:
+    one = node()
+    one.agent.home = one.agent.home.__class__(**{**one.agent.home.__dict__, "session_seconds": 1})
+    one.door.chain = None
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "session.deadline" and one.door.documents("envelope") == []
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "started"
+
+
+@pytest.mark.parametrize(("mode", "code"), [("dies", "worker.failed"), ("fails", "session.peer_lost"),
+                                            ("eager", "worker.failed")])
+def test_a_worker_that_does_not_do_its_part(node: Maker, mode: str, code: str) -> None:
+    one = node(mode)
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    failure = one.door.documents("failure")[-1]
+    assert failure["code"] == code and one.door.documents("envelope") == []
+    if mode == "fails":
+        assert failure["about"] == one.item["spec"]["document"]["roster"][1]["participant"]
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+
+def test_a_session_of_other_verdicts(node: Maker, world: World) -> None:
+    one = node()
+    one.check()
+    item = one.session()
+    item["dealer"] = signed(item["dealer"]["document"], world.keys["outsider"].signing)
+    one.agent.handle(item)
+    assert one.failure() == "session.mismatch" and one.agent.attempts == {}
+
+
+def test_a_stop_gives_the_use_back(node: Maker) -> None:
+    one = node()
+    one.check()
+    one.agent.handle({"kind": "stop", "job": one.item["job"], "attempt": 1, "code": "session.deadline"})
+    assert one.agent.attempts == {}
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+    assert one.door.documents("failure") == []
+
+
+def test_a_stop_during_the_session(node: Maker) -> None:
+    one = node()
+    one.door.chain = None
+    one.check()
+    one.agent.handle(one.session())
+    one.agent.handle({"kind": "stop", "job": one.item["job"], "attempt": 1, "code": "session.peer_lost"})
+    one.wait()
+    assert one.door.documents("envelope") == [] and one.door.documents("failure") == []
+
+
+def test_after_a_restart_lost_attempts_are_named(node: Maker) -> None:
+    one = node()
+    one.check()
+    one.agent.attempts.clear()
+    one.agent.recover()
+    failure = one.door.documents("failure")[-1]
+    assert (failure["code"], failure["attempt"]) == ("worker.failed", 1)
+    assert one.agent.book.unfinished() == []
+    one.agent.handle(one.session())
+    assert len(one.door.documents("failure")) == 1
+
+
+def test_a_second_attempt_after_a_failure(node: Maker) -> None:
+    one = node("dies")
+    first = one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    one.agent.workers._command = (sys.executable, "-P", str(SCRIPT), "works")
+    one.item["attempt"] = 2
+    second = one.check()
+    assert second["decision"] == "accept"
+    assert second["session"]["certificate"] != first["session"]["certificate"]
+
+
+def test_an_envelope_waits_for_the_portal(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+    one.check()
+    post, away = one.door.post, [True]
+
+    def flaky(path: str, body: Document, **more: Any) -> Any:
+        if path.endswith("/envelopes") and away[0]:
+            raise PortalUnavailable("restarting")
+        return post(path, body, **more)
+    monkeypatch.setattr(one.door, "post", flaky)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.door.documents("envelope") == []
+    away[0] = False
+    one.agent.tend()
+    assert len(one.door.documents("envelope")) == 1 and one.agent.book.outbox() == []
+
+
+def test_an_answer_that_the_portal_refuses_gives_the_use_back(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+
+    def refuse(path: str, body: Document, **_: Any) -> Any:
+        raise PortalRefused(409, "job.over", "cancelled")
+    monkeypatch.setattr(one.door, "post", refuse)
+    one.agent.handle(one.item)
+    assert one.agent.attempts == {}
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+
+def test_an_attempt_whose_session_never_comes(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node(deadline=timestamp(NOW + timedelta(hours=2)))
+    one.check()
+    monkeypatch.setattr(one.agent, "now", lambda: NOW + timedelta(hours=3))
+    one.agent.tend()
+    assert one.agent.attempts == {}
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+
+@pytest.mark.parametrize("junk", [{}, {"kind": "check"}, {"kind": "check", "spec": 1, "job": 2, "attempt": "x"},
+                                  {"kind": "session"}, {"kind": "agreement"}, {"kind": "stop"}, {"kind": []}])
+def test_junk_from_the_portal_ends_in_the_log(node: Maker, junk: Document) -> None:
+    one = node()
+    one.agent.handle(junk)
+    assert one.door.posted == []
+
+
+def test_logs_carry_ids_and_counts_only(node: Maker, capfd: pytest.CaptureFixture[str]) -> None:
+    one = node()
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    said = capfd.readouterr().err
+    assert "verdict" in said and "session.sealed" in said
+    for secret in (str(one.file), "Male", one.world.service(one.name).secret, "AAAA"):
+        assert secret not in said
