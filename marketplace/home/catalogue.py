@@ -22,7 +22,9 @@ FINGERPRINT = 32
 @signed_in
 def participants(request: ActorRequest) -> HttpResponse:
     """The organisations of the space."""
-    return page(request, "home/participants.html", "participants", {"rows": part(request, participants_for(request.actor))})
+    return page(
+        request, "home/participants.html", "participants", {"rows": part(request, participants_for(request.actor))}
+    )
 
 
 @signed_in

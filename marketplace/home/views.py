@@ -8,17 +8,17 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from dataspace.actor import Actor
+from dataspace.datasets.queries import datasets_for
 from dataspace.errors import NotFound, Unavailable
+from dataspace.grants.queries import grants_for
 from dataspace.http import ActorRequest
+from dataspace.participants.queries import participants_for
 from dataspace.provenance import space
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import events_for
+from dataspace.scenarios.queries import scenarios_for
 from marketplace.home import figures, status, waiting
 from marketplace.home.page import page, signed_in
-from dataspace.datasets.queries import datasets_for
-from dataspace.grants.queries import grants_for
-from dataspace.participants.queries import participants_for
-from dataspace.scenarios.queries import scenarios_for
 from marketplace.jobs.queries import jobs_for
 from marketplace.products.queries import products_for
 

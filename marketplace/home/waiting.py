@@ -63,7 +63,7 @@ def _regulator(actor: Actor) -> Iterator[Item]:
     for participant in participants_for(actor).filter(state=ParticipantState.APPLIED)[:LATEST]:
         yield Item(
             "building-hospital",
-            _("Admit:"),
+            _("Admit"),
             participant,
             "name",
             reverse("participant", args=[participant.pk]),
@@ -74,7 +74,7 @@ def _regulator(actor: Actor) -> Iterator[Item]:
     for scenario in scenarios_for(actor).filter(state=ScenarioState.SUBMITTED)[:LATEST]:
         yield Item(
             "scale",
-            _("Decide:"),
+            _("Decide"),
             scenario,
             "title",
             reverse("scenario", args=[scenario.pk]),
@@ -85,7 +85,7 @@ def _regulator(actor: Actor) -> Iterator[Item]:
     for product in products_for(actor).filter(state=ProductState.IN_REVIEW)[:LATEST]:
         yield Item(
             "building-store",
-            _("Review the listing:"),
+            _("Review the listing"),
             product,
             "title",
             reverse("product", args=[product.pk]),
@@ -102,7 +102,7 @@ def _provider(actor: Actor) -> Iterator[Item]:
     for grant in grants_for(actor).filter(custodian_id=me, state=GrantState.SUBMITTED)[:LATEST]:
         yield Item(
             "writing-sign",
-            _("Consent:"),
+            _("Consent"),
             grant.scenario,
             "title",
             reverse("scenario", args=[grant.scenario_id]),
@@ -114,7 +114,7 @@ def _provider(actor: Actor) -> Iterator[Item]:
     for product in drafts.exclude(confirmations__participant_id=me).filter(datasets__provider_id=me).distinct():
         yield Item(
             "building-store",
-            _("Confirm:"),
+            _("Confirm"),
             product,
             "title",
             reverse("product", args=[product.pk]),
@@ -125,7 +125,7 @@ def _provider(actor: Actor) -> Iterator[Item]:
     for agreement in agreements_for(actor).filter(provider_id=me, state=AgreementState.OFFERED)[:LATEST]:
         yield Item(
             "writing-sign",
-            _("Sign the agreement:"),
+            _("Sign the agreement"),
             agreement.product,
             "title",
             reverse("product", args=[agreement.product_id]),
@@ -136,7 +136,7 @@ def _provider(actor: Actor) -> Iterator[Item]:
     for job in jobs_for(actor).filter(held).distinct()[:LATEST]:
         yield Item(
             "hand-stop",
-            _("Held at your node:"),
+            _("Held at your node"),
             job.agreement.product,
             "title",
             reverse("job", args=[job.pk]),
@@ -153,7 +153,7 @@ def _consumer(actor: Actor) -> Iterator[Item]:
         returned = scenario.state == ScenarioState.RETURNED
         yield Item(
             "arrow-back-up" if returned else "pencil",
-            _("Revise:") if returned else _("Submit:"),
+            _("Revise") if returned else _("Submit"),
             scenario,
             "title",
             reverse("scenario", args=[scenario.pk]),
@@ -163,7 +163,7 @@ def _consumer(actor: Actor) -> Iterator[Item]:
     for job in jobs_for(actor).filter(consumer_id=actor.participant_id, state=JobState.RELEASED)[:5]:
         yield Item(
             "lock-open",
-            _("Open the result:"),
+            _("Open the result"),
             job.agreement.product,
             "title",
             reverse("job", args=[job.pk]),
