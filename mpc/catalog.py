@@ -28,8 +28,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "e99d912ef6021a6cec2f6f12746425327782ed58668b8c04669df2df99200706",
-    "describe@1": "02d0df7aa5c5ee5767eac3018ac759bfe9decd09949fbb05af38e60414b63f7e",
+    "crosstab@1": "aedae268ceb60d634451aa995a53b327ec10d08542c8d6a141dd6bcadd9dbe42",
+    "describe@1": "c8980a5c071ef150408eca6be303320038de2b7a45083f755cdd0638fa7c9793",
 }
 
 

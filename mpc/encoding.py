@@ -18,7 +18,7 @@ from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
 
 COUNT_LIMIT = 2**46
 SUM_LIMIT = 2**255
-_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z")
+_DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 
 Column = Mapping[str, Any]
 

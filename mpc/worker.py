@@ -12,7 +12,6 @@ import ctypes
 import json
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -31,8 +30,7 @@ from mpc.functions.plan import Plan
 from mpc.transport.mesh import Mesh, Setting
 from mpc.wire import STOP_CODE, Order, event, parse_order
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-LAST_WORD = 10.0
+PR_SET_DUMPABLE = 4
 
 
 def log(text: str) -> None:
@@ -102,10 +100,9 @@ def _where(trouble: BaseException) -> str:
                       for step in reversed(traceback.extract_tb(trouble.__traceback__)[-6:]))
 
 
-def _die_with_parent() -> None:
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(PR_SET_DUMPABLE, 0)
+def _hide_memory() -> None:
+    """No core file, and no other process of the same user reads this one's memory."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
 
 def _say(line: str) -> None:
@@ -163,7 +160,7 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
 
 
 def main() -> int:
-    _die_with_parent()
+    _hide_memory()
     try:
         self_check()
     except MpcError as error:

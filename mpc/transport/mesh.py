@@ -37,7 +37,7 @@ from mpc.transport.identity import SessionIdentity, binding, client_context, ser
 
 HELLO, PULSE, ABORT, FINISH = b"H", b"P", b"X", b"F"
 RETRY = 0.1
-STRANGERS = 64
+STRANGERS, STRANGER_SECONDS = 64, 5.0
 UNREAD = 1 << 28
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
@@ -65,6 +65,10 @@ class Setting:
     deadline: float
     silence: float = 10.0
     patience: float = 30.0
+
+
+def _reason(error: MpcError) -> bytes:
+    return canonical({"code": error.code, "about_seat": error.about_seat})
 
 
 class Link:
@@ -173,7 +177,7 @@ class Mesh:
                 return
             self.failure = error
             self._news.notify_all()
-        body = canonical({"code": error.code, "about_seat": error.about_seat})
+        body = _reason(error)
         for link in list(self._links.values()):
             if link.channel.up:
                 with contextlib.suppress(OSError, ValueError), link.channel.lock:
@@ -181,14 +185,22 @@ class Mesh:
                     link.flush()
         self._wake()
 
-    def close(self, *, grace: float = 5.0) -> None:
+    def _untold(self) -> bool:
+        """After a failure: is there a peer that could still come and be told why?"""
+        if self.failure is None:
+            return False
+        links = [self._links.get(seat) for seat in self._peers]
+        return any(link is None or not (link.closed or link.channel.up) for link in links)
+
+    def close(self, *, grace: float = 2.0) -> None:
         """Say goodbye (after success), let the last bytes leave, and close; wrong or right, it ends within `grace`."""
         if self.failure is None:
             for seat in list(self._links):
                 with contextlib.suppress(MpcError):
                     self.send(seat, FINISH, b"")
         end = time.monotonic() + grace
-        while self._thread.is_alive() and time.monotonic() < end and any(link.out for link in self._links.values()):
+        while self._thread.is_alive() and time.monotonic() < end and (
+                self._untold() or any(link.out for link in list(self._links.values()))):
             self._wake()
             with self._news:
                 self._news.wait(0.05)
@@ -311,10 +323,12 @@ class Mesh:
         if link.channel.name != binding(self.setting.session, self.seat, link.seat) or (
                 certificate != self._peers[link.seat].certificate):
             raise SessionMismatch("a peer is in another session", about_seat=link.seat)
-        body = canonical({"session": self.setting.session, "seat": self.seat, "to": link.seat,
-                          "agreement": self.setting.agreement, "floor": self.setting.floor})
+        kind, body = HELLO, canonical({"session": self.setting.session, "seat": self.seat, "to": link.seat,
+                                       "agreement": self.setting.agreement, "floor": self.setting.floor})
+        if self.failure is not None:
+            kind, body = ABORT, _reason(self.failure)
         with link.channel.lock:
-            link.channel.wrap(HELLO, body)
+            link.channel.wrap(kind, body)
             link.flush()
         return link.channel.fed(b"")
 
@@ -324,10 +338,10 @@ class Mesh:
             raise Closed("not one of the session")
         if kind == HELLO:
             self._greeted(seat, body)
-        elif seat not in self.floors:
-            raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
         elif kind == ABORT:
             raise self._told(seat, body)
+        elif seat not in self.floors:
+            raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
         elif kind == FINISH:
             with self._news:
                 link.finished = True
@@ -403,6 +417,8 @@ class Mesh:
             for link in self._links.values():
                 link.heard = now
             return
+        for link in [one for one in self._strangers if now - one.spoken > STRANGER_SECONDS]:
+            self._broken(link, Closed("too slow"))
         absent = [seat for seat in self._peers if seat not in self.floors]
         if absent and now - self._started > self.setting.patience:
             raise self._lost(min(absent), silent=min(absent) in self._links)

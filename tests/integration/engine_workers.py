@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -43,8 +44,9 @@ class Worker:
 
     def say(self, message: Mapping[str, Any]) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it may have ended by itself
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
 
     def hear(self, within: float = 60.0) -> dict[str, Any] | None:
         """The next line; None at the end of the stream."""
@@ -69,8 +71,24 @@ class Worker:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.server.close()
+        if self.process.stdin is not None and self.process.stdin.closed:
+            self.process.stdin = None
         _, errors = self.process.communicate()
         return errors.decode()
+
+
+class Unmanned(Worker):
+    """A seat with an address and nobody in it."""
+
+    def __init__(self) -> None:
+        self.server = listen()
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        return
+
+    def end(self) -> str:
+        self.server.close()
+        return ""
 
 
 @dataclass
@@ -103,6 +121,11 @@ class Session:
         for worker in self.workers:
             assert worker.hear(120) == {"ready": True}
 
+    def warm_one(self) -> None:
+        """Only seat 0 is a real process: for orders that are refused before any link."""
+        self.workers = [Worker() if seat == 0 else Unmanned() for seat in range(self.parties + 1)]
+        assert self.workers[0].hear(120) == {"ready": True}
+
     def order(self, *, session: str = SESSION) -> None:
         identities = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in self.workers]
         peers = [{"seat": seat, "participant": f"participant-{seat}", "address": address_of(self.workers[seat].server),
@@ -134,6 +157,11 @@ class Session:
     def proceed(self) -> None:
         for worker in self.workers:
             worker.say({"proceed": True})
+
+    def proceed_others(self, seat: int) -> None:
+        for other, worker in enumerate(self.workers):
+            if other != seat:
+                worker.say({"proceed": True})
 
     def last(self, seats: Sequence[int] | None = None, *, within: float = 60.0) -> list[dict[str, Any]]:
         """The last event of each."""

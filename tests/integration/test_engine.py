@@ -1,0 +1,241 @@
+"""The engine in real processes over loopback: right results, what is opened to whom, and every end by its name."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mpc.errors import NotOpenable
+from mpc.functions.registry import function
+from tests.integration.engine_workers import SESSION, Session
+
+pytestmark = pytest.mark.stack
+
+HOSPITALS = Path(__file__).resolve().parents[2] / "fixtures" / "hospitals" / "uci-heart"
+COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
+FILES = sorted(HOSPITALS.glob("*.csv"))
+DESCRIBE = {"columns": ["age", "resting_bp", "max_heart_rate"], "by": "sex"}
+TABLE = {"rows": "chest_pain", "columns": "disease_grade"}
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Session] = []
+
+    def session(key: str = "crosstab@1", parameters: dict[str, Any] | None = None, parties: int = 4,
+                **other: Any) -> Session:
+        made.append(Session(key, parameters or TABLE, COLUMNS, FILES[:parties], **other))
+        made[-1].warm()
+        return made[-1]
+
+    yield session
+    for one in made:
+        one.end()
+
+
+def plain(session: Session, floor: int = 10) -> dict[str, Any]:
+    frames = [pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""]) for file in session.files]
+    return function(session.key).plain(frames, session.parameters, COLUMNS, floor)
+
+
+def result(session: Session, sealed: list[dict[str, Any]]) -> dict[str, Any]:
+    pattern, totals = session.opened(sealed)
+    return function(session.key).finish(totals, pattern, session.plan)
+
+
+@pytest.mark.parametrize(("key", "parameters", "parties"), [
+    ("describe@1", DESCRIBE, 4), ("crosstab@1", TABLE, 4), ("crosstab@1", TABLE, 3),
+])
+def test_it_works(make: Make, key: str, parameters: dict[str, Any], parties: int) -> None:
+    session = make(key, parameters, parties)
+    begun = time.monotonic()
+    session.order()
+    session.started()
+    session.proceed()
+    *sealed, dealt = session.last()
+    seconds = time.monotonic() - begun
+    assert dealt["event"] == "finished"
+    assert [message["event"] for message in sealed] == ["sealed"] * parties
+    assert len({message["gate_hash"] for message in sealed}) == 1
+    assert len({len(message["sealed"]) for message in sealed}) == 1
+    assert result(session, sealed) == plain(session)
+    assert seconds < 10
+    with pytest.raises(NotOpenable):
+        session.opened(sealed[:-1])
+    session.end()
+    for worker, log in zip(session.workers, session.logs, strict=True):
+        assert_quiet(session, "".join(worker.lines[:-1]) + log)
+
+
+def assert_quiet(session: Session, text: str) -> None:
+    """No value of a row, no pattern, no path in what a worker said and logged."""
+    for code in ("typical angina", "asymptomatic", "Female", str(HOSPITALS), "1100", "0011", "[", "True", "False"):
+        assert code not in text.replace(str({"ready": True}), "").replace('{"ready": true}', "")
+
+
+def test_the_strictest_floor_of_all_parties_counts(make: Make) -> None:
+    def stricter(seat: int, order: dict[str, Any]) -> None:
+        order["floor"] = 60 if seat == 2 else 10
+
+    session = make(change=stricter)
+    session.order()
+    session.proceed()
+    assert result(session, session.last(range(4))) == plain(session, 60)
+
+
+def test_nothing_is_sealed_before_every_party_and_the_dealer_may(make: Make) -> None:
+    session = make(parties=3)
+    session.order()
+    session.started()
+    for worker in session.workers[:2]:
+        worker.say({"proceed": True})
+    session.workers[3].say({"proceed": True})
+    with pytest.raises(TimeoutError):
+        session.workers[0].hear(1.0)
+    session.workers[2].say({"proceed": True})
+    assert [message["event"] for message in session.last(range(3))] == ["sealed"] * 3
+
+
+@pytest.mark.parametrize(("seat", "code"), [(1, "session.peer_lost"), (4, "dealer.lost")])
+def test_a_killed_process_ends_the_session_by_name(make: Make, seat: int, code: str) -> None:
+    session = make()
+    session.order()
+    session.started()
+    session.workers[seat].process.kill()
+    session.proceed_others(seat)
+    for message in session.last([other for other in range(5) if other != seat], within=20):
+        assert (message["event"], message["code"], message["about_seat"]) == ("failed", code, seat)
+
+
+@pytest.mark.parametrize(("seat", "code"), [(0, "session.peer_silent"), (4, "dealer.lost")])
+def test_a_frozen_process_ends_the_session_by_name(make: Make, seat: int, code: str) -> None:
+    session = make(extra={"silence_seconds": 2})
+    session.order()
+    session.started()
+    session.workers[seat].process.send_signal(signal.SIGSTOP)
+    session.proceed_others(seat)
+    for message in session.last([other for other in range(5) if other != seat], within=20):
+        assert (message["event"], message["code"], message["about_seat"]) == ("failed", code, seat)
+
+
+def test_a_peer_that_never_comes_ends_the_session_by_name(make: Make) -> None:
+    session = make(extra={"link_seconds": 2})
+    session.workers[2].process.send_signal(signal.SIGSTOP)
+    session.order()
+    for message in session.last([0, 1, 3, 4], within=20):
+        assert (message["event"], message["about_seat"]) == ("failed", 2)
+        assert message["code"] in ("session.peer_silent", "session.peer_lost")
+
+
+def test_the_deadline_ends_a_session_that_nobody_lets_go(make: Make) -> None:
+    session = make(parties=3, seconds=3)
+    session.order()
+    assert {message["code"] for message in session.last(within=20)} == {"session.deadline"}
+
+
+def test_two_sessions_never_meet(make: Make) -> None:
+    def another(seat: int, order: dict[str, Any]) -> None:
+        if seat == 1:
+            order["session"] = "23" * 32
+
+    session = make(parties=3, change=another)
+    session.order()
+    session.proceed()
+    lines = session.last(within=20)
+    assert {message["code"] for message in lines} == {"session.mismatch"}
+    assert not any("gate_started" in line for worker in session.workers for line in worker.lines)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("rows_max_total", 4999), ("parameters", {"rows": "chest_pain", "columns": "restecg"}), ("space", "another"),
+    ("job_hash", "12" * 32), ("recipient", {"participant": "consumer", "sealing": "24" * 32}),
+])
+def test_two_computations_never_meet(make: Make, name: str, value: Any) -> None:
+    def another(seat: int, order: dict[str, Any]) -> None:
+        if seat == 1:
+            order[name] = value
+
+    session = make(parties=3, change=another)
+    session.order()
+    assert {message["code"] for message in session.last(within=20)} == {"session.mismatch"}
+
+
+def test_a_certificate_that_is_not_the_pinned_one_is_refused(make: Make) -> None:
+    def swapped(seat: int, order: dict[str, Any]) -> None:
+        if seat == 0:
+            order["peers"][1]["certificate"] = order["peers"][2]["certificate"]
+
+    session = make(parties=3, change=swapped, extra={"link_seconds": 3})
+    session.order()
+    lines = session.last(within=20)
+    assert {message["event"] for message in lines} == {"failed"}
+    assert lines[1]["code"] == "session.mismatch"
+
+
+def test_an_agents_stop_reaches_everybody(make: Make) -> None:
+    session = make(parties=3)
+    session.order()
+    session.started()
+    session.workers[3].say({"stop": "grant.revoked"})
+    lines = session.last(within=20)
+    assert {message["code"] for message in lines} == {"grant.revoked"}
+    assert [message["about_seat"] for message in lines[:3]] == [3, 3, 3]
+
+
+def test_rows_off_the_dictionary_end_the_session_naming_whose(make: Make, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text(FILES[0].read_text(encoding="utf-8").replace("typical angina", "secret thing", 1), encoding="utf-8")
+
+    def other_file(seat: int, order: dict[str, Any]) -> None:
+        if seat == 0:
+            order["data"]["path"] = str(bad)
+
+    session = make(parties=3, change=other_file)
+    session.order()
+    lines = session.last(within=20)
+    assert {message["code"] for message in lines} == {"dataset.off_dictionary"}
+    session.end()
+    assert "secret" not in "".join(session.logs)
+
+
+@pytest.mark.parametrize(("change", "code"), [
+    ({"floor": 1}, "disclosure.floor"), ({"parameters": {"rows": "age", "columns": "sex"}}, "parameters.invalid"),
+    ({"function": "median@1"}, "spec.function_digest"), ({"rows_max_total": 2**47}, "encoding.range"),
+    ({"function": {"name": "crosstab", "version": 1, "digest": "00" * 32}}, "spec.function_digest"),
+    ({"seat": 7}, "spec.malformed"), ({"surplus": 1}, "spec.malformed"), ({"session": SESSION[:-1]}, "spec.malformed"),
+    ({"deadline": 1}, "session.deadline"),
+])
+def test_an_order_that_may_not_be_worked_on_is_refused_alone(change: dict[str, Any], code: str) -> None:
+    session = Session("crosstab@1", TABLE, COLUMNS, FILES[:3], change=lambda _, order: order.update(change))
+    try:
+        session.warm_one()
+        session.order()
+        assert session.last([0])[0] == {"event": "failed", "code": code, "about_seat": None}
+    finally:
+        session.end()
+
+
+def test_an_agent_that_dies_ends_its_worker(make: Make) -> None:
+    session = make(parties=3)
+    session.order()
+    session.started()
+    stdin = session.workers[0].process.stdin
+    assert stdin is not None
+    stdin.close()
+    assert {message["code"] for message in session.last(within=20)} == {"worker.failed"}
+
+
+def test_a_worker_that_is_not_needed_ends_with_its_agent() -> None:
+    done = subprocess.run([sys.executable, "-m", "mpc.worker"], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=120, check=True)
+    assert done.stdout == b'{"ready": true}\n'

@@ -1,0 +1,80 @@
+"""Rows are read exactly, whatever the file's spelling; a problem names the column and nothing else."""
+
+import csv
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from mpc.errors import DataRefused
+from mpc.functions.rows import Rows, fingerprint
+
+AGE = {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "0.5", "codes": None}
+SEX = {"name": "sex, at birth", "kind": "category", "unit": None, "min": None, "max": None, "step": None,
+       "codes": ["F", "M \"x\""]}
+TEXT = 'id,age,"sex, at birth",note\r\n1,50.0,F,"two\nlines"\r\n2,,"M ""x""",\r\n3,0.5,"",x\r\n4,5e1,F,"a,b"\r\n'
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_it_works(tmp_path: Path) -> None:
+    rows = Rows.open(write(tmp_path / "a.csv", TEXT), "csv", [AGE, SEX])
+    assert rows.number() == 4
+    assert rows.missing("age") == 1
+    assert rows.missing("sex, at birth") == 1
+    assert rows.counts(["age"], complete_in=["age", "sex, at birth"]) == {("50.0",): 1, ("5e1",): 1}
+    assert rows.counts([], complete_in=["age"]) == {(): 3}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    rows = Rows.open(write(tmp_path / "a.csv", b"\xef\xbb\xbfage\n3\n"), "csv", [AGE])
+    assert rows.counts(["age"], complete_in=[]) == {("3",): 1}
+
+
+def test_parquet_reads_the_same(tmp_path: Path) -> None:
+    place = tmp_path / "a.parquet"
+    duckdb.sql("SELECT 50.0::DOUBLE AS age, true AS smokes UNION ALL SELECT NULL, false UNION ALL SELECT 0.5, NULL"
+               ).write_parquet(str(place))
+    smokes = SEX | {"name": "smokes", "codes": ["False", "True"]}
+    rows = Rows.open(place, "parquet", [AGE, smokes])
+    assert (rows.missing("age"), rows.missing("smokes")) == (1, 1)
+    assert rows.counts(["age", "smokes"], complete_in=["age", "smokes"]) == {("50.0", "True"): 1}
+
+
+@pytest.mark.parametrize(("column", "value"), [("age", "121"), ("age", "50.1"), ("age", "fifty"), ("sex", "secret")])
+def test_a_value_off_the_dictionary_is_refused_by_column_name_only(tmp_path: Path, column: str, value: str) -> None:
+    place = tmp_path / "a.csv"
+    with place.open("w", newline="") as file:
+        csv.writer(file).writerows([["age", "sex"], [value if column == "age" else "1", value]])
+    rows = Rows.open(place, "csv", [AGE, SEX | {"name": "sex"}])
+    with pytest.raises(DataRefused) as refused:
+        rows.missing(column)
+    assert refused.value.code == "dataset.off_dictionary"
+    assert column in str(refused.value)
+    assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["age,sex\n1,2,3\n",
+                                  "age\n\"1\n", b"age\n\xff\xfe\n", "sex\n1\n", "age,age\n1,2\n", ""])
+def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str | bytes) -> None:
+    with pytest.raises(DataRefused):
+        Rows.open(write(tmp_path / "a.csv", text), "csv", [AGE]).missing("age")
+
+
+def test_the_registered_file_and_no_other(tmp_path: Path) -> None:
+    place, key = write(tmp_path / "a.csv", TEXT), bytes(range(32))
+    check = {"key": key.hex(), "expected": fingerprint(place, key)}
+    assert Rows.open(place, "csv", [AGE], check=check).number() == 4
+    write(place, TEXT.replace("50.0", "51.0"))
+    with pytest.raises(DataRefused) as refused:
+        Rows.open(place, "csv", [AGE], check=check)
+    assert refused.value.code == "dataset.changed"
+
+
+def test_a_file_that_is_not_there_is_refused_without_its_path(tmp_path: Path) -> None:
+    with pytest.raises(DataRefused) as refused:
+        Rows.open(tmp_path / "secret-name.csv", "csv", [AGE])
+    assert "secret-name" not in str(refused.value)
