@@ -167,9 +167,9 @@ USE_TZ = True
 TIME_ZONE = "Asia/Shanghai"
 
 STATIC_URL = "/static/"
-STATIC_ROOT = XINGLIN_VAR / "static"
+STATIC_ROOT = XINGLIN_VAR / "static" if PRODUCTION else None  # elsewhere served where it lies
 STATICFILES_DIRS: list[Path] = []
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
