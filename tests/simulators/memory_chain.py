@@ -1,0 +1,96 @@
+"""A chain in memory: real signed bytes, no contracts. It mines on demand, and can be switched off or forget."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from ledger import abi
+from ledger.chain import Block, Chain, TxReceipt
+from ledger.errors import ChainRefused, ChainUnavailable
+from ledger.trust import Trust
+
+FINAL_AFTER = 2
+
+
+@dataclass
+class Switches:
+    """What goes wrong, on cue."""
+
+    on: bool = True
+    mining: bool = True
+    reverting: bool = False
+
+
+@dataclass
+class Mined:
+    """What the chain holds."""
+
+    receipts: dict[str, TxReceipt] = field(default_factory=dict)
+    waiting: list[abi.RawTx] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+    nonces: dict[str, int] = field(default_factory=dict)
+    height: int = 10
+
+
+class MemoryChain(Chain):
+    """The portal's door to a chain that exists only here."""
+
+    def __init__(self, trust: Trust) -> None:
+        super().__init__(
+            ["http://127.0.0.1:1"],
+            expected_chain_id=trust.chain.id,
+            contracts={name: one.address for name, one in trust.chain.contracts.items()},
+        )
+        self.switches = Switches()
+        self.state = Mined()
+
+    def _asked(self) -> None:
+        if not self.switches.on:
+            raise ChainUnavailable("chain.unavailable", "switched off")
+
+    def head(self) -> Block:
+        self._asked()
+        return Block(self.state.height, "0x" + "ab" * 32, int(time.time()))
+
+    def finalized(self) -> Block:
+        self._asked()
+        return Block(self.state.height - FINAL_AFTER, "0x" + "cd" * 32, int(time.time()))
+
+    def mine(self, blocks: int = 1) -> None:
+        """Blocks pass; what waits is in the first of them."""
+        self.state.height += 1
+        for tx in sorted(self.state.waiting, key=lambda one: one.nonce):
+            status = 0 if self.switches.reverting else 1
+            block_hash = f"0x{self.state.height:064x}"
+            self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
+            self.state.nonces[tx.sender] = tx.nonce + 1
+        self.state.waiting.clear()
+        self.state.height += blocks - 1
+
+    def account_nonce(self, address: str, block: str | int = "latest") -> int:
+        self._asked()
+        return self.state.nonces.get(address, 0)
+
+    def send_raw(self, raw: str) -> str:
+        self._asked()
+        tx = abi.read_transaction(raw)
+        self.state.sent.append(tx.hash)
+        if tx.hash in self.state.receipts:
+            return tx.hash
+        if tx.nonce < self.state.nonces.get(tx.sender, 0):
+            raise ChainRefused("chain.nonce_taken", "taken")
+        self.state.waiting.append(tx)
+        if self.switches.mining:
+            self.mine()
+        return tx.hash
+
+    def receipt(self, tx_hash: str) -> TxReceipt | None:
+        self._asked()
+        return self.state.receipts.get(tx_hash)
+
+    def forget(self) -> None:
+        """Come back from the very beginning, as after a lost snapshot."""
+        self.state.receipts.clear()
+        self.state.nonces.clear()
+        self.state.height = 10
