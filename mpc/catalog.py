@@ -28,8 +28,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "aedae268ceb60d634451aa995a53b327ec10d08542c8d6a141dd6bcadd9dbe42",
-    "describe@1": "c8980a5c071ef150408eca6be303320038de2b7a45083f755cdd0638fa7c9793",
+    "crosstab@1": "13b07c7b56185a6cbc009694aff1b2c4699a7ee039f794ab6128c8b7e2fd26bc",
+    "describe@1": "b2be9391e1c3a4384e1a6f33838b50425a01a145a7698d88b0acd7ce070ad441",
 }
 
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mpc.disclosure import Pattern, withhold
-from mpc.engines.base import Engine
 from mpc.errors import RangeExceeded
 from mpc.functions.plan import Plan
+
+if TYPE_CHECKING:
+    from mpc.engines.base import Engine
 
 
 @dataclass(frozen=True)
