@@ -214,6 +214,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 if BROKER_URL.startswith("pgmq:"):
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "init_extension": False,
+        # named in full: pgmq would otherwise believe DATABASE_URL before the broker's own address
+        "conn_string": urlsplit(BROKER_URL)._replace(scheme="postgresql", query="").geturl(),
         "visibility_timeout": 90,
         "wait_time_seconds": 2,
         "polling_interval": 0.1,
