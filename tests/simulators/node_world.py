@@ -31,6 +31,7 @@ from ledger.errors import ChainUnavailable
 from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.catalog import CATALOG
+from mpc.node.data import rows_max
 from mpc.node.papers import Me
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -99,10 +100,10 @@ class World:
         keys = {public_hex(one): one for one in (self.keys[name].signing, self.keys["office"].signing)}
         return signed(record, *keys.values())
 
-    def dataset(self, name: str, columns: Sequence[Document] = tuple(COLUMNS)) -> Document:
+    def dataset(self, name: str, columns: Sequence[Document] = tuple(COLUMNS), rows: int = 400) -> Document:
         document = new_document(
             "dataset", id=new_id(), provider=self.keys[name].participant, number=1, name=f"{name}-heart",
-            title=both("heart"), columns=list(columns), rows_max=500,
+            title=both("heart"), columns=list(columns), rows_max=rows_max(rows),
             fingerprint=self.fingerprints.get(name, "f0" * 32))
         return signed(document, self.keys[name].signing)
 

@@ -1,0 +1,183 @@
+"""Three nodes and the dealer with true workers, an untrusting portal and chain in memory: one job, exact to the unit.
+
+Also what a lying portal can do to a session: nodes shown different specs never meet, and a party that is lost ends the
+job with a name at everybody else.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas
+import pytest
+
+from ledger.documents import from_b64
+from mpc.disclosure import open_result
+from mpc.functions.registry import function
+from mpc.node import config, data
+from mpc.node.agent import Agent
+from mpc.node.book import Book, Dataset
+from mpc.node.chainview import ChainView
+from mpc.node.loop import Courier
+from mpc.node.sessions import Home
+from mpc.node.workers import Workers
+from mpc.sharing import open_sealed
+from mpc.spec import hpke_info
+from tests.simulators.node_world import HOSPITALS, ChainInMemory, Document, DoorInMemory, World
+
+pytestmark = pytest.mark.stack
+HEART = Path(__file__).parents[2] / "fixtures" / "hospitals" / "uci-heart"
+FILES = dict(zip(HOSPITALS, ("cleveland", "budapest", "long-beach"), strict=True))
+
+
+@dataclass
+class Space:
+    """The nodes, and what a portal does between them."""
+
+    world: World
+    agents: dict[str, Agent]
+    doors: dict[str, DoorInMemory]
+    chain: ChainInMemory
+
+    def check(self, item: Document) -> list[Document]:
+        self.chain.register(item)
+        for agent in self.agents.values():
+            agent.handle(item)
+        return [door.documents("verdict")[-1] for door in self.doors.values()]
+
+    def meet(self, item: Document) -> None:
+        wires = {name: next(body["verdict"] for _, body in reversed(door.posted) if "verdict" in body)
+                 for name, door in self.doors.items()}
+        seats = [self.world.name_of(seat["participant"]) for seat in item["spec"]["document"]["roster"]]
+        session = {"kind": "session", "job": item["job"], "attempt": item["attempt"], "dealer": wires["dealer"],
+                   "verdicts": [wires[name] for name in seats]}
+        for agent in self.agents.values():
+            agent.handle(session)
+
+    def wait(self, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while any(agent.attempts for agent in self.agents.values()):
+            assert time.monotonic() < deadline, {name: list(agent.attempts) for name, agent in self.agents.items()}
+            time.sleep(0.05)
+
+    def open(self, item: Document) -> Document:
+        """What the consumer sees, by its own key."""
+        spec, maker = item["spec"]["document"], self.world.keys["maker"]
+        key = f"{spec['function']['name']}@1"
+        envelopes = [self.doors[self.world.name_of(seat["participant"])].documents("envelope")[-1]
+                     for seat in spec["roster"]]
+        plains = [open_sealed(from_b64(one["sealed"]), private=maker.sealing, info=hpke_info(
+            space=self.world.trust.space_id, job_hash=one["job_hash"], session=one["session"], sender=one["sender"],
+            recipient=maker.participant, recipient_key=maker.sealing_public, gate_hash=one["gate_hash"]))
+            for one in envelopes]
+        plan = function(key).plan(spec["parameters"], self.columns, len(envelopes), 500 + 500 + 200)
+        pattern, values = open_result(plains, parties=len(envelopes), session=envelopes[0]["session"],
+                                      gate_hash_hex=envelopes[0]["gate_hash"], spans=plan.spans)
+        found: Document = function(key).finish(values, pattern, plan)
+        return found
+
+    def plain(self, item: Document) -> Document:
+        spec = item["spec"]["document"]
+        names = [FILES[self.world.name_of(seat["participant"])] for seat in spec["roster"]]
+        frames = [pandas.read_csv(HEART / f"{name}.csv", dtype=str, keep_default_na=False, na_values=[""])
+                  for name in names]
+        found: Document = function(f"{spec['function']['name']}@1").plain(frames, spec["parameters"], self.columns, 10)
+        return found
+
+    @property
+    def columns(self) -> list[Document]:
+        return data.read_dictionary(HEART / "dictionary.json")[1]
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Space]:
+    world = World(tmp_path)
+    agents: dict[str, Agent] = {}
+    doors: dict[str, DoorInMemory] = {}
+    chain = ChainInMemory.of(world, {"grants": []})
+    columns = data.read_dictionary(HEART / "dictionary.json")[1]
+    for name in (*HOSPITALS, "dealer"):
+        keys, home = world.keys[name], tmp_path / name
+        known = config.Config(home=home, participant=keys.participant, portal="http://127.0.0.1:1", name_zh="x",
+                              role="dealer" if name == "dealer" else "provider", name_en="x",
+                              approver=world.approver(name).address, service=world.service(name).address,
+                              session_seconds=40)
+        home.mkdir()
+        config.create(known)
+        book = Book(known.book)
+        if name in FILES:
+            file = home / "data" / "heart.csv"
+            file.write_bytes((HEART / f"{FILES[name]}.csv").read_bytes())
+            world.fingerprints[name] = data.fingerprint(file, known.local_key())
+            world.datasets[name] = world.dataset(name, columns, data.check_file(file, columns).rows)
+            record = world.datasets[name]["document"]
+            book.put_dataset(Dataset(record["id"], file, "csv", record))
+        doors[name] = DoorInMemory(keys.participant, chain)
+        courier = Courier(doors[name], book)
+        agents[name] = Agent(known, Home(
+            participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
+            chain=ChainView(chain, world.trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
+            session_seconds=known.session_seconds), doors[name], Workers(home))
+    yield Space(world, agents, doors, chain)
+    for agent in agents.values():
+        agent.close()
+        agent.book.close()
+
+
+@pytest.mark.parametrize(("key", "parameters"), [
+    ("describe", {"columns": ["age", "resting_bp", "max_heart_rate"], "by": "sex"}),
+    ("crosstab", {"rows": "chest_pain", "columns": "disease_grade"}),
+])
+def test_it_works(space: Space, key: str, parameters: Document) -> None:
+    item = space.world.item(function=key, parameters=parameters)
+    assert {verdict["decision"] for verdict in space.check(item)} == {"accept"}
+    space.meet(item)
+    space.wait()
+    assert [door.documents("failure") for door in space.doors.values()] == [[]] * 4
+    opened = space.open(item)
+    assert opened == space.plain(item)
+    if key == "crosstab":
+        assert opened["withheld"] > 0
+    gates = {door.documents("envelope")[-1]["gate_hash"] for name, door in space.doors.items() if name != "dealer"}
+    assert len(gates) == 1
+
+
+def test_two_nodes_shown_different_specs_never_meet(space: Space) -> None:
+    item = space.world.item()
+    other = space.world.resign({**item}, disclosure={"floor": 20})
+    space.chain.register(item)
+    for name, agent in space.agents.items():
+        agent.handle(other if name == "hospital_b" else item)
+    space.meet(item)
+    space.wait()
+    assert {door.documents("failure")[-1]["code"] for door in space.doors.values()} == {"session.mismatch"}
+    assert all(door.documents("envelope") == [] for door in space.doors.values())
+
+
+@pytest.mark.parametrize(("lost", "codes"), [
+    ("hospital_c", {"session.peer_lost", "session.peer_silent", "worker.failed"}),
+    ("dealer", {"dealer.lost", "session.peer_silent", "worker.failed"}),
+])
+def test_a_lost_party_has_a_name(space: Space, lost: str, codes: set[str]) -> None:
+    space.doors["hospital_a"].chain = None  # its use never becomes final, so the session is still there to be lost
+    item = space.world.item()
+    space.check(item)
+    space.meet(item)
+    own = space.agents["hospital_b"].book
+    terms = next(one["terms"] for one in item["grants"]
+                 if one["terms"]["custodian"] == space.world.keys["hospital_b"].participant)
+    job_hash = space.doors["hospital_b"].documents("verdict")[-1]["job_hash"]
+    deadline = time.monotonic() + 40
+    while own.use_state(terms["id"], job_hash) in (None, "reserved"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    attempt = next(iter(space.agents[lost].attempts.values()))
+    os.kill(attempt.worker.pid, signal.SIGKILL)
+    space.wait()
+    for name, door in space.doors.items():
+        if name != lost:
+            assert door.documents("failure")[-1]["code"] in codes
+        assert door.documents("envelope") == []
