@@ -32,7 +32,7 @@ __all__ = [
 
 Document = dict[str, Any]
 MAX_DEPTH = 64
-STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"')
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # an open one runs to the end: nothing is searched twice
 BRACKETS = re.compile(r"[][{}]")
 SIGNED = fields({
     "document": lambda value, pointer: None,
@@ -57,8 +57,15 @@ def document_hash(document: Mapping[str, Any]) -> str:
 
 
 def load_json(data: bytes | str) -> Any:
-    """JSON without the traps: a name given twice, NaN and depths that exhaust the stack are refused, not resolved."""
-    _check_depth(data)
+    """JSON without the traps: a name given twice, NaN and depths that exhaust the stack are refused, not resolved.
+
+    Bytes are UTF-8 and nothing else: `json` would guess, and read another text than the one whose depth was counted.
+    """
+    try:
+        source = data if isinstance(data, str) else data.decode()
+    except UnicodeDecodeError as trouble:
+        raise DocumentError("document.malformed", "/: is not UTF-8") from trouble
+    _check_depth(source)
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -69,18 +76,14 @@ def load_json(data: bytes | str) -> Any:
     def refuse(name: str) -> float:
         raise DocumentError("document.malformed", f"/: {name} is no JSON number")
     try:
-        return json.loads(data, object_pairs_hook=distinct, parse_constant=refuse)
+        return json.loads(source, object_pairs_hook=distinct, parse_constant=refuse)
     except (ValueError, RecursionError) as trouble:
         raise DocumentError("document.malformed", f"/: is not JSON: {trouble}") from trouble
 
 
-def _check_depth(data: bytes | str) -> None:
+def _check_depth(source: str) -> None:
     depth = 0
-    try:
-        text = data if isinstance(data, str) else data.decode()
-    except UnicodeDecodeError as trouble:
-        raise DocumentError("document.malformed", "/: is not UTF-8") from trouble
-    for bracket in BRACKETS.findall(STRINGS.sub("", text)):
+    for bracket in BRACKETS.findall(STRINGS.sub("", source)):
         depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise DocumentError("document.malformed", f"/: is nested deeper than {MAX_DEPTH}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -117,6 +118,25 @@ def test_json_traps_are_refused() -> None:
             load_json(trap)
     assert load_json(json.dumps({"a": "[" * 500 + '"\\' * 500})) == {"a": "[" * 500 + '"\\' * 500}
     assert load_json("[" * 64 + "]" * 64)
+
+
+def test_a_depth_hides_in_no_other_encoding() -> None:
+    """In UTF-16 an escaped quote looks, to who reads UTF-8, like the end of the string; `json` would have guessed."""
+    hidden = '["\\"",' + "[" * 80 + "]" * 80 + ',"\\""]'
+    for encoding in ("utf-8", "utf-16-le", "utf-16", "utf-32-be", "utf-8-sig"):
+        with pytest.raises(DocumentError):
+            load_json(hidden.encode(encoding))
+    for encoding in ("utf-16-le", "utf-16", "utf-8-sig"):
+        with pytest.raises(DocumentError):
+            load_json('{"a":1}'.encode(encoding))
+
+
+def test_a_string_that_never_ends_is_refused_at_once() -> None:
+    began = time.process_time()
+    for trap in ('"' + '\\"' * 100_000, '"' + '\\"' * 100_000 + "\\\n", '["' + '\\"' * 100_000 + "\\"):
+        with pytest.raises(DocumentError):
+            load_json(trap)
+    assert time.process_time() - began < 5  # searched once; again from every quote it took minutes
 
 
 def test_floats_have_no_place_in_free_json() -> None:
