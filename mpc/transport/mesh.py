@@ -114,6 +114,7 @@ class Mesh:
         self._retry: dict[int, float] = {}
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = socket.socketpair()
+        self._failing = threading.Lock()
         self._closing = threading.Event()
         self._started = self._turned = time.monotonic()
         above = [peer for peer in self._peers.values() if peer.seat > self.seat]
@@ -172,17 +173,17 @@ class Mesh:
 
     def fail(self, error: MpcError) -> None:
         """End the session for this reason, and tell the peers its code; the first reason stands."""
-        with self._news:
-            if self.failure is not None or self._closing.is_set():
-                return
-            self.failure = error
-            self._news.notify_all()
-        body = _reason(error)
-        for link in list(self._links.values()):
-            if link.channel.up:
-                with contextlib.suppress(OSError, ValueError), link.channel.lock:
-                    link.channel.wrap(ABORT, body)
-                    link.flush()
+        with self._failing:
+            with self._news:
+                if self.failure is not None or self._closing.is_set():
+                    return
+                self.failure = error
+                self._news.notify_all()
+            for link in list(self._links.values()):
+                if link.channel.up:
+                    with contextlib.suppress(OSError, ValueError), link.channel.lock:
+                        link.channel.wrap(ABORT, _reason(error))
+                        link.flush()
         self._wake()
 
     def _untold(self) -> bool:
@@ -198,7 +199,8 @@ class Mesh:
             for seat in list(self._links):
                 with contextlib.suppress(MpcError):
                     self.send(seat, FINISH, b"")
-        end = time.monotonic() + grace
+        with self._failing:  # another thread may be telling the peers why
+            end = time.monotonic() + grace
         while self._thread.is_alive() and time.monotonic() < end and (
                 self._untold() or any(link.out for link in list(self._links.values()))):
             self._wake()

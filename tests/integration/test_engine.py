@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def test_it_works(make: Make, key: str, parameters: dict[str, Any], parties: int
     with pytest.raises(NotOpenable):
         session.opened(sealed[:-1])
     session.end()
+    cells = len(session.plan.cells)
+    for log in session.logs[:-1]:
+        assert re.findall(r"opened what='(.+)' to=(\w+) numbers=(\d+)", log) == [
+            ("own counts minus total", "parties", str(cells)), ("gate", "parties", str(cells)),
+            ("shares, withheld ones zero", "consumer", str(session.plan.width))]
+    assert "opened" not in session.logs[-1]
     for worker, log in zip(session.workers, session.logs, strict=True):
         assert_quiet(session, "".join(worker.lines[:-1]) + log)
 
