@@ -52,6 +52,13 @@ class Space:
         """Raise if a process of the space has ended."""
         self.supervisor.check()
 
+    @contextmanager
+    def step(self, key: str, title: str) -> Iterator[None]:
+        """A step of the story; it fails if a process of the space ended meanwhile."""
+        with self.steps.step(key, title):
+            yield
+            self.check()
+
     def health(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"{self.portal}/healthz", timeout=10).json()
         return answer

@@ -68,7 +68,7 @@ def tell(space: Space, *, once: bool) -> int:
 
 def play(story: Story) -> dict[str, Any]:
     """Steps 4 to 8; answers what the last line of `--once` says."""
-    step = story.space.steps.step
+    step = story.space.step
     with step("product", "4. Cleveland offers the product, three hospitals confirm, the commission lists it"):
         offer(story)
     with step("scenario", "5. A device maker applies; the commission approves; each custodian consents; on chain"):
@@ -155,7 +155,8 @@ def _verify(story: Story) -> None:
     columns = _columns(story.client, story.results[0])
     frames = pooled.read([source.file for one in story.space.cast.hospitals for source in one.datasets])
     for result in story.results:
-        note(f"\n{result.frame.to_string(na_rep='withheld')}\nmissing: {dict(result.missing)}")
+        table = result.frame.astype(object).where(result.frame.notna(), "withheld")
+        note(f"\n{table.T if result.function.startswith('describe') else table}\nmissing: {dict(result.missing)}")
         opened = {"rows": result.rows, "missing": result.missing}
         difference = pooled.compare(frames, result.function, result.parameters, columns, floor=FLOOR, opened=opened)
         story.differences.append(difference)

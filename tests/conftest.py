@@ -1,6 +1,7 @@
 """One PostgreSQL for the whole test session, started only when a test asks for the database.
 
-The environment is set before Django reads it. The server dies with pytest, also when pytest is killed.
+Django's settings are read before this file is, so what they took from the environment is put right here, before any
+connection is made. The server dies with pytest, also when pytest is killed.
 """
 
 import atexit
@@ -10,8 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
+from django.conf import settings
+from django.db import connections
 
 from deploy.postgres import Postgres
 
@@ -23,10 +27,33 @@ _SERVER: Postgres | None = None
 if not os.environ.get("DATABASE_URL"):
     _SERVER = Postgres(_HOME / "postgres", fast=True, password=secrets.token_urlsafe(16))
     os.environ["DATABASE_URL"] = _SERVER.url("portal")
-os.environ["BROKER_URL"] = "memory://"
-os.environ["SECRET_KEY"] = secrets.token_urlsafe(48)
-os.environ["XINGLIN_ENV"] = "development"
-os.environ["XINGLIN_VAR"] = str(_HOME / "var")
+_SETTINGS = {
+    "DATABASE_URL": os.environ["DATABASE_URL"],
+    "BROKER_URL": "memory://",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "XINGLIN_ENV": "development",
+    "XINGLIN_VAR": str(_HOME / "var"),
+}
+os.environ.update(_SETTINGS)  # for the processes that tests start
+
+
+def pytest_configure() -> None:
+    """Put right what the settings took from the caller's environment."""
+    settings.DATABASE_URL = _SETTINGS["DATABASE_URL"]
+    settings.BROKER_URL = settings.CELERY_BROKER_URL = _SETTINGS["BROKER_URL"]
+    settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
+    settings.SECRET_KEY = _SETTINGS["SECRET_KEY"]
+    settings.XINGLIN_VAR = _HOME / "var"
+    parts = urlsplit(_SETTINGS["DATABASE_URL"])
+    place = {
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+    }
+    settings.DATABASES["default"].update(place)
+    connections["default"].settings_dict.update(place)
 
 
 @pytest.fixture(scope="session")
