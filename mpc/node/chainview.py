@@ -59,10 +59,10 @@ class ChainView:
 
     def _facts(self, papers: Papers) -> ChainFacts:
         head = self._chain.head()
+        grants = {grant.id: self._grant(grant, papers.job_hash) for grant in papers.grants}
         return ChainFacts(
-            block=head.number, time=head.time,
-            grants={grant.id: self._grant(grant, papers.job_hash) for grant in papers.grants},
-            revoked=frozenset(grant.id for grant in papers.grants if self._revoked(grant)),
+            block=head.number, time=head.time, grants=grants,
+            revoked=frozenset(grant.id for grant in papers.grants if self._revoked(grant, grants[grant.id])),
             records={id: self._record(record) for id, record in papers.records.items()},
         )
 
@@ -87,9 +87,8 @@ class ChainView:
 
     def revoked(self, grants: Iterable[Grant]) -> bool:
         """Any of them is revoked, final or latest."""
-        return bool(self._ask(lambda: any(self._revoked(grant) for grant in grants)))
+        return bool(self._ask(lambda: any(self._chain.is_revoked(grant.chain_id) for grant in grants)))
 
-    def _revoked(self, grant: Grant) -> bool:
-        """Revoked, or barred beforehand by somebody who may."""
-        deciders = [*self._trust.regulator.approvers, grant.terms["custodian_approver"]]
-        return self._chain.is_revoked(grant.chain_id, deciders)
+    def _revoked(self, grant: Grant, found: GrantOnChain | None) -> bool:
+        """Revoked, final or latest; of a grant that is not registered also: barred by its custodian beforehand."""
+        return self._chain.is_revoked(grant.chain_id, [] if found else [grant.terms["custodian_approver"]])

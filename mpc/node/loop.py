@@ -31,7 +31,7 @@ from mpc.node.workers import Workers
 
 WAIT = 10
 POLL_TIMEOUT = 30.0
-AWAY_LEAST, AWAY_MOST = 0.3, 5.0
+AWAY_LEAST, AWAY_MOST = 0.3, 2.0
 
 
 class Stopping(BaseException):

@@ -211,6 +211,7 @@ class ChainInMemory:
 
     registered: dict[str, Any] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
+    tombstones: set[tuple[str, str]] = field(default_factory=set)
     uses: set[tuple[str, str]] = field(default_factory=set)
     records: dict[str, str] = field(default_factory=dict)
     unavailable: str = ""
@@ -249,7 +250,7 @@ class ChainInMemory:
 
     def is_revoked(self, grant_id: str, deciders: Sequence[str] = ()) -> bool:
         self._up()
-        return grant_id in self.revoked
+        return grant_id in self.revoked or any((grant_id, one) in self.tombstones for one in deciders)
 
     def used(self, grant_id: str, job_hash: str, block: str = "finalized") -> bool:
         self._up()

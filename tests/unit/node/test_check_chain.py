@@ -141,3 +141,12 @@ def test_what_is_asked_is_final(world: World, item: Document, papers: Papers) ->
     assert asked and set(asked) == {"finalized"}
     assert all(found.terms_hash == "0x" + document_hash(grant.terms) for grant, found in (
         (grant, view(papers).grants[grant.id]) for grant in papers.grants) if found is not None)
+
+
+def test_a_grant_barred_before_it_was_registered(world: World, item: Document, papers: Papers) -> None:
+    chain = ChainInMemory.of(world, item)
+    barred = papers.grants[0]
+    del chain.registered[barred.chain_id]
+    chain.tombstones.add((barred.chain_id, barred.terms["custodian_approver"]))
+    found = ChainView(chain, world.trust).facts(papers)
+    assert refused(papers, replace(found, time=int(NOW.timestamp()))) == "grant.revoked"
