@@ -5,6 +5,7 @@ widened outward to 1-2-5 steps and rare codes dropped, so that no exact extreme 
 texts name columns and counts of cells, never a value.
 """
 
+import csv
 import hashlib
 import hmac
 import json
@@ -59,17 +60,15 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path, self.kind = path, kind_of(path)
-        self._db = duckdb.connect(":memory:")
-        self._db.execute("SET threads = 1")
-        where = str(path).replace("'", "''")
-        source = (f"read_csv('{where}', header = true, all_varchar = true, nullstr = '', delim = ',', quote = '\"', "
-                  "escape = '\"')" if self.kind == "csv" else f"read_parquet('{where}')")
+        self._db = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
         try:
-            described = self._all(f"DESCRIBE SELECT * FROM {source}")  # noqa: S608
+            source = _csv_source(path) if self.kind == "csv" else "read_parquet(?)"
+            described = self._all(f"DESCRIBE SELECT * FROM {source}", [str(path)])  # noqa: S608
             texts = ", ".join(_as_text(str(row[0]), str(row[1])) for row in described)
-            self._db.execute(f"CREATE TABLE file AS SELECT {texts} FROM {source}")  # noqa: S608
-        except duckdb.Error as error:
-            raise Unfit("dataset.unreadable", f"{path.name} cannot be read as {self.kind}") from error
+            self._db.execute(f"CREATE TABLE file AS SELECT {texts} FROM {source}", [str(path)])  # noqa: S608
+        except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error):
+            # their texts quote rows
+            raise Unfit("dataset.unreadable", f"{path.name} cannot be read as {self.kind}") from None
         self.names: list[str] = [str(row[0]) for row in described]
         self.rows = int(self._all("SELECT count(*) FROM file")[0][0])
 
@@ -91,6 +90,17 @@ class Table:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _csv_source(path: Path) -> str:
+    """The engine's own way to read a CSV: nothing is guessed, every cell is text."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file), [])
+    if not names or len(set(names)) != len(names):
+        raise csv.Error("a header with distinct names is needed")
+    types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
+    return ("read_csv(?, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', "
+            f"columns={{{types}}})")
 
 
 def _as_text(name: str, of_type: str) -> str:

@@ -113,7 +113,7 @@ class Run:
         left = self.papers.deadline.timestamp() - time.time()
         self.seconds = max(1.0, min(left, float(home.session_seconds)))
         self.until = time.monotonic() + self.seconds
-        self.consuming = False
+        self.waiting_for = ""  # "use": our use to be final; "word": the last look at the chain
         self.posted_use = False
         self.next_look = 0.0
 
@@ -142,8 +142,7 @@ class Run:
             if message is None:
                 if worker.ended:
                     raise Failed("worker.failed", "the worker ended without a word")
-                if self.consuming:
-                    self._consume()
+                self._wait()
                 continue
             event = message.get("event")
             if event == "gate_started":
@@ -179,35 +178,41 @@ class Run:
     def _gate_started(self) -> None:
         """The use counts from now on. A dealer has no use of its own: it looks at chain and book and goes on."""
         own = self.papers.own
-        if own is None:
-            self._proceed()
-            return
-        self.attempt.started = True
-        self.home.book.start_use(own.id, self.papers.job_hash, self.papers.tabulates)
-        self.consuming = True
-        self._consume()
+        if own is not None:
+            self.attempt.started = True
+            self.home.book.start_use(own.id, self.papers.job_hash, self.papers.tabulates)
+        self.waiting_for = "word" if own is None else "use"
+        self._wait()
 
-    def _consume(self) -> None:
-        """Send our signed use (again, until it is taken) and look whether our own chain shows it as final."""
-        own = self.papers.own
-        if own is None or time.monotonic() < self.next_look:
+    def _wait(self) -> None:
+        """One look at the chain, if one is due; a chain that is away is asked again while there is time."""
+        if not self.waiting_for or time.monotonic() < self.next_look:
             return
         self.next_look = time.monotonic() + TICK
         if time.monotonic() > self.until:
             raise Failed("session.deadline", "the use did not become final in time")
-        if not self.posted_use:
-            self._post_use(own.chain_id)
         try:
-            if not self.home.chain.used(own, self.papers.job_hash):
-                return
-        except Unsettled:
-            note("chain.unsettled", job=self.papers.job)
-            return
+            if self.waiting_for == "use" and self._used():
+                self.waiting_for = "word"
+            if self.waiting_for == "word":
+                self._proceed()
+                self.waiting_for = ""
+        except Unsettled as error:
+            note("chain.unsettled", job=self.papers.job, code=error.code)
         except Refused as error:
             raise Failed(error.code, error.rule) from error
+
+    def _used(self) -> bool:
+        """Send our signed use (again, until it is taken); true once our own chain shows it as final."""
+        own = self.papers.own
+        if own is None:
+            return True
+        if not self.posted_use:
+            self._post_use(own.chain_id)
+        if not self.home.chain.used(own, self.papers.job_hash):
+            return False
         self.home.book.consume_use(own.id, self.papers.job_hash)
-        self.consuming = False
-        self._proceed()
+        return True
 
     def _post_use(self, grant: str) -> None:
         keys, job_hash = self.home.keys, self.papers.job_hash
@@ -226,11 +231,8 @@ class Run:
     def _proceed(self) -> None:
         """The last look before anything can leave: no revocation in book or on chain, final or latest."""
         self._guard()
-        try:
-            if self.home.chain.revoked(self.papers.grants):
-                raise Failed("grant.revoked", "a grant was revoked on chain")
-        except (Unsettled, Refused) as error:
-            raise Failed(error.code, "the chain cannot be asked before sealing") from error
+        if self.home.chain.revoked(self.papers.grants):
+            raise Failed("grant.revoked", "a grant was revoked on chain")
         self.attempt.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:

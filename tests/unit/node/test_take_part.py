@@ -12,7 +12,7 @@ import pytest
 
 from ledger.approval import domain_of, sign_revocation, verify_use
 from ledger.documents import chain_id_of, document_hash, new_document, new_salt, signed, timestamp, verify_signed
-from ledger.errors import PortalRefused, PortalUnavailable
+from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable
 from mpc.node import config, inbox
 from mpc.node.agent import Agent
 from mpc.node.book import Book, Dataset
@@ -253,6 +253,21 @@ def test_a_revocation_on_chain_before_sealing(node: Maker) -> None:
     one.wait()
     assert one.failure() == "grant.revoked" and one.door.documents("envelope") == []
     assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "consumed"
+
+
+def test_a_chain_that_is_away_for_a_moment(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+    one.check()
+    asked = []
+
+    def away(*_: object) -> None:
+        asked.append(1)
+        if len(asked) < 4:
+            raise ChainUnavailable("chain.unavailable", "not now")
+    monkeypatch.setattr(one.chain, "_up", away)
+    one.agent.handle(one.session())
+    one.wait()
+    assert len(one.door.documents("envelope")) == 1 and len(asked) > 4
 
 
 def test_a_use_that_never_becomes_final(node: Maker) -> None:
