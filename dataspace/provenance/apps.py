@@ -11,5 +11,5 @@ class ProvenanceConfig(AppConfig):
     def ready(self) -> None:
         from dataspace.provenance import chainwork, followers, recorder
 
+        followers.register("chain", chainwork.follow)  # first: an earlier nonce goes before a later one
         followers.register("record", recorder.follow)
-        followers.register("chain", chainwork.follow)

@@ -1,0 +1,65 @@
+"""What is not yours reads as not there."""
+
+import pytest
+
+from ledger.documents import new_id
+from ledger.errors import PortalRefused
+from tests.simulators.portal_space import HOSPITALS, Space
+
+
+def code_of(people: Space, name: str, path: str) -> tuple[int, str]:
+    with pytest.raises(PortalRefused) as refused:
+        people.door(name).get(path)
+    return refused.value.status, refused.value.code
+
+
+def test_it_works(people: Space) -> None:
+    """A rival asks for everything of a finished job by its right address."""
+    spec = people.ordered()
+    entry = people.released(spec)
+    people.pass_time()
+    grant = people.door("maker").get("/grants")["items"][0]
+    paths = [
+        f"/jobs/{spec['id']}",
+        f"/agreements/{spec['agreement']}",
+        f"/grants/{grant['id']}",
+        f"/scenarios/{grant['terms']['scenario']}",
+        f"/receipts/{entry}",
+    ]
+    for path in paths:
+        people.door("maker").get(path)
+        assert code_of(people, "rival", path) == (404, "not_found")
+        unknown = path.rpartition("/")[0] + f"/{new_id()}"
+        assert code_of(people, "rival", unknown) == (404, "not_found")
+    for path in ("/jobs", "/agreements", "/grants", "/scenarios"):
+        assert people.door("rival").get(path) == {"items": []}
+    assert people.door("rival").get("/entries", {"subject": spec["id"]}) == {"items": []}
+
+
+def test_a_draft_is_its_authors_alone(people: Space) -> None:
+    people.admit_all()
+    for name in HOSPITALS:
+        people.register(name)
+    product = people.offer()
+    assert code_of(people, "maker", f"/products/{product}")[0] == 404
+    people.door("hospital_b").get(f"/products/{product}")
+
+
+def test_a_custodian_sees_its_own_grant_alone(people: Space) -> None:
+    people.admit_all()
+    for name in HOSPITALS:
+        people.register(name)
+    people.decide(people.applied())
+    for name in HOSPITALS:
+        seen = people.door(name).get("/grants")["items"]
+        assert [one["terms"]["custodian"] for one in seen] == [people.id(name)]
+
+
+def test_an_applicant_sees_itself_alone(people: Space) -> None:
+    people.admit("office", "maker")
+    from ledger import acts
+
+    acts.enrol(people.door("rival"), people.keys["rival"], name={"zh": "r", "en": "r"}, admitted_as=["consumer"])
+    seen = people.door("rival").get("/participants")["items"]
+    assert [one["id"] for one in seen] == [people.id("rival")]
+    assert people.door("rival").get("/datasets") == {"items": []}

@@ -1,0 +1,158 @@
+"""A grant from the regulator's signature to its end."""
+
+from datetime import timedelta
+
+import pytest
+
+from dataspace.grants import services
+from dataspace.grants.models import Grant
+from dataspace.provenance.models import ChainTx
+from ledger import acts
+from ledger.approval import consent, domain_of, sign_revocation
+from ledger.documents import new_salt
+from ledger.errors import PortalRefused
+from tests.simulators.portal_space import HOSPITALS, Space, now
+
+
+@pytest.fixture
+def grants(people: Space) -> list[str]:
+    people.admit_all()
+    for name in HOSPITALS:
+        people.register(name)
+    return people.decide(people.applied())
+
+
+def state(people: Space, grant: str) -> str:
+    return str(people.door("office").get(f"/grants/{grant}")["state"])
+
+
+def test_it_works(people: Space, grants: list[str]) -> None:
+    people.consent(grants[0])
+    assert state(people, grants[0]) == "consented"
+    people.pass_time()
+    shown = people.door("maker").get(f"/grants/{grants[0]}")
+    assert shown["state"] == "active"
+    assert shown["registered"]["block"] > 0
+    assert state(people, grants[1]) == "submitted"
+
+
+def test_mined_is_not_yet_final(people: Space, grants: list[str]) -> None:
+    from dataspace.provenance import followers
+
+    people.consent(grants[0])
+    followers.run_all()
+    assert ChainTx.objects.get(kind="register").status == "mined"
+    assert state(people, grants[0]) == "consented"
+
+
+def test_while_the_chain_is_away_the_registration_waits(people: Space, grants: list[str]) -> None:
+    people.chain.switches.on = False
+    people.consent(grants[0])
+    people.pass_time()
+    assert state(people, grants[0]) == "consented"
+    people.chain.switches.on = True
+    people.pass_time()
+    assert state(people, grants[0]) == "active"
+
+
+def test_another_custodian_cannot_consent(people: Space, grants: list[str]) -> None:
+    row = Grant.objects.get(pk=grants[0])
+    other = next(name for name in HOSPITALS if people.id(name) != str(row.custodian_id))
+    forged = {**_consent_of(people, row), "decider": people.approver(other).address}
+    with pytest.raises(PortalRefused) as refused:
+        people.door(other).post(f"/grants/{row.pk}/consent", {"consent": forged})
+    assert refused.value.status == 404
+    custodian = people.name_of(str(row.custodian_id))
+    with pytest.raises(PortalRefused) as refused:
+        people.door(custodian).post(f"/grants/{row.pk}/consent", {"consent": forged})
+    assert refused.value.code == "approval.wrong_custodian"
+
+
+def _consent_of(people: Space, row: Grant) -> dict[str, object]:
+    name = people.name_of(str(row.custodian_id))
+    found: dict[str, object] = consent(
+        row.terms,
+        people.approver(name),
+        service=people.service(name).address,
+        domain=domain_of(people.trust),
+        nonce="0x" + new_salt(),
+        sign_by=int(now().timestamp()) + 600,
+    )
+    return found
+
+
+def test_the_regulators_signature_does_not_fill_the_custodians_place(people: Space, grants: list[str]) -> None:
+    row = Grant.objects.get(pk=grants[0])
+    custodian = people.name_of(str(row.custodian_id))
+    with pytest.raises(PortalRefused) as refused:
+        people.door(custodian).post(f"/grants/{row.pk}/consent", {"consent": row.approval})
+    assert refused.value.code == "approval.wrong_role"
+
+
+@pytest.mark.parametrize("by", ["regulator", "custodian"])
+def test_a_revocation_is_final_when_it_is_seen(people: Space, grants: list[str], by: str) -> None:
+    people.chain.switches.on = False
+    row = Grant.objects.get(pk=grants[0])
+    name = "office" if by == "regulator" else people.name_of(str(row.custodian_id))
+    acts.revoke_grant(people.door(name), people.trust, grants[0], approver=people.approver(name), reason="misuse")
+    assert state(people, grants[0]) == "revoked"
+    people.chain.switches.on = True
+    people.pass_time()
+    assert ChainTx.objects.filter(kind="revoke", status="final").count() == 1
+
+
+def test_the_grantee_revokes_nothing(people: Space, grants: list[str]) -> None:
+    row = Grant.objects.get(pk=grants[0])
+    revocation = sign_revocation(
+        row.terms, people.approver("office"), by="regulator", reason="x", domain=domain_of(people.trust)
+    )
+    with pytest.raises(PortalRefused) as refused:
+        people.door("maker").post(f"/grants/{row.pk}/revocation", {"revocation": revocation})
+    assert refused.value.status == 403
+
+
+def test_a_grant_expires(people: Space, grants: list[str]) -> None:
+    services.follow(now=now() + timedelta(days=31))
+    assert set(Grant.objects.values_list("state", flat=True)) == {"expired"}
+
+
+def test_a_grant_is_exhausted_when_its_uses_are_on_chain(people: Space) -> None:
+    spec = people.ordered(max_uses=1)
+    people.released(spec)
+    assert set(Grant.objects.values_list("state", flat=True)) == {"active"}
+    people.pass_time()
+    assert set(Grant.objects.values_list("state", flat=True)) == {"exhausted"}
+
+
+def test_terms_that_say_more_than_the_scenario_are_refused(people: Space) -> None:
+    from ledger.approval import approve
+    from ledger.documents import document_hash
+
+    people.admit_all()
+    for name in HOSPITALS:
+        people.register(name)
+    scenario = people.applied()
+    real = people.door("office").post
+    door = people.door("office")
+
+    def wider(path: str, body: dict[str, object], **more: object) -> object:
+        if path.endswith("/decision"):
+            grant = body["grants"][0]  # type: ignore[index]
+            grant["terms"]["max_uses"] = 999
+            grant["approval"] = approve(
+                grant["terms"],
+                people.approver("office"),
+                domain=domain_of(people.trust),
+                nonce="0x" + new_salt(),
+                sign_by=int(now().timestamp()) + 600,
+            )
+        return real(path, body)
+
+    door.post = wider  # type: ignore[method-assign,assignment]
+    from tests.simulators.portal_space import DIGESTS
+
+    with pytest.raises(PortalRefused) as refused:
+        acts.decide_scenario(door, people.keys["office"], people.trust, scenario, digests=DIGESTS)
+    assert refused.value.code == "grant.terms_mismatch"
+    assert document_hash
+    assert not Grant.objects.exists()
