@@ -58,14 +58,17 @@ class MemoryChain(Chain):
         return Block(self.state.height - FINAL_AFTER, "0x" + "cd" * 32, int(time.time()))
 
     def mine(self, blocks: int = 1) -> None:
-        """Blocks pass; what waits is in the first of them."""
+        """Blocks pass; what waits is in the first of them, unless an earlier nonce is missing."""
         self.state.height += 1
-        for tx in sorted(self.state.waiting, key=lambda one: one.nonce):
+        waiting, self.state.waiting = sorted(self.state.waiting, key=lambda one: one.nonce), []
+        for tx in waiting:
+            if tx.nonce > self.state.nonces.get(tx.sender, 0):
+                self.state.waiting.append(tx)
+                continue
             status = 0 if self.switches.reverting else 1
             block_hash = f"0x{self.state.height:064x}"
             self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
             self.state.nonces[tx.sender] = tx.nonce + 1
-        self.state.waiting.clear()
         self.state.height += blocks - 1
 
     def account_nonce(self, address: str, block: str | int = "latest") -> int:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ class Space:
             "agreement": agreement["id"],
             "agreement_hash": document_hash(agreement),
             "grants": agreement["grants"],
-            "function": {"name": function.split("@")[0], "version": 1, "digest": DIGESTS[function]},
+            "function": {"name": function.split("@", maxsplit=1)[0], "version": 1, "digest": DIGESTS[function]},
             "parameters": parameters,
             "filter": [],
             "inputs": [
@@ -441,14 +442,19 @@ def _uuid(value: str) -> Any:
     return UUID(value)
 
 
+@cache
+def _portal() -> Client:
+    """One client, so that the middleware is loaded once."""
+    return Client(raise_request_exception=False)
+
+
 class InProcess(httpx.BaseTransport):
     """Carries a request to the portal in this process, in the test's own transaction."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         headers = {name: value for name, value in request.headers.items() if name != "content-length"}
         path = request.url.raw_path.decode()
-        client = Client(raise_request_exception=False)
-        answer = client.generic(
+        answer = _portal().generic(
             request.method, path, request.read(), headers.get("content-type", ""), headers=headers
         )
         kept = [(name, value) for name, value in answer.headers.items()]
