@@ -43,8 +43,8 @@ def choose_grants(grants: Iterable[Grant], product: Product, call: Call, *, gran
         if any(call.key not in grant.functions for grant in found):
             why = f"the grants of scenario {found[0].scenario} do not allow {call.key}"
         elif any(grant.state != ACTIVE for grant in found):
-            states = ", ".join(sorted({grant.state for grant in found}))
-            why = f"the grants of scenario {found[0].scenario} are {states}, not all active"
+            states = ", ".join(sorted({grant.state for grant in found} - {ACTIVE}))
+            why = f"not all grants of scenario {found[0].scenario} are active: {states}"
         elif any(not grant.not_before <= moment < grant.not_after for grant in found):
             why = f"the grants of scenario {found[0].scenario} are not in force today"
         else:
