@@ -1,7 +1,7 @@
 """`python -m ledger verify RECEIPT --trust FILE --fingerprint HEX [--rpc URL]`: check a receipt, trusting nobody else.
 
 Prints a line for each level. Exit status 0: nothing is invalid, inclusion and log signature are valid, and with --rpc
-the chain's state too; 1: it does not hold; 2: something could not be read.
+the chain's state too; 1: it does not hold; 2: something could not be read, or the chain not be asked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ledger.endpoint import chain_root_reader
-from ledger.errors import LedgerError
+from ledger.errors import ChainUnavailable, LedgerError, VerificationError
 from ledger.receipt import verify_receipt
 from ledger.trust import load_trust
 
@@ -39,9 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, level in levels.as_dict().items():
         reason = levels.reasons.get(name, "")
         print(f"{name.replace('_', ' '):<14} {level}" + (f"  ({reason})" if reason else ""))
-    holds = levels.holds(with_chain=given.rpc is not None)
-    print("the receipt holds" if holds else "the receipt does not hold")
-    return 0 if holds else 1
+    try:
+        levels.require(with_chain=given.rpc is not None)
+    except ChainUnavailable:
+        print("nothing is wrong with the receipt, but what the chain says is not known")
+        return 2
+    except VerificationError:
+        print("the receipt does not hold")
+        return 1
+    print("the receipt holds")
+    return 0
 
 
 if __name__ == "__main__":

@@ -14,17 +14,26 @@ from types import MappingProxyType
 from typing import Any
 
 from ledger import entry as entries
+from ledger.anchor import log_id_of
 from ledger.approval import domain_of, verify_approval
 from ledger.checkpoint import Checkpoint, cosigners, parse_note, verify_checkpoint
-from ledger.documents import Document, canonical, check, document_hash, load_json, new_document, sha256_hex
+from ledger.documents import Document, canonical, check, document_hash, load_json, new_document
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.merkle import verify_inclusion
 from ledger.trust import Trust
 
+__all__ = [
+    "NEED_CONSENT", "ChainRoot", "Level", "Levels", "chain_leg", "log_id_of", "make_receipt", "read_receipt",
+    "verify_receipt",
+]
+
 ChainRoot = Callable[[str, int], str]
 """Takes log id (0x) and size; answers the anchored root (0x). VerificationError: wrong; ChainUnavailable: unknown."""
 NEED_CONSENT = "job."
-"""Entries of these kinds need both approvals of every grant; earlier ones may have been made before the consent."""
+"""Entries of these kinds name a whole roster's grants and need both approvals of each; grants' own entries may be
+older than the consent."""
+NOTHING = "0x" + "00" * 32
+"""What the contract answers where nothing is anchored."""
 
 
 class Level(StrEnum):
@@ -54,16 +63,13 @@ class Levels:
         return Level.INVALID not in self.as_dict().values() and all(one is Level.VALID for one in needed)
 
     def require(self, *, with_chain: bool = False) -> Levels:
-        """Itself, if it holds."""
-        if not self.holds(with_chain=with_chain):
-            said = "; ".join(f"{name}: {value}" for name, value in self.as_dict().items())
-            raise VerificationError("receipt.invalid", said)
-        return self
-
-
-def log_id_of(origin: str) -> str:
-    """The log's name on chain."""
-    return "0x" + sha256_hex(origin.encode())
+        """Itself, if it holds. ChainUnavailable if only the chain's word is wanting: that is unknown, not wrong."""
+        if self.holds(with_chain=with_chain):
+            return self
+        said = "; ".join(f"{name}: {value}" for name, value in self.as_dict().items())
+        if self.holds():
+            raise ChainUnavailable("receipt.chain_not_checked", said)
+        raise VerificationError("receipt.invalid", said)
 
 
 def make_receipt(entry: Mapping[str, Any], *, space_id: str, index: int, inclusion: Sequence[bytes], checkpoint: str,
@@ -128,26 +134,47 @@ def _log_signature(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judg
 
 def _approvals(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
     named = entries.grants_of(receipt["entry"])
-    seen: dict[tuple[str, str], str] = {}
+    seen: set[tuple[str, str]] = set()
     for one in receipt["approvals"]:
         terms, approval = one["terms"], one["approval"]
         slot = (terms["id"], approval["role"])
         if named.get(terms["id"]) != document_hash(terms) or slot in seen:
             raise VerificationError("receipt.approvals", "an approval is double, or of a grant not named")
-        if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
-            raise VerificationError("receipt.approvals", "terms of another space or dealer")
-        seen[slot] = verify_approval(terms, approval, domain=domain_of(trust))
-        if approval["role"] == "regulator" and seen[slot] not in trust.regulator.approvers:
-            raise VerificationError("receipt.approvals", "the trust file names no such approver of the regulator")
+        _check_decider(terms, approval, trust)
+        seen.add(slot)
+    missing = 2 * len(named) - len(seen)
+    if receipt["entry"]["kind"].startswith(NEED_CONSENT):
+        if not named:
+            raise VerificationError("receipt.approvals", "an entry about a job names no grants")
+        if missing:
+            raise VerificationError("receipt.approvals", f"{missing} approvals of the job's grants are missing")
+        _check_roster([one["terms"] for one in receipt["approvals"] if one["approval"]["role"] == "custodian"])
     if not named:
         return Level.NOT_CHECKED, "the entry names no grants"
-    missing = [slot for slot in ((id, role) for id in named for role in ("regulator", "custodian"))
-               if slot not in seen]
-    if not missing:
-        return Level.VALID, ""
-    if receipt["entry"]["kind"].startswith(NEED_CONSENT):
-        raise VerificationError("receipt.approvals", f"{len(missing)} approvals of the entry's grants are missing")
-    return Level.NOT_CHECKED, f"{len(missing)} approvals of the entry's grants are not in the receipt"
+    if missing:
+        return Level.NOT_CHECKED, f"{missing} approvals of the entry's grants are not in the receipt"
+    return Level.VALID, ""
+
+
+def _check_decider(terms: Document, approval: Document, trust: Trust) -> None:
+    if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
+        raise VerificationError("receipt.approvals", "terms of another space or dealer")
+    decider = verify_approval(terms, approval, domain=domain_of(trust))
+    is_regulator = decider in trust.regulator.approvers
+    if approval["role"] == "regulator" and not is_regulator:
+        raise VerificationError("receipt.approvals", "the trust file names no such approver of the regulator")
+    if approval["role"] == "custodian" and is_regulator:
+        raise VerificationError("receipt.approvals", "the regulator's approver stands in the custodian's place")
+
+
+def _check_roster(terms: Sequence[Document]) -> None:
+    """A job's grants are those of one application, one for each dataset of the roster that all of them name."""
+    held = sorted(({"dataset": one["dataset"], "provider": one["custodian"]} for one in terms),
+                  key=lambda one: one["dataset"])
+    if any(one["roster"] != held for one in terms):
+        raise VerificationError("receipt.approvals", "the job's grants are not those of the granted roster")
+    if len({(one["scenario_hash"], one["grantee"]) for one in terms}) != 1:
+        raise VerificationError("receipt.approvals", "the job's grants are of different applications")
 
 
 def _witnesses(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
@@ -176,6 +203,8 @@ def _chain_state(receipt: Document, claimed: Checkpoint, trust: Trust, chain_roo
         return Level.NOT_CHECKED, str(unknown)
     except VerificationError as wrong:
         return Level.INVALID, str(wrong)
+    if root.lower() == NOTHING:
+        return Level.INVALID, f"the chain has nothing anchored at size {claimed.size}"
     if root.lower() != "0x" + claimed.root.hex():
-        return Level.INVALID, f"the chain has another root at size {claimed.size}, or none"
+        return Level.INVALID, f"the chain has another root at size {claimed.size}"
     return Level.VALID, note

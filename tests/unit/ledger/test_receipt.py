@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledger.anchor import log_id_of
+from ledger.approval import approve, consent, domain_of
 from ledger.checkpoint import cosign, sign_checkpoint
 from ledger.documents import canonical, document_hash, new_id, public_hex
 from ledger.entry import grants_named, leaf_hash, new_entry
 from ledger.errors import ChainUnavailable, DocumentError, LedgerError, VerificationError
 from ledger.log import Log, MemoryStore
-from ledger.receipt import Level, chain_leg, log_id_of, make_receipt, verify_receipt
+from ledger.receipt import Level, chain_leg, make_receipt, verify_receipt
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from tests.unit.ledger.people import People
 
@@ -68,8 +70,10 @@ def test_without_an_endpoint_the_chain_is_not_checked(case: Case) -> None:
     assert levels.chain_state is Level.NOT_CHECKED
     assert levels.holds()
     assert not levels.holds(with_chain=True)
-    with pytest.raises(VerificationError, match=r"receipt\.invalid"):
+    with pytest.raises(ChainUnavailable, match=r"receipt\.chain_not_checked"):  # unknown, and so not wrong
         levels.require(with_chain=True)
+    with pytest.raises(VerificationError, match=r"receipt\.invalid"):
+        verify_receipt({**receipt, "index": 4}, people.trust).require(with_chain=True)
 
 
 def test_what_the_chain_does_not_say_is_unknown_and_what_it_denies_is_invalid(case: Case) -> None:
@@ -85,6 +89,14 @@ def test_what_the_chain_does_not_say_is_unknown_and_what_it_denies_is_invalid(ca
         levels = verify_receipt(receipt, people.trust, chain_root=reader)
         assert levels.chain_state is level
         assert not levels.holds(with_chain=True)
+
+
+def test_an_anchor_of_nothing_is_not_the_root_of_zeros(case: Case) -> None:
+    """What the contract answers for a size it does not hold must not pass for a checkpoint that says just that."""
+    people, receipt, log = case
+    zeros = sign_checkpoint(people.trust.log.origin, log.size, bytes(32), people.log_key)
+    levels = verify_receipt({**receipt, "checkpoint": zeros}, people.trust, chain_root=lambda *_: "0x" + "00" * 32)
+    assert levels.chain_state is Level.INVALID
 
 
 def test_the_chain_is_asked_for_this_log_and_size(case: Case) -> None:
@@ -129,6 +141,43 @@ def test_approvals_must_be_all_and_only_those_of_the_entry(case: Case) -> None:
         levels = verify_receipt({**receipt, "approvals": wrong}, people.trust)
         assert levels.approvals is Level.INVALID
         assert not levels.holds()
+
+
+def with_entry(people: People, receipt: dict[str, Any], kind: str, grants: list[dict[str, Any]]) -> dict[str, Any]:
+    """The receipt of a log that was made to say this: what the operator alone can bring about."""
+    named = grants_named({one["terms"]["id"]: document_hash(one["terms"]) for one in grants})
+    entry = new_entry(kind, subject=("job", new_id()), participant=None, body={"grants": named} if named else {})
+    log = Log(MemoryStore())
+    log.append([leaf_hash(entry)])
+    return {**receipt, "entry": entry, "index": 0, "inclusion": [],
+            "checkpoint": sign_checkpoint(people.trust.log.origin, 1, log.root(), people.log_key),
+            "approvals": [{"terms": one["terms"], "approval": one[which]} for one in grants
+                          for which in ("approval", "consent")]}
+
+
+def test_a_job_needs_the_grants_of_its_whole_roster_and_of_one_application(case: Case) -> None:
+    people, receipt, _ = case
+    ours, others = people.grants(), people.grants()
+    assert verify_receipt(with_entry(people, receipt, "job.released", ours), people.trust).approvals is Level.VALID
+    for wrong in ([], ours[:1], ours[1:], [ours[0], others[1]], ours + others):
+        levels = verify_receipt(with_entry(people, receipt, "job.released", wrong), people.trust)
+        assert levels.approvals is Level.INVALID
+        assert not levels.holds()
+    assert verify_receipt(with_entry(people, receipt, "grant.active", ours[:1]), people.trust).approvals is Level.VALID
+
+
+def test_the_regulator_does_not_consent_for_a_custodian(case: Case) -> None:
+    """The contract refuses it; so does who never asks the contract."""
+    people, receipt, _ = case
+    office, grant = people.approver("office"), people.grants()[0]
+    terms = {**grant["terms"], "custodian_approver": office.address}
+    domain, nonce = domain_of(people.trust), "0x" + "07" * 32
+    alone = {"terms": terms, "approval": approve(terms, office, domain=domain, nonce=nonce, sign_by=1_795_420_800),
+             "consent": consent(terms, office, domain=domain, nonce=nonce, sign_by=1_795_420_800,
+                                service=people.service("office"))}
+    levels = verify_receipt(with_entry(people, receipt, "grant.active", [alone]), people.trust)
+    assert levels.approvals is Level.INVALID
+    assert "place" in levels.reasons["approvals"]
 
 
 def test_an_approver_the_trust_file_does_not_name_is_invalid(case: Case) -> None:
