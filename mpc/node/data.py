@@ -8,7 +8,6 @@ texts name columns and counts of cells, never a value.
 import csv
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,13 @@ from typing import Any
 
 import duckdb
 
+from ledger.documents import load_json
+from ledger.errors import DocumentError
+from ledger.schemas import column as COLUMN
+from ledger.shapes import both_languages, items
 from mpc.node.errors import Unfit
 
+COLUMNS = items(COLUMN, 1, 5000)
 RARE = 10
 MAX_CODES = 64
 KINDS = {".csv": "csv", ".parquet": "parquet"}
@@ -203,15 +207,19 @@ def fits(one: Column, value: str) -> bool:
 
 
 def read_dictionary(path: Path) -> tuple[dict[str, str] | None, list[Column]]:
-    """Title and columns of a `NAME.dictionary.json`."""
+    """Title and columns of a `NAME.dictionary.json`; says where it is not of the form."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Unfit("dictionary.malformed", f"{path.name} cannot be read as JSON") from error
-    columns = body.get("columns") if isinstance(body, dict) else body
-    if not isinstance(columns, list):
-        raise Unfit("dictionary.malformed", f"{path.name} has no list of columns")
-    return (body.get("title") if isinstance(body, dict) else None), columns
+        body = load_json(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(body, dict) or set(body) - {"version", "title", "columns"}:
+            raise Unfit("dictionary.malformed", f"{path.name}: an object of version, title and columns is needed")
+        COLUMNS(body.get("columns"), "/columns")
+        if body.get("title") is not None:
+            both_languages(body["title"], "/title")
+    except DocumentError as error:
+        raise Unfit("dictionary.malformed", f"{path.name}: {error.message}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unfit("dictionary.malformed", f"{path.name} cannot be read") from error
+    return body.get("title"), body["columns"]
 
 
 def _places(value: Fraction) -> int:

@@ -115,7 +115,16 @@ def test_other_files_are_not_datasets(tmp_path: Path) -> None:
         data.fingerprint(tmp_path / "absent.csv", KEY)
 
 
-def test_a_dictionary_that_is_none(tmp_path: Path) -> None:
-    for text in ("{", '{"columns": 1}'):
-        with pytest.raises(Unfit):
-            data.read_dictionary(written(tmp_path, text, "x.dictionary.json"))
+@pytest.mark.parametrize(("text", "where"), [
+    ("{", ""), ('{"columns": 1}', "/columns"), ("[]", "object"), ('{"columns": [{"name": "age"}]}', "/columns/0/label"),
+    ('{"columns": [], "columns": []}', "twice"), ('{"surprise": 1, "columns": []}', "object"),
+])
+def test_a_dictionary_that_is_none_says_where(tmp_path: Path, text: str, where: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        data.read_dictionary(written(tmp_path, text, "x.dictionary.json"))
+    assert caught.value.code == "dictionary.malformed" and where in str(caught.value)
+
+
+def test_a_dictionary_with_a_byte_order_mark(tmp_path: Path) -> None:
+    text = (HEART / "dictionary.json").read_text(encoding="utf-8")
+    assert len(data.read_dictionary(written(tmp_path, "\ufeff" + text, "x.dictionary.json"))[1]) == 15

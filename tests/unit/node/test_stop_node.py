@@ -1,0 +1,114 @@
+"""A node as a process: it starts without a portal, ends cleanly on SIGTERM, and leaves no process behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ledger.errors import PortalRefused, PortalUnavailable
+from mpc.node import config
+from mpc.node.book import Book
+from mpc.node.errors import Unfit
+from mpc.node.loop import Courier, assemble, poll
+from tests.simulators.node_world import Document, World
+
+
+@pytest.fixture
+def home(tmp_path: Path, world: World) -> Path:
+    place = tmp_path / "node"
+    place.mkdir()
+    config.write_private(place / "keys.json", (world.folder / "hospital_a.keys.json").read_text())
+    config.create(config.Config(
+        home=place, participant=world.keys["hospital_a"].participant, role="provider", portal="http://127.0.0.1:1",
+        name_zh="x", name_en="x", fingerprint=world.fingerprint, approver=world.approver("hospital_a").address,
+        service=world.service("hospital_a").address))
+    config.write_private(place / "trust.json", json.dumps(world.trust_wire))
+    return place
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
+
+
+def test_it_works(home: Path) -> None:
+    log = home / "node.log"
+    with log.open("w") as said:
+        node = subprocess.Popen([sys.executable, "-m", "mpc.node", "run", "--home", str(home)], stderr=said)
+    try:
+        deadline = time.monotonic() + 30
+        while "poll.failed" not in log.read_text() or not children(node.pid):
+            assert node.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        workers = children(node.pid)
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(10) == 0
+    finally:
+        node.kill()
+    assert "node.stopped" in log.read_text()
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_a_home_that_is_not_ready_says_why(home: Path, world: World) -> None:
+    known = config.load(home)
+    for change, code in (({"fingerprint": ""}, "config.no_trust"), ({"role": "regulator"}, "config.role"),
+                         ({"role": "dealer"}, "config.role"),
+                         ({"participant": world.keys["maker"].participant}, "config.malformed")):
+        config.save(known.__class__(**{**known.__dict__, **change}))
+        with pytest.raises(Unfit) as caught:
+            assemble(home)
+        assert caught.value.code == code
+
+
+class Script:
+    """A portal that gives one answer after the other, then ends the loop."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.posted: list[str] = []
+
+    def get(self, path: str, params: Document, *, timeout: float) -> object:
+        if not self.answers:
+            raise KeyboardInterrupt
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def post(self, path: str, body: Document) -> object:
+        self.posted.append(path)
+        if path == "/refused":
+            raise PortalRefused(409, "job.over", "over")
+        if path == "/away":
+            raise PortalUnavailable("away")
+        return {}
+
+
+def test_the_loop_outlives_its_portal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpc.node.loop.AWAY_LEAST", 0.001)
+    door = Script(PortalUnavailable("away"), PortalRefused(401, "http.signature", "unknown"), None, {},
+                  {"items": ["junk", {"kind": "?"}]}, {"items": [{"kind": "check"}]})
+    agent, _ = assemble(home, door=door)
+    with pytest.raises(KeyboardInterrupt):
+        poll(agent, door)
+    assert door.answers == []
+    agent.close()
+    agent.book.close()
+
+
+def test_the_outbox_delivers_in_order_and_forgets_what_nobody_needs(tmp_path: Path) -> None:
+    book, door = Book(tmp_path / "book.sqlite3"), Script()
+    later = int(time.time()) + 60
+    for path, until in (("/overdue", 1), ("/refused", later), ("/one", later), ("/away", later), ("/two", later)):
+        book.post(path, {}, until=until)
+    Courier(door, book).flush()
+    assert door.posted == ["/refused", "/one", "/away"]
+    assert [path for _, path, _, _ in book.outbox()] == ["/away", "/two"]
+    book.close()
