@@ -133,7 +133,7 @@ KINDS: Mapping[str, tuple[Text, Text]] = MappingProxyType(
         "job.started": (_("Encrypted links stand, computing"), _("Mutual TLS 1.3 with fresh keys.")),
         "job.released": (_("Result released"), _("Sealed to the consumer's key; only its SDK can open it.")),
         "job.settled": (_("Settled"), ""),
-        "job.refused": (_("Refused"), _("No data were read and nothing was charged.")),
+        "job.refused": (_("Refused"), _("Nothing was computed and nothing was charged.")),
         "job.failed": (_("Ended without a result"), _("Nothing was charged.")),
         "job.cancelled": (_("Cancelled"), _("By the consumer.")),
         "job.expired": (_("Expired"), _("The deadline passed.")),
@@ -167,6 +167,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "policy.held": _("The hospital's own policy holds it for a person to look at."),
         "chain.unavailable": _("The chain could not be reached, so permission could not be confirmed."),
         "chain.stale_head": _("The chain's newest block is too old, so permission could not be confirmed."),
+        "chain.disagree": _("The chain's endpoints disagree, so permission could not be confirmed."),
         "chain.wrong": _("The chain is not the one named in the trust file."),
         "clock.skew": _("The node's clock is off by more than a minute."),
         "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
@@ -187,6 +188,15 @@ ADMITTED_AS: Mapping[str, Text] = MappingProxyType(
         "service_firm": _("data service firm"),
         "regulator": _("regulator"),
         "dealer": _("computing office (dealer)"),
+    }
+)
+
+MUST_ACT: Mapping[str, Text] = MappingProxyType(
+    {
+        "consumer": _("the enterprise that ordered"),
+        "custodian": _("the hospital that keeps the data"),
+        "operator": _("the operator"),
+        "regulator": _("the regulator"),
     }
 )
 

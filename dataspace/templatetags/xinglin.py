@@ -14,10 +14,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from dataspace.actor import NOBODY, Actor
 from dataspace.provenance.models import Checkpoint, Leaf
@@ -202,6 +201,12 @@ def code_word(value: str) -> str:
 
 
 @register.filter
+def actor_word(value: str) -> str:
+    """Who must act."""
+    return str(words.MUST_ACT.get(value, value))
+
+
+@register.filter
 def admitted_word(values: list[str]) -> str:
     """What an organisation is admitted as."""
     return pgettext("list", ", ").join(str(words.ADMITTED_AS.get(value, value)) for value in values)
@@ -222,7 +227,15 @@ def listed(values: list[Any]) -> str:
 @register.simple_tag
 def codes(values: list[str]) -> SafeString:
     """Names of functions, columns: each as code."""
-    return format_html_join(mark_safe(" "), "<code>{}</code>", ((value,) for value in values))
+    return format_html_join(" ", "<code>{}</code>", ((value,) for value in values))
+
+
+@register.simple_tag
+def parameter(value: Any) -> SafeString:
+    """The value of an order's parameter."""
+    if value is None or value == []:
+        return format_html("{}", "—")
+    return codes([str(one) for one in value] if isinstance(value, list) else [str(value)])
 
 
 @register.simple_tag

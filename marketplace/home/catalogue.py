@@ -56,7 +56,7 @@ def dataset(request: ActorRequest, dataset_id: UUID) -> HttpResponse:
     context = {
         "row": row,
         "document": row.record["document"],
-        "grants": grants_for(request.actor).filter(dataset_id=row.pk),
+        "grants": grants_for(request.actor).filter(dataset_id=row.pk).order_by("-created_at"),
         "products": products_for(request.actor).filter(datasets=row.pk),
         "steps": timeline(request, [row.pk]),
         "is_own": row.provider_id == request.actor.participant_id,

@@ -130,5 +130,6 @@ def receipt_file(request: ActorRequest, entry_id: UUID) -> HttpResponse:
     if made is None:
         raise NotFound("this entry has no place in a signed checkpoint yet")
     answer = HttpResponse(canonical(made), content_type="application/json")
-    answer["Content-Disposition"] = f'attachment; filename="receipt-{entry_id}.json"'
+    name = f"receipt-{made['index']}.json"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -14,6 +14,7 @@ from dataspace.grants.queries import grants_for
 from dataspace.grants.states import State as GrantState
 from dataspace.participants.queries import participants_for
 from dataspace.participants.states import State as ParticipantState
+from dataspace.provenance.queries import anchored_size, events_for
 from dataspace.scenarios.queries import scenarios_for
 from dataspace.scenarios.states import State as ScenarioState
 from marketplace.jobs.models import Verdict
@@ -31,6 +32,13 @@ class Figure:
     value: int
     kind: str
     money: str = ""
+
+
+def is_anchored(actor: Actor, kind: str) -> bool:
+    """Whether the chain holds every entry behind a figure; its fruit is solid then."""
+    newest = events_for(actor).filter(kind=kind).order_by("-number").first()
+    leaf = getattr(newest, "leaf", None)
+    return newest is None or (leaf is not None and leaf.index < anchored_size())
 
 
 def month_start(now: datetime) -> datetime:
@@ -55,7 +63,7 @@ def for_actor(actor: Actor, *, now: datetime) -> list[Figure]:
             refused,
             Figure(_("Organisations admitted"), members, "participant.admitted"),
         ]
-    if "provider" in actor.admitted_as:
+    if actor.participant_id is not None and "provider" in actor.admitted_as:
         own = datasets_for(actor).filter(provider_id=actor.participant_id).count()
         given = active.filter(custodian_id=actor.participant_id).count()
         mine = Verdict.objects.filter(participant_id=actor.participant_id, decision="refuse", at__gte=since).count()
@@ -68,7 +76,8 @@ def for_actor(actor: Actor, *, now: datetime) -> list[Figure]:
     if not actor.is_admitted:
         return []
     held = active.filter(grantee_id=actor.participant_id)
-    left = sum(max(0, grant.max_uses - grant.uses_count) for grant in held)
+    counted = held.annotate(used=Count("uses", distinct=True)).values_list("max_uses", "used")
+    left = sum(max(0, most - used) for most, used in counted)
     spent = jobs.filter(state__in=DONE).aggregate(total=Sum("agreement__price_amount"))["total"] or 0
     return [
         Figure(_("Grants in force"), held.count(), "grant.registered"),

@@ -51,7 +51,7 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
         "spec": spec,
         "function": f"{spec['function']['name']}@{spec['function']['version']}",
         "parties": [{"party": one, "verdict": _answer(verdicts.get(one.participant_id))} for one in parties],
-        "grants": grants_for(request.actor).filter(pk__in=[one["id"] for one in spec["grants"]]),
+        "grants": grants_for(request.actor).filter(pk__in=[one["id"] for one in spec["grants"]]).order_by("created_at"),
         "steps": timeline(request, [row.pk]),
         "is_open": row.state in OPEN,
         "is_done": row.state in {State.RELEASED, State.SETTLED},

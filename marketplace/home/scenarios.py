@@ -23,7 +23,7 @@ def scenarios(request: ActorRequest) -> HttpResponse:
 def scenario(request: ActorRequest, scenario_id: UUID) -> HttpResponse:
     """One scenario: the terms as signed, who must still agree, what happened, the grants."""
     row = scenario_for(request.actor, scenario_id)
-    grants = list(grants_for(request.actor).filter(scenario_id=row.pk))
+    grants = list(grants_for(request.actor).filter(scenario_id=row.pk).order_by("created_at", "pk"))
     context = {
         "row": row,
         "document": row.document["document"],
@@ -45,4 +45,5 @@ def scenario(request: ActorRequest, scenario_id: UUID) -> HttpResponse:
 @signed_in
 def grants(request: ActorRequest) -> HttpResponse:
     """The grants that the reader gave, holds or watches over."""
-    return page(request, "home/grants.html", "grants", {"rows": part(request, grants_for(request.actor))})
+    rows = grants_for(request.actor).order_by("-created_at", "pk")
+    return page(request, "home/grants.html", "grants", {"rows": part(request, rows)})

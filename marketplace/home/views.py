@@ -5,7 +5,9 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from dataspace.actor import Actor
 from dataspace.datasets.queries import datasets_for
@@ -29,10 +31,11 @@ HASH_FORM = re.compile(r"(0x)?[0-9a-f]{64}")
 @signed_in
 def home(request: ActorRequest) -> HttpResponse:
     """What waits for the reader, a few figures, the space's health."""
+    counted = figures.for_actor(request.actor, now=timezone.now())
     context = {
         "items": waiting.for_me(request.actor),
         "others": waiting.for_others(request.actor),
-        "figures": figures.for_actor(request.actor, now=timezone.now()),
+        "figures": [(figure, figures.is_anchored(request.actor, figure.kind)) for figure in counted],
         "status": status.now(),
         "recent": events_for(request.actor).order_by("-number")[:6],
     }
@@ -50,7 +53,7 @@ def find(request: ActorRequest) -> HttpResponse:
     if HASH_FORM.fullmatch(wanted.lower()):
         return _by_hash(request.actor, wanted.lower().removeprefix("0x"))
     if wanted and request.user.is_authenticated:
-        return redirect(f"/products?q={wanted}")
+        return redirect(reverse("products") + "?" + urlencode({"q": wanted}))
     return redirect("ledger")
 
 

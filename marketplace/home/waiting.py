@@ -96,9 +96,9 @@ def _regulator(actor: Actor) -> Iterator[Item]:
 
 
 def _provider(actor: Actor) -> Iterator[Item]:
-    if "provider" not in actor.admitted_as:
-        return
     me = actor.participant_id
+    if me is None or "provider" not in actor.admitted_as:
+        return
     for grant in grants_for(actor).filter(custodian_id=me, state=GrantState.SUBMITTED)[:LATEST]:
         yield Item(
             "writing-sign",

@@ -109,6 +109,7 @@ def walk(chromium: Browser, live_server: Any, story: dict[str, Any]) -> Iterator
             locale=LANGUAGES[language],
             timezone_id="Asia/Shanghai",
             viewport={"width": width, "height": height},
+            reduced_motion="reduce",
             color_scheme="dark" if scheme == "dark" else "light",
         )
         opened.append(context)

@@ -68,7 +68,7 @@ class Member:
     signing: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     approval: EthKey = field(default_factory=new_key)
     service: EthKey = field(default_factory=new_key)
-    row: Participant | None = None
+    row: Participant = field(init=False)
     person: Person | None = None
 
     @property
@@ -399,7 +399,9 @@ class Space:
 
     # computations
 
-    def order(self, agreement: Agreement, function: str, parameters: dict[str, Any], *, state: str, code: str = "") -> Job:
+    def order(
+        self, agreement: Agreement, function: str, parameters: dict[str, Any], *, state: str, code: str = ""
+    ) -> Job:
         consumer = self.members["consumer"]
         grants = list(agreement.grants.order_by("dataset_id"))
         spec = new_document(
@@ -407,7 +409,9 @@ class Space:
             id=new_id(),
             agreement=str(agreement.pk),
             agreement_hash=agreement.document_hash,
-            grants=[{"id": str(one.pk), "terms_hash": one.terms_hash, "dataset": str(one.dataset_id)} for one in grants],
+            grants=[
+                {"id": str(one.pk), "terms_hash": one.terms_hash, "dataset": str(one.dataset_id)} for one in grants
+            ],
             function={
                 "name": CATALOG[function].name,
                 "version": CATALOG[function].version,
