@@ -28,8 +28,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "13b07c7b56185a6cbc009694aff1b2c4699a7ee039f794ab6128c8b7e2fd26bc",
-    "describe@1": "b2be9391e1c3a4384e1a6f33838b50425a01a145a7698d88b0acd7ce070ad441",
+    "crosstab@1": "bb9adeebe6c62d40c2295d55bfc9a1de4af121ab5f4a58c4c17846550d5b9b76",
+    "describe@1": "5c6a179af5f03ad36bcd911bc6e44f2fec3af3471effbfcd27794a1dc1e4312c",
 }
 
 

@@ -38,6 +38,7 @@ class Data:
     path: str
     kind: str
     check: Mapping[str, str] | None
+    unlisted_as_missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,18 @@ def _data(value: object, role: str) -> Data | None:
         raise _refuse("data is a party's, and a party's only")
     if value is None:
         return None
-    if not isinstance(value, dict) or set(value) - {"fingerprint_check"} != {"path", "kind"}:
+    if not isinstance(value, dict) or set(value) - {"fingerprint_check", "unlisted_as_missing"} != {"path", "kind"}:
         raise _refuse("data")
+    unlisted = value.get("unlisted_as_missing", False)
+    if not isinstance(unlisted, bool):
+        raise _refuse("unlisted_as_missing")
     check = value.get("fingerprint_check")
     if check is not None:
         if not isinstance(check, dict) or set(check) != {"key", "expected"}:
             raise _refuse("fingerprint check")
         bytes.fromhex(check["key"])
         _hex32(check["expected"], "fingerprint")
-    return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check)
+    return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted)
 
 
 def parse_order(line: str | bytes) -> Order:

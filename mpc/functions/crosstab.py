@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mpc.disclosure import Pattern, passes
 from mpc.errors import ParametersInvalid
-from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column
+from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +58,7 @@ def plain(
 ) -> dict[str, Any]:
     """The oracle: one frame of text a hospital, pooled in the clear, the same rule of what stays closed. Tests only."""
     down, across = parameters["rows"], parameters["columns"]
+    frames = [listed(frame, columns, (down, across)) for frame in frames]
     closed = 0
     rows: list[dict[str, Any]] = []
     for one in column(columns, down)["codes"]:

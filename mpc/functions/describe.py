@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mpc.disclosure import Pattern, passes
 from mpc.encoding import Grid, decimal
 from mpc.errors import ParametersInvalid
-from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column
+from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +112,7 @@ def plain(
     """The oracle: one frame of text a hospital, pooled in the clear, the same rule of what stays closed. Tests only."""
     names, by = _asked(parameters)
     keep = [*names, *([by] if by is not None else [])]
+    frames = [listed(frame, columns, keep) for frame in frames]
     whole = [frame.dropna(subset=keep) for frame in frames]
     groups: list[str | None] = list(column(columns, by)["codes"]) if by is not None else [None]
     rows, closed = [], 0

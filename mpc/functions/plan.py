@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.documents import canonical
 from mpc.encoding import Grid, check_count_fit
 from mpc.errors import ParametersInvalid
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Columns = Sequence[Mapping[str, Any]]
 MISSING = "missing"
@@ -74,6 +77,16 @@ def codes(one: Mapping[str, Any]) -> tuple[str, ...]:
     if not found or len(set(found)) != len(found) or "" in found:
         raise ParametersInvalid(f"column {one['name']} declares no distinct codes")
     return found
+
+
+def listed(frame: pd.DataFrame, columns: Columns, names: Sequence[str]) -> pd.DataFrame:
+    """For the oracles: codes that the dictionary does not list count as missing."""
+    kept = frame[list(names)].copy()
+    for name in names:
+        one = column(columns, name)
+        if one["kind"] == "category":
+            kept[name] = kept[name].where(kept[name].isin(one["codes"]))
+    return kept
 
 
 def check_fit(columns: Columns, rows_max: int) -> None:

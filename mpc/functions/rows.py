@@ -54,8 +54,12 @@ class Rows:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], kind: str, columns: Sequence[Mapping[str, Any]], *,
-             check: Mapping[str, str] | None = None) -> Rows:
-        """Load the columns; with `check` = {key, expected} (hex), refuse a file whose fingerprint is another."""
+             check: Mapping[str, str] | None = None, unlisted_as_missing: bool = False) -> Rows:
+        """Load the columns; with `check` = {key, expected} (hex), refuse a file whose fingerprint is another.
+
+        A code that the dictionary does not list is refused later, unless its hospital registered the file with such
+        cells to count as missing: a dictionary that names every rare code would itself tell who is there.
+        """
         import duckdb
 
         place = Path(path)
@@ -76,8 +80,16 @@ class Rows:
             for name in names:
                 if present.count(name) != 1:
                     raise _off(name)
-            wanted = ", ".join(f"nullif({values[name]}, '') AS {_quoted(name)}" for name in names)
-            connection.execute(f"CREATE TABLE rows AS SELECT {wanted} FROM {source}", [str(place)])  # noqa: S608
+            texts = {name: f"nullif({values[name]}, '')" for name in names}
+            listed: list[list[str]] = []
+            for column in columns:
+                if unlisted_as_missing and column["kind"] == "category":
+                    name = str(column["name"])
+                    texts[name] = f"CASE WHEN list_contains(?, {values[name]}) THEN {texts[name]} END"
+                    listed.append(list(column["codes"] or ()))
+            wanted = ", ".join(f"{texts[name]} AS {_quoted(name)}" for name in names)
+            query = f"CREATE TABLE rows AS SELECT {wanted} FROM {source}"  # noqa: S608
+            connection.execute(query, [*listed, str(place)])
             connection.execute("SET enable_external_access = false")
         except duckdb.Error:
             # DuckDB's texts quote the offending row

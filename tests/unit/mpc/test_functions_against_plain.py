@@ -22,7 +22,7 @@ HOSPITALS = Path(__file__).resolve().parents[3] / "fixtures" / "hospitals" / "uc
 COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
 FILES = sorted(HOSPITALS.glob("*.csv"))
 SESSION = "5a" * 32
-CASES = [
+CASES: list[tuple[str, dict[str, Any]]] = [
     ("describe@1", {"columns": ["age", "resting_bp", "max_heart_rate"], "by": "sex"}),
     ("describe@1", {"columns": ["st_depression"], "by": None}),
     ("describe@1", {"columns": ["chol", "age"], "by": "chest_pain"}),
@@ -80,8 +80,10 @@ def test_withheld_cells_leave_no_party() -> None:
         assert [outcome.shares[value] for cell in closed for value in plan.spans[cell]] == [0] * len(closed)
 
 
-AGE = {"name": "x", "kind": "number", "unit": None, "min": "-5", "max": "5", "step": "0.25", "codes": None}
-KIND = {"name": "g", "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": ["a", "b"]}
+AGE: dict[str, Any] = {"name": "x", "kind": "number", "unit": None, "min": "-5",
+    "max": "5", "step": "0.25", "codes": None}
+KIND: dict[str, Any] = {"name": "g", "kind": "category", "unit": None, "min": None,
+    "max": None, "step": None, "codes": ["a", "b"]}
 OTHER = KIND | {"name": "h", "codes": ["c", "d", "e"]}
 ROW = st.tuples(st.one_of(st.just(""), st.integers(-20, 20).map(lambda k: str(k / 4))),
                 st.sampled_from(["", "a", "b"]), st.sampled_from(["", "c", "d"]))
@@ -95,10 +97,11 @@ def test_invented_hospitals_agree_with_plain(tmp_path: Path, hospitals: list[lis
     for seat, rows in enumerate(hospitals):
         files.append(tmp_path / f"{seat}.csv")
         files[-1].write_text("x,g,h\n" + "".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
-    columns = [AGE, KIND, OTHER]
-    for key, parameters in (("describe@1", {"columns": ["x"], "by": "g"}),
-                            ("describe@1", {"columns": ["x"], "by": None}),
-                            ("crosstab@1", {"rows": "g", "columns": "h"})):
+    columns: list[dict[str, Any]] = [AGE, KIND, OTHER]
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("describe@1", {"columns": ["x"], "by": "g"}), ("describe@1", {"columns": ["x"], "by": None}),
+        ("crosstab@1", {"rows": "g", "columns": "h"})]
+    for key, parameters in cases:
         _, result = together(key, parameters, columns, files, floor)
         assert result == function(key).plain(frames(files), parameters, columns, floor)
 

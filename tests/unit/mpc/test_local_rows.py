@@ -36,8 +36,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
 
 def test_parquet_reads_the_same(tmp_path: Path) -> None:
     place = tmp_path / "a.parquet"
-    duckdb.sql("SELECT 50.0::DOUBLE AS age, true AS smokes UNION ALL SELECT NULL, false UNION ALL SELECT 0.5, NULL"
-               ).write_parquet(str(place))
+    made = "SELECT 50.0::DOUBLE AS age, true AS smokes UNION ALL SELECT NULL, false UNION ALL SELECT 0.5, NULL"
+    duckdb.connect().execute(f"COPY ({made}) TO '{place}'")
     smokes = SEX | {"name": "smokes", "codes": ["False", "True"]}
     rows = Rows.open(place, "parquet", [AGE, smokes])
     assert (rows.missing("age"), rows.missing("smokes")) == (1, 1)
@@ -72,6 +72,20 @@ def test_the_registered_file_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(DataRefused) as refused:
         Rows.open(place, "csv", [AGE], check=check)
     assert refused.value.code == "dataset.changed"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_codes_that_are_not_listed_count_as_missing_where_the_hospital_said_so(tmp_path: Path, kind: str) -> None:
+    place = write(tmp_path / "a.csv", "age,sex\n1,F\n2,rare\n,rare\n3,\n")
+    sex = SEX | {"name": "sex", "codes": ["F", "M"]}
+    if kind == "parquet":
+        duckdb.connect().execute(f"COPY (FROM read_csv('{place}')) TO '{tmp_path}/a.parquet'")
+        place = tmp_path / "a.parquet"
+    rows = Rows.open(place, kind, [AGE, sex], unlisted_as_missing=True)
+    assert (rows.missing("sex"), rows.missing("age"), rows.number()) == (3, 1, 4)
+    assert rows.counts(["sex"], complete_in=["age", "sex"]) == {("F",): 1}
+    with pytest.raises(DataRefused):
+        Rows.open(place, kind, [AGE, sex]).missing("sex")
 
 
 def test_a_file_that_is_not_there_is_refused_without_its_path(tmp_path: Path) -> None:
