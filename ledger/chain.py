@@ -18,7 +18,7 @@ from ledger.approval import grant_chain_id, seconds
 from ledger.documents import document_hash
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import EthKey, keccak256
-from ledger.rpc import Block, BlockTag, Rpc, RpcError
+from ledger.rpc import Block, BlockTag, Rpc, RpcError, hex_bytes, quantity
 from ledger.trust import Trust
 
 __all__ = ["AnchorHead", "Block", "Chain", "GrantOnChain", "RawTx", "RecordOnChain", "TxReceipt", "deploy_contracts"]
@@ -80,8 +80,12 @@ class Chain:
 
     @classmethod
     def from_trust(cls, trust: Trust, *, rpc_urls: Sequence[str] | None = None, timeout: float = 10.0) -> Chain:
-        """The chain the trust file names; other endpoints may be given, never another chain."""
-        return cls(rpc_urls or trust.chain.rpc, quorum=1 if rpc_urls else trust.chain.quorum,
+        """The chain the trust file names; other endpoints may be given, never another chain.
+
+        Fewer of them than the trust file's quorum must all agree: who gives one alone relies on that one.
+        """
+        urls = tuple(rpc_urls or trust.chain.rpc)
+        return cls(urls, quorum=min(trust.chain.quorum, len(urls)),
                    expected_chain_id=trust.chain.id, expected_genesis=trust.chain.genesis, timeout=timeout,
                    contracts={name: one.address for name, one in trust.chain.contracts.items()})
 
@@ -93,7 +97,7 @@ class Chain:
     @property
     def chain_id(self) -> int:
         if self._chain_id is None:
-            self._chain_id = int(self.rpc.value("eth_chainId"), 16)
+            self._chain_id = quantity(self.rpc.value("eth_chainId"))
         return self._chain_id
 
     def genesis_hash(self) -> str:
@@ -200,7 +204,7 @@ class Chain:
 
     def account_nonce(self, address: str, block: BlockTag = "latest") -> int:
         """Transactions of this account in the chain so far; those that wait are the sender's own to count."""
-        return int(self.rpc.value("eth_getTransactionCount", [address, self.rpc.pinned(block)]), 16)
+        return quantity(self.rpc.value("eth_getTransactionCount", [address, self.rpc.pinned(block)]))
 
     def preflight(self, tx: RawTx) -> None:
         """Raises ChainRefused if the contract would refuse this now. The nonce does not matter."""
@@ -226,11 +230,11 @@ class Chain:
 
     def receipt(self, tx_hash: str) -> TxReceipt | None:
         found = self.rpc.value("eth_getTransactionReceipt", [tx_hash])
-        if not found or not found.get("blockNumber"):
+        if not isinstance(found, dict) or not found.get("blockNumber"):
             return None
         created = found.get("contractAddress")
-        return TxReceipt(tx_hash, int(found["status"], 16), int(found["blockNumber"], 16),
-                         str(found["blockHash"]).lower(), str(created).lower() if created else None)
+        return TxReceipt(tx_hash, quantity(found.get("status")), quantity(found["blockNumber"]),
+                         hex_bytes(found.get("blockHash")), hex_bytes(created) if created else None)
 
     def is_final(self, receipt: TxReceipt) -> bool:
         """Whether the transaction's block is final, and still the one it was."""
@@ -259,14 +263,19 @@ class Chain:
             time.sleep(POLL_EVERY)
 
     def explain(self, receipt: TxReceipt) -> ChainRefused:
-        """Why a mined transaction reverted, found by calling it again on the block before."""
-        found = self.rpc.value("eth_getTransactionByHash", [receipt.hash]) or {}
-        if not found.get("to"):
-            return ChainRefused("chain.refused", f"the deployment {receipt.hash} reverted")
+        """Why a mined transaction reverted, found by calling it again on the block before.
+
+        That it reverted is known, also when an endpoint keeps no state that old and cannot say why.
+        """
         try:
-            self._call({"from": found["from"], "to": found["to"], "data": found["input"]}, receipt.block - 1)
+            found = self.rpc.value("eth_getTransactionByHash", [receipt.hash])
+            if isinstance(found, dict) and found.get("to"):
+                self._call({"from": found.get("from"), "to": found["to"], "data": found.get("input")},
+                           receipt.block - 1)
         except ChainRefused as refused:
             return refused
+        except ChainUnavailable as unknown:
+            return ChainRefused("chain.refused", f"transaction {receipt.hash} reverted; why is not known: {unknown}")
         return ChainRefused("chain.refused", f"transaction {receipt.hash} reverted")
 
     def _sent(self, tx: RawTx, answer: Any) -> Exception | None:
@@ -297,11 +306,11 @@ class Chain:
             if answer.reverted:
                 raise abi.refusal(answer.data, answer.message)
             raise ChainUnavailable("chain.rpc", f"eth_call: {answer.message[:200]}")
-        return str(answer)
+        return hex_bytes(answer)
 
     def _code(self, address: str) -> str:
         address_bytes(address)
-        return str(self.rpc.value("eth_getCode", [address, self.rpc.pinned("latest")]))
+        return hex_bytes(self.rpc.value("eth_getCode", [address, self.rpc.pinned("latest")]))
 
     def _address(self, name: str) -> str:
         if name not in self.contracts:

@@ -64,7 +64,7 @@ def _ask(url: str, method: str, parameters: list[Any], timeout: float) -> Any:
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             answer = json.loads(response.read(MAX_ANSWER))
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as trouble:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError, RecursionError) as trouble:
         raise ChainUnavailable("chain.unavailable", f"{method}: {trouble}") from trouble
     if not isinstance(answer, dict) or "result" not in answer:
         raise ChainUnavailable("chain.unavailable", f"{method}: the endpoint answered with an error")

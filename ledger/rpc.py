@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,20 @@ class RpcError:
     @property
     def reverted(self) -> bool:
         return self.code == 3 or "revert" in self.message.lower()
+
+
+def quantity(value: object) -> int:
+    """A number as JSON-RPC writes it; an endpoint that writes anything else has not answered."""
+    if not isinstance(value, str) or re.fullmatch("0x[0-9a-fA-F]{1,64}", value) is None:
+        raise ChainUnavailable("chain.rpc", "the endpoint's answer cannot be read: no number where one belongs")
+    return int(value, 16)
+
+
+def hex_bytes(value: object) -> str:
+    """Bytes as JSON-RPC writes them, in lower case."""
+    if not isinstance(value, str) or re.fullmatch("0x([0-9a-fA-F]{2})*", value) is None:
+        raise ChainUnavailable("chain.rpc", "the endpoint's answer cannot be read: no bytes where some belong")
+    return value.lower()
 
 
 def block_param(tag: BlockTag) -> str:
@@ -110,7 +125,7 @@ class Rpc:
         if not isinstance(tag, int) and self.quorum > 1:
             tag = self._reached(tag)
         found = self.value("eth_getBlockByNumber", [block_param(tag), False])
-        if not isinstance(found, dict):
+        if found is None:
             raise ChainUnavailable("chain.no_block", f"the chain has no block {tag}")
         return _block(found)
 
@@ -146,13 +161,11 @@ class Rpc:
         return sorted(numbers, reverse=True)[self.quorum - 1]
 
     def _identify(self, url: str) -> None:
-        chain_id = self._post(url, "eth_chainId", [])
-        genesis = self._post(url, "eth_getBlockByNumber", ["0x0", False])
-        if not isinstance(chain_id, str) or not isinstance(genesis, dict):
-            raise ChainUnavailable("chain.rpc", "the endpoint does not say which chain it is of")
-        if self.expected_chain_id not in (None, int(chain_id, 16)):
-            raise VerificationError("chain.wrong", f"chain id {int(chain_id, 16)} is not {self.expected_chain_id}")
-        if self.expected_genesis not in (None, str(genesis["hash"]).lower()):
+        chain_id = quantity(self._post(url, "eth_chainId", []))
+        genesis = _block(self._post(url, "eth_getBlockByNumber", ["0x0", False]))
+        if self.expected_chain_id not in (None, chain_id):
+            raise VerificationError("chain.wrong", f"chain id {chain_id} is not {self.expected_chain_id}")
+        if self.expected_genesis not in (None, genesis.hash):
             raise VerificationError("chain.wrong", "the chain has another genesis block")
         self._known.add(url)
 
@@ -162,18 +175,21 @@ class Rpc:
         try:
             response = self._http.post(url, json=call)
             answer = response.json() if response.status_code == 200 else None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
             raise ChainUnavailable("chain.unavailable", f"the chain does not answer: {type(error).__name__}") from error
         if not isinstance(answer, dict) or answer.get("id") != number:
             raise ChainUnavailable("chain.unavailable", f"the chain answered {method} with HTTP {response.status_code}")
         refused = answer.get("error")
         if isinstance(refused, dict):
-            return RpcError(int(refused.get("code", 0)), str(refused.get("message", "")),
+            code = refused.get("code")
+            return RpcError(code if isinstance(code, int) else 0, str(refused.get("message", "")),
                             str(refused.get("data") or ""))
         if "result" not in answer:
             raise ChainUnavailable("chain.unavailable", f"the chain answered {method} with nothing")
         return answer["result"]
 
 
-def _block(found: dict[str, Any]) -> Block:
-    return Block(int(found["number"], 16), str(found["hash"]).lower(), int(found["timestamp"], 16))
+def _block(found: object) -> Block:
+    if not isinstance(found, dict):
+        raise ChainUnavailable("chain.rpc", "the endpoint's answer cannot be read: no block")
+    return Block(quantity(found.get("number")), hex_bytes(found.get("hash")), quantity(found.get("timestamp")))

@@ -13,7 +13,7 @@ from eth_utils.address import to_checksum_address
 
 from ledger.abi import creation, matches_artifact, read_transaction, refusal, returned, sign_transaction
 from ledger.chain import Chain, GrantOnChain
-from ledger.errors import ChainUnavailable, LedgerError, VerificationError
+from ledger.errors import ChainRefused, ChainUnavailable, LedgerError, VerificationError
 from ledger.keys import EthKey, keccak256
 from ledger.rpc import Rpc
 
@@ -111,6 +111,37 @@ def test_who_comes_back_has_to_prove_itself_again() -> None:
     endpoint.fail, endpoint.chain_id = False, 8
     with raises("chain.wrong", VerificationError):
         rpc.value("eth_gasPrice")
+
+
+@pytest.mark.parametrize("answer", [None, 5, [], {}, "latest", "0x", {"number": None}, {"number": "0x1", "hash": 7}])
+def test_an_answer_that_cannot_be_read_is_unknown_not_a_crash(answer: Any) -> None:
+    class Odd(Endpoint):
+        def reply(self, method: str, params: list[Any]) -> dict[str, Any]:
+            known = params[:1] == ["0x0"] or method == "eth_chainId"
+            return super().reply(method, params) if known else {"result": answer}
+    chain = chain_over(Odd())
+    for ask in (chain.head, lambda: chain.account_nonce("0x" + "01" * 20), lambda: chain.is_active("0x" + "01" * 32)):
+        with pytest.raises(ChainUnavailable):
+            ask()
+    odd = Endpoint()
+    odd.answer = {"error": {"code": "not a number", "message": None, "data": 7}}
+    with raises("chain.rpc"):
+        rpc_over(odd).value("eth_gasPrice")
+
+
+def test_a_revert_is_known_though_nobody_can_say_why() -> None:
+    """An endpoint without old states must not make a reverted transaction look like one that still may come."""
+    class Pruned(Endpoint):
+        def reply(self, method: str, params: list[Any]) -> dict[str, Any]:
+            if method == "eth_getTransactionReceipt":
+                return {"result": {"status": "0x0", "blockNumber": "0x10", "blockHash": "0x" + "0b" * 32}}
+            if method == "eth_getTransactionByHash":
+                return {"result": {"from": "0x" + "01" * 20, "to": "0x" + "02" * 20, "input": "0x"}}
+            if method == "eth_call":
+                return {"error": {"code": -32000, "message": "missing trie node"}}
+            return super().reply(method, params)
+    with raises("chain.refused", ChainRefused):
+        chain_over(Pruned()).wait("0x" + "0c" * 32, seconds=0)
 
 
 def test_a_quorum_outvotes_one_liar() -> None:
