@@ -1,7 +1,7 @@
 """Reads the space's catalogue and our permissions: participants, datasets, products, scenarios, grants.
 
-Whatever is returned was verified against keys in records that the regulator admitted. Participants' records are kept in
-memory for the life of this object, never across processes.
+Whatever is returned was verified against keys in records that the regulator admitted. Records are kept in memory for
+the life of this object, never across processes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Catalogue:
         self._portal = portal
         self._trust = trust
         self._participants: dict[str, tuple[Signed, Document]] = {}
+        self._datasets: dict[str, Signed] = {}
 
     def participant(self, participant_id: str) -> Document:
         """The admitted record of one participant."""
@@ -40,8 +41,13 @@ class Catalogue:
             self._participants[participant_id] = (wire, record)
         return self._participants[participant_id]
 
-    def dataset_wire(self, dataset_id: str) -> Signed:
+    def dataset_wire(self, dataset_id: str, hash: str | None = None) -> Signed:
+        """The record with its signatures; one that was read before will do if it has the hash that is wanted."""
+        kept = self._datasets.get(dataset_id)
+        if kept is not None and hash is not None and document_hash(kept["document"]) == hash:
+            return kept
         wire: Signed = self._portal.get(f"/datasets/{dataset_id}")["record"]
+        self._datasets[dataset_id] = wire
         return wire
 
     def dataset(self, dataset_id: str) -> Dataset:
@@ -70,7 +76,7 @@ class Catalogue:
     def product_inputs(self, product: Product) -> list[Dataset]:
         """The product's datasets, each with the hash the product names."""
         named = {item["id"]: item["hash"] for item in product.document["datasets"]}
-        found = [self.dataset(dataset_id) for dataset_id in sorted(named)]
+        found = [self._dataset(self.dataset_wire(one, named[one]), one) for one in sorted(named)]
         for dataset in found:
             if dataset.hash != named[dataset.id]:
                 raise VerificationError(f"dataset {dataset.id} changed since it was listed", code="dataset.changed")

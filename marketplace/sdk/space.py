@@ -246,7 +246,9 @@ class Space:
             verdicts=list(answer["verdicts"]),
             envelopes=list(answer["envelopes"]),
             participants=[self.catalogue.participant_wire(seat["participant"]) for seat in document["roster"]],
-            datasets=[self.catalogue.dataset_wire(given["dataset"]) for given in document["inputs"]],
+            datasets=[
+                self.catalogue.dataset_wire(given["dataset"], given["dataset_hash"]) for given in document["inputs"]
+            ],
             entry=answer.get("entry"),
         )
 
