@@ -13,6 +13,7 @@ from typing import Any
 from ledger.documents import chain_id_of, check, document_hash, new_document, parse_time, sha256_hex
 from ledger.errors import VerificationError
 from ledger.keys import EthKey, address_of, keccak256, recover_public
+from ledger.schemas import admission as ADMISSION
 from ledger.schemas import approval as APPROVAL
 from ledger.trust import Trust
 
@@ -63,10 +64,17 @@ def _word(value: int | str) -> bytes:
     """One 32-byte word: integers, addresses and bytes32 all end up right-aligned and whole."""
     if isinstance(value, int):
         return value.to_bytes(32)
-    raw = bytes.fromhex(value.removeprefix("0x"))
+    raw = _hex(value)
     if len(raw) not in (20, 32):
         raise VerificationError("approval.form", "neither an address nor 32 bytes")
     return raw.rjust(32, b"\0")
+
+
+def _hex(value: str) -> bytes:
+    try:
+        return bytes.fromhex(value.removeprefix("0x"))
+    except ValueError as trouble:
+        raise VerificationError("approval.form", "not hexadecimal") from trouble
 
 
 def digest(domain: Domain, type: str, *values: int | str) -> bytes:
@@ -181,7 +189,7 @@ def sign_use(grant_chain_id: str, job_hash: str, key: EthKey, domain: Domain) ->
 def verify_use(grant_chain_id: str, job_hash: str, signature: str, *, domain: Domain) -> str:
     """The address that signed this use."""
     value = digest(domain, USE_TYPE, grant_chain_id, "0x" + job_hash.removeprefix("0x"))
-    return address_of(recover_public(value, bytes.fromhex(signature.removeprefix("0x"))))
+    return address_of(recover_public(value, _hex(signature)))
 
 
 def sign_record(participant_chain_id: str, record_hash: str, number: int, key: EthKey,
@@ -195,7 +203,8 @@ def sign_record(participant_chain_id: str, record_hash: str, number: int, key: E
 
 def verify_record(participant_chain_id: str, record_hash: str, admission: Mapping[str, Any], *,
                   domain: Domain) -> str:
-    """The address that admitted this record."""
+    """The address that admitted this record; whether the trust file names it is the caller's to know."""
+    ADMISSION(dict(admission), "")
     value = digest(domain, RECORD_TYPE, participant_chain_id, "0x" + record_hash.removeprefix("0x"),
                    admission["number"], admission["decider"])
     _verify_digest(value, admission)

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from ledger.errors import DocumentError, VerificationError
 from ledger.schemas import FIELDS, SCHEMAS, VERSION
-from ledger.shapes import TIME_FORM, fields, from_b64, hexadecimal, items, malformed, parse_time, text, to_b64
+from ledger.shapes import TIME_FORM, fields, from_b64, items, malformed, parse_time, signing_key, text, to_b64
 
 __all__ = [
     "canonical", "chain_id_of", "check", "document_hash", "from_b64", "load_json", "new_document", "new_id",
@@ -36,7 +36,7 @@ STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # an open one runs to t
 BRACKETS = re.compile(r"[][{}]")
 SIGNED = fields({
     "document": lambda value, pointer: None,
-    "signatures": items(fields({"key": hexadecimal(32), "value": text(86, 86)}), 0, 8),
+    "signatures": items(fields({"key": signing_key, "value": text(86, 86)}), 0, 8),
 })
 
 

@@ -31,6 +31,7 @@ from ledger.shapes import (
     mapping_of,
     nullable,
     salt,
+    signing_key,
     text,
     uuid,
     when,
@@ -66,24 +67,24 @@ column = fields({
 }, column_rule)
 approval_key = fields({"scheme": literal("secp256k1"), "address": address})
 participant_keys = fields({
-    "signing": hexadecimal(32), "sealing": hexadecimal(32), "approval": items(approval_key, 0, 8),
+    "signing": signing_key, "sealing": hexadecimal(32), "approval": items(approval_key, 0, 8),
     "service": nullable(address),
 })
 uses_uint32 = integer(1, 2**32 - 1)
 
 trust = _document("trust", {
-    "serial": integer(1), "space_id": uuid, "name": text(1, 200), "root": hexadecimal(32), "issued_at": when,
+    "serial": integer(1), "space_id": uuid, "name": text(1, 200), "root": signing_key, "issued_at": when,
     "chain": fields({
         "id": integer(1), "profile": word, "genesis": hex0x(32), "rpc": items(text(1, 500), 1, 16, unique=True),
         "quorum": integer(1, 16),
         "contracts": fields({"anchor": contract, "grants": contract, "participants": contract}),
     }),
-    "log": fields({"origin": text(1, 200), "key": hexadecimal(32)}),
-    "witnesses": fields({"k": integer(0, 32), "keys": items(hexadecimal(32), 0, 32, unique=True)}),
-    "regulator": fields({"participant": uuid, "signing": hexadecimal(32),
+    "log": fields({"origin": text(1, 200), "key": signing_key}),
+    "witnesses": fields({"k": integer(0, 32), "keys": items(signing_key, 0, 32, unique=True)}),
+    "regulator": fields({"participant": uuid, "signing": signing_key,
                          "approvers": items(address, 1, 32, unique=True)}),
-    "dealer": fields({"participant": uuid, "signing": hexadecimal(32)}),
-    "release": fields({"keys": items(hexadecimal(32), 0, 16, unique=True)}),
+    "dealer": fields({"participant": uuid, "signing": signing_key}),
+    "release": fields({"keys": items(signing_key, 0, 16, unique=True)}),
 })
 
 participant = _document("participant", {
@@ -186,6 +187,11 @@ approval = fields({
     "role": literal("regulator", "custodian"), "decider": address, "nonce": hex0x(32),
     "sign_by": integer(1, 2**48 - 1), "service": nullable(address), "public_key": hexadecimal(64),
     "signature": hex0x(65),
+})
+
+# The regulator's signature that ParticipantRegistry takes for one record.
+admission = fields({
+    "decider": address, "number": integer(1), "public_key": hexadecimal(64), "signature": hex0x(65),
 })
 
 receipt = _document("receipt", {

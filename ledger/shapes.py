@@ -181,6 +181,21 @@ def hex0x(size: int) -> Check:
     return pattern(f"0x[0-9a-f]{{{2 * size}}}", f"{size} bytes in lower-case hex after 0x")
 
 
+SMALL_ORDER = frozenset(bytes.fromhex(one) for one in (
+    "00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"))
+"""The encodings, sign bit aside, of the Ed25519 points under which somebody without a key can sign."""
+
+
+def signing_key(value: object, pointer: str) -> None:
+    """An Ed25519 public key that binds its owner: whoever shows one of small order could disown all signatures."""
+    hexadecimal(32)(value, pointer)
+    raw = bytes.fromhex(str(value))
+    if raw[:31] + bytes([raw[31] & 0x7F]) in SMALL_ORDER:
+        raise malformed(pointer, "is a key of small order, under which anybody signs")
+
+
 uuid = pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "a lower-case UUID")
 address = hex0x(20)
 digest = hexadecimal(32)

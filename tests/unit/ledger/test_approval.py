@@ -189,10 +189,15 @@ def test_uses_and_records_name_their_signer(people: People) -> None:
     signature = sign_use(NONCE, "09" * 32, key, domain)
     assert verify_use(NONCE, "09" * 32, signature, domain=domain) == key.address
     assert verify_use(NONCE, "0a" * 32, signature, domain=domain) != key.address
+    for grant_id, job, shown in ((NONCE, "09" * 32, "0xzz"), (NONCE, "nonsense", signature),
+                                 ("0x01", NONCE, signature)):
+        with pytest.raises(VerificationError):
+            verify_use(grant_id, job, shown, domain=domain)
     registry = participants_domain_of(people.trust)
     admission = sign_record(NONCE, "09" * 32, 1, key, registry)
     assert verify_record(NONCE, "09" * 32, admission, domain=registry) == key.address
-    for wrong in ({**admission, "number": 2}, {**admission, "decider": people.approver("outsider").address}):
+    for wrong in ({**admission, "number": 2}, {**admission, "decider": people.approver("outsider").address},
+                  {**admission, "number": True}, {**admission, "public_key": "zz" * 64}, {**admission, "more": 1}, {}):
         with pytest.raises(VerificationError):
             verify_record(NONCE, "09" * 32, wrong, domain=registry)
     with pytest.raises(VerificationError):

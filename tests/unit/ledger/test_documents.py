@@ -112,6 +112,19 @@ def test_a_malformed_document_is_never_signed() -> None:
         signed({**confirmation(), "more": 1}, KEY)
 
 
+@pytest.mark.parametrize("key", [
+    "01" + "00" * 31, "01" + "00" * 30 + "80", "ee" + "ff" * 31, "00" * 32,
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"])
+def test_a_key_under_which_anybody_signs_is_no_key(key: str) -> None:
+    """Point of small order: R = identity, s = 0 holds over many messages or all, so its owner could disown any."""
+    wire = {"document": confirmation(), "signatures": [{"key": key, "value": to_b64(b"\1" + bytes(63))}]}
+    with pytest.raises(DocumentError, match="small order"):
+        verify_signed(wire, type="product_confirmation", keys=[key])
+    with pytest.raises(DocumentError, match="/keys/signing"):
+        new_document("participant", id=new_id(), name={"zh": "x", "en": "x"}, admitted_as=["consumer"],
+                     keys={"signing": key, "sealing": "11" * 32, "approval": [], "service": None})
+
+
 def test_json_traps_are_refused() -> None:
     for trap in ('{"a":1,"a":2}', '{"a":NaN}', "{", '{"a":1}x', "[" * 100_000, '{"a":' * 65 + "1" + "}" * 65, b"\xff"):
         with pytest.raises(DocumentError):
