@@ -69,7 +69,7 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     "admit": ("admit an applicant (regulator)",
               lambda a: Desk.open(a.home).admit(a.participant, a.fingerprint, a.number)),
     "draft": ("draft a dictionary of a file; no exact extreme, no rare code",
-              lambda a: {"version": 1, "columns": data.draft(a.file)}),
+              lambda a: data.drafted(a.file)),
     "register": ("check a file against its dictionary and register it",
                  lambda a: Desk.open(a.home).register(a.file, dictionary=a.dictionary, title_zh=a.title_zh,
                                                       title_en=a.title_en, accept_draft=a.accept_draft)),

@@ -142,8 +142,10 @@ class Agent:
         checks.check_own_data(papers, found)
         if dataset is None:
             raise Refused("grant.wrong_dataset", "the dataset is not registered at this node", "custodian")
-        return floor, {"path": str(dataset.path.resolve()), "kind": dataset.kind, "fingerprint_check": {
-            "key": self.config.local_key().hex(), "expected": dataset.record["fingerprint"]}}
+        # registration decided whether codes that are not listed may count as missing; the fingerprint pins that file
+        return floor, {"path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
+                       "fingerprint_check": {"key": self.config.local_key().hex(),
+                                             "expected": dataset.record["fingerprint"]}}
 
     def _judge_chain(self, papers: Papers) -> int:
         """The chain's facts, asked again for a moment when it cannot be reached; returns the block they stand on."""

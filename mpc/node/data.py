@@ -206,12 +206,23 @@ def fits(one: Column, value: str) -> bool:
     return Fraction(one["min"]) <= number <= Fraction(one["max"]) and number % Fraction(one["step"]) == 0
 
 
-def read_dictionary(path: Path) -> tuple[dict[str, str] | None, list[Column]]:
-    """Title and columns of a `NAME.dictionary.json`; says where it is not of the form."""
+@dataclass(frozen=True)
+class Dictionary:
+    """A file's description; with `unlisted_as_missing` a cell whose code it does not list counts as missing."""
+
+    columns: list[Column]
+    title: dict[str, str]
+    unlisted_as_missing: bool
+
+
+def read_dictionary(path: Path) -> Dictionary:
+    """A `NAME.dictionary.json`; says where it is not of the form."""
     try:
         body = load_json(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(body, dict) or set(body) - {"version", "title", "columns"}:
+        if not isinstance(body, dict) or set(body) - {"version", "title", "unlisted", "columns"}:
             raise Unfit("dictionary.malformed", f"{path.name}: an object of version, title and columns is needed")
+        if body.get("unlisted", "refused") not in ("refused", "missing"):
+            raise Unfit("dictionary.malformed", f"{path.name}: /unlisted: says neither refused nor missing")
         COLUMNS(body.get("columns"), "/columns")
         if body.get("title") is not None:
             both_languages(body["title"], "/title")
@@ -219,7 +230,12 @@ def read_dictionary(path: Path) -> tuple[dict[str, str] | None, list[Column]]:
         raise Unfit("dictionary.malformed", f"{path.name}: {error.message}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Unfit("dictionary.malformed", f"{path.name} cannot be read") from error
-    return body.get("title"), body["columns"]
+    return Dictionary(body["columns"], body.get("title") or {}, body.get("unlisted") == "missing")
+
+
+def drafted(path: Path) -> dict[str, Any]:
+    """A drafted dictionary as a file: rare codes are not in it, so what it does not list counts as missing."""
+    return {"version": 1, "unlisted": "missing", "columns": draft(path)}
 
 
 def _places(value: Fraction) -> int:

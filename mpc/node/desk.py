@@ -117,8 +117,9 @@ class Desk:
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,
                  accept_draft: bool) -> Answer:
         """Check the file against its dictionary here and describe it to the space; the rows stay."""
-        title, columns = self._dictionary(file, dictionary, accept_draft)
-        findings = data.check_file(file, columns, unlisted_as_missing=dictionary is None)
+        known = self._dictionary(file, dictionary, accept_draft)
+        title, columns = known.title, known.columns
+        findings = data.check_file(file, columns, unlisted_as_missing=known.unlisted_as_missing)
         name = SLUG.sub("-", file.stem.lower()).strip("-") or "dataset"
         title = {"zh": title_zh or title.get("zh") or file.stem, "en": title_en or title.get("en") or file.stem}
         book = Book(self.config.book)
@@ -134,13 +135,12 @@ class Desk:
                 "cells_counted_as_missing": sum(findings.unlisted.values())}
 
     @staticmethod
-    def _dictionary(file: Path, dictionary: Path | None, accept_draft: bool) -> tuple[dict[str, str], list[Answer]]:
+    def _dictionary(file: Path, dictionary: Path | None, accept_draft: bool) -> data.Dictionary:
         if dictionary is not None:
-            title, columns = data.read_dictionary(dictionary)
-            return title or {}, columns
+            return data.read_dictionary(dictionary)
         if not accept_draft:
             raise Unfit("dictionary.missing", "give --dictionary, or look at `draft` and say --accept-draft")
-        return {}, data.draft(file)
+        return data.Dictionary(data.draft(file), {}, unlisted_as_missing=True)
 
     def confirm(self, product: str) -> Answer:
         """Agree that our dataset is sold in this product."""

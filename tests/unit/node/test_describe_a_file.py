@@ -1,5 +1,6 @@
 """What leaves a node about a file: a dictionary without exact extremes or rare codes, and a keyed fingerprint."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def test_it_works(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cleveland", "budapest", "zurich-basel", "long-beach"])
 def test_the_fixtures_fit_their_dictionary(name: str) -> None:
-    title, columns = data.read_dictionary(HEART / "dictionary.json")
-    assert title is not None
-    assert data.check_file(HEART / f"{name}.csv", columns).unlisted == {}
+    known = data.read_dictionary(HEART / "dictionary.json")
+    assert known.title["en"] and not known.unlisted_as_missing
+    assert data.check_file(HEART / f"{name}.csv", known.columns).unlisted == {}
 
 
 def test_bounds_are_steps_and_rare_codes_are_gone(tmp_path: Path) -> None:
@@ -127,4 +128,13 @@ def test_a_dictionary_that_is_none_says_where(tmp_path: Path, text: str, where: 
 
 def test_a_dictionary_with_a_byte_order_mark(tmp_path: Path) -> None:
     text = (HEART / "dictionary.json").read_text(encoding="utf-8")
-    assert len(data.read_dictionary(written(tmp_path, "\ufeff" + text, "x.dictionary.json"))[1]) == 15
+    assert len(data.read_dictionary(written(tmp_path, "\ufeff" + text, "x.dictionary.json")).columns) == 15
+
+
+def test_a_draft_read_back_drops_what_it_does_not_list(tmp_path: Path) -> None:
+    path = written(tmp_path, "ward\n" + "a\nb\n" * 20 + "secret\n")
+    place = written(tmp_path, json.dumps(data.drafted(path)), "file.dictionary.json")
+    known = data.read_dictionary(place)
+    assert known.unlisted_as_missing and "secret" not in place.read_text()
+    with pytest.raises(Unfit):
+        data.read_dictionary(written(tmp_path, '{"unlisted": "kept", "columns": []}', "other.dictionary.json"))
