@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from ledger.approval import (
@@ -41,6 +42,11 @@ from ledger.trust import Trust
 FINGERPRINT_LENGTH = 32
 SIGN_WITHIN = timedelta(hours=24)
 NO_ADDRESS = "0x" + "00" * 20
+AUTHORS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType({
+    "dataset": ("provider", frozenset({"provider"})), "product": ("lead", frozenset({"provider", "service_firm"})),
+    "scenario": ("consumer", frozenset({"consumer", "service_firm"})),
+})
+"""Which field of a document names who must have signed it, and what that one must be admitted as."""
 
 
 class DoorLike(Protocol):
@@ -67,13 +73,13 @@ def participant_of(door: DoorLike, trust: Trust, participant: str) -> Document:
 def dataset_of(door: DoorLike, trust: Trust, dataset: str) -> Document:
     """A dataset's record under its provider's signature."""
     wire = door.get(f"/datasets/{dataset}")["record"]
-    return _named(_by(door, trust, wire, "dataset", "provider"), "id", dataset)
+    return _named(_by(door, trust, wire, "dataset"), "id", dataset)
 
 
 def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
     """A product under its lead's signature, each of its datasets as it says."""
     wire = door.get(f"/products/{product}")["document"]
-    document = _named(_by(door, trust, wire, "product", "lead"), "id", product)
+    document = _named(_by(door, trust, wire, "product"), "id", product)
     check_datasets(door, trust, document["datasets"])
     return document
 
@@ -81,7 +87,7 @@ def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
 def scenario_of(door: DoorLike, trust: Trust, scenario: str) -> Document:
     """A scenario under its consumer's signature, each of its datasets as it says."""
     wire = door.get(f"/scenarios/{scenario}")["document"]
-    document = _named(_by(door, trust, wire, "scenario", "consumer"), "id", scenario)
+    document = _named(_by(door, trust, wire, "scenario"), "id", scenario)
     check_datasets(door, trust, document["datasets"])
     return document
 
@@ -97,10 +103,13 @@ def check_datasets(door: DoorLike, trust: Trust, references: Sequence[Mapping[st
     return found
 
 
-def _by(door: DoorLike, trust: Trust, wire: object, type: str, author: str) -> Document:
-    """A signed document whose field `author` names the participant that must have signed it."""
-    claimed = read_signed(wire, type)[author]
-    return verify_signed(wire, type=type, keys=[participant_of(door, trust, claimed)["keys"]["signing"]])
+def _by(door: DoorLike, trust: Trust, wire: object, type: str) -> Document:
+    """A document under its author's signature, if the regulator admitted the author as one who may write such."""
+    field, roles = AUTHORS[type]
+    author = participant_of(door, trust, read_signed(wire, type)[field])
+    if not roles & set(author["admitted_as"]):
+        raise VerificationError("participant.wrong_role", f"the {field} of this {type} is not admitted as such")
+    return verify_signed(wire, type=type, keys=[author["keys"]["signing"]])
 
 
 def _named(document: Document, name: str, value: str) -> Document:
@@ -246,6 +255,8 @@ def terms_for(scenario: Mapping[str, Any], dataset: Mapping[str, Any], *, provid
     """The terms of one dataset's grant; `provider` and `consumer` are verified records, `digests` the catalogue's."""
     if not provider["keys"]["approval"]:
         raise VerificationError("grant.no_approver", f"{provider['id']} has no approval key to consent with")
+    if scenario["consumer"] in [one["provider"] for one in scenario["datasets"]]:
+        raise VerificationError("grant.own_data", "the consumer is one of the providers")
     wanted = [f"{one['name']}@{one['version']}" for one in scenario["functions"]]
     if unknown := [one for one in wanted if one not in digests]:
         raise VerificationError("grant.unknown_function", f"the catalogue has no {', '.join(unknown)}")
@@ -304,6 +315,7 @@ def verify_terms(terms: Mapping[str, Any], scenario: Mapping[str, Any], trust: T
     holds = (terms["scenario"] == scenario["id"] and terms["scenario_hash"] == document_hash(scenario)
              and terms["space_id"] == trust.space_id and terms["dealer"] == trust.dealer.participant
              and terms["grantee"] == scenario["consumer"] and terms["roster"] == roster_of(scenario)
+             and terms["grantee"] not in [one["provider"] for one in terms["roster"]]
              and terms["purpose_hash"] == purpose_hash(scenario["purpose"], scenario["salt"])
              and functions == scenario["functions"] and all(terms[name] == scenario[name] for name in same)
              and {"id": terms["dataset"], "provider": terms["custodian"], "hash": terms["dataset_hash"]}

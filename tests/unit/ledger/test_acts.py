@@ -77,6 +77,23 @@ def test_another_participant_shown_in_place_of_the_asked_is_refused(people: Peop
         acts.participant_of(people.desk("office"), people.trust, maker)
 
 
+def test_who_is_not_admitted_as_a_provider_registers_no_dataset_that_counts(people: People) -> None:
+    """The portal ought to refuse it; whoever signs over it looks again."""
+    record = people.register("maker")
+    with pytest.raises(VerificationError, match=r"participant\.wrong_role"):
+        acts.dataset_of(people.desk("office"), people.trust, record["id"])
+
+
+def test_nobody_is_granted_a_roster_it_sits_in(people: People) -> None:
+    scenario = acts.scenario_of(people.desk("office"), people.trust, people.scenario())
+    reference = scenario["datasets"][0]
+    provider = acts.participant_of(people.desk("office"), people.trust, reference["provider"])
+    dataset = acts.dataset_of(people.desk("office"), people.trust, reference["id"])
+    own = {**scenario, "consumer": reference["provider"]}
+    with pytest.raises(VerificationError, match=r"grant\.own_data"):
+        acts.terms_for(own, dataset, provider=provider, consumer=provider, digests=DIGESTS, trust=people.trust)
+
+
 def test_a_changed_dataset_stops_the_decision(people: People) -> None:
     scenario = people.scenario()
     dataset = people.portal.shelves["scenarios"][scenario]["document"]["document"]["datasets"][0]
