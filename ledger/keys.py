@@ -125,9 +125,10 @@ class KeyFile:
 
     @classmethod
     def load(cls, path: str | Path) -> KeyFile:
-        if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
-            raise VerificationError("key.file_open", f"{path} can be read by others; chmod 600 it")
-        value = load_json(Path(path).read_bytes())
+        with Path(path).open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:  # of what is read, not of what the name was
+                raise VerificationError("key.file_open", f"{path} can be read by others; chmod 600 it")
+            value = load_json(file.read())
         KEY_FILE(value, "")
         return cls(value["participant"], Ed25519PrivateKey.from_private_bytes(bytes.fromhex(value["signing"])),
                    X25519PrivateKey.from_private_bytes(bytes.fromhex(value["sealing"])),
