@@ -120,20 +120,12 @@ class DevChain:
         self._sent.clear()
         dumped = self._ask("anvil_dumpState")
         state = self._with_one_genesis(gzip.decompress(bytes.fromhex(dumped.removeprefix("0x"))))
-        aside = self.home / "state.tmp"
-        with aside.open("wb") as file:
-            file.write(state)
-            file.flush()
-            os.fsync(file.fileno())
+        aside = self._write_aside(state)
         for newer, older in reversed(list(itertools.pairwise(GENERATIONS))):
             if (self.home / newer).exists():
                 (self.home / newer).replace(self.home / older)
         aside.replace(self.home / GENERATIONS[0])
-        folder = os.open(self.home, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        self._sync_folder()
         self._snapshot_at = time.monotonic()
         self._dump_took = self._snapshot_at - began
 
@@ -222,10 +214,24 @@ class DevChain:
 
     def _keep_identity(self) -> None:
         """Which chain this folder holds, written when it first runs."""
-        file = self.home / "chain.json"
-        aside = file.with_suffix(".tmp")
-        aside.write_text(json.dumps(self._identity) + "\n")
-        aside.replace(file)
+        self._write_aside((json.dumps(self._identity) + "\n").encode()).replace(self.home / "chain.json")
+        self._sync_folder()
+
+    def _write_aside(self, data: bytes) -> Path:
+        """Bytes that are on the disk, under a name nobody reads; to be renamed."""
+        aside = self.home / "aside.tmp"
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return aside
+
+    def _sync_folder(self) -> None:
+        folder = os.open(self.home, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _with_one_genesis(self, state: bytes) -> bytes:
         """A chain that was loaded dumps two genesis blocks, its own and the new anvil's; only ours may load again."""
