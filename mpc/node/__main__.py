@@ -1,4 +1,5 @@
-"""`xinglin-node`: the command line of a home. Every command but `run` prints one JSON object and ends.
+"""`xinglin-node`: the command line of a home. Every command but `run` prints one JSON object (on one line,
+but for a draft) and ends.
 
 Reads arguments, calls the desk or the loop, prints; holds no rule. Exit status: 0 done, 1 refused or not possible (the
 reason on standard error, with its code), 2 wrong usage.
@@ -140,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"xinglin-node {given.command}: {error.strerror}: {error.filename}", file=sys.stderr)
         return 1
     if answer is not None:
-        print(json.dumps(answer, ensure_ascii=False))
+        # a draft is for a person to read and correct, everything else for a script
+        print(json.dumps(answer, ensure_ascii=False, indent=1 if given.command == "draft" else None))
     return 0
 
 

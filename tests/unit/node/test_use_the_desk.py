@@ -25,7 +25,7 @@ HEART = Path(__file__).parents[3] / "fixtures" / "hospitals" / "uci-heart"
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str | Path, status: int = 0) -> Any:
     assert main([str(one) for one in arguments]) == status
     said = capsys.readouterr()
-    return json.loads(said.out.strip().splitlines()[-1]) if status == 0 else said.err
+    return json.loads(said.out) if status == 0 else said.err
 
 
 def init(capsys: pytest.CaptureFixture[str], home: Path, role: str = "provider") -> Any:
