@@ -60,7 +60,7 @@ class Node:
         return {"kind": "session", "job": spec["id"], "attempt": self.item["attempt"], "verdicts": wires[:-1],
                 "dealer": wires[-1]}
 
-    def wait(self, seconds: float = 15.0) -> None:
+    def wait(self, seconds: float = 40.0) -> None:
         """Until no attempt runs any more."""
         deadline = time.monotonic() + seconds
         while self.agent.attempts:
@@ -95,7 +95,7 @@ def node(world: World, tmp_path: Path) -> Iterator[Maker]:
         known = config.Config(
             home=home, participant=keys.participant, role="dealer" if name == "dealer" else "provider",
             portal="http://127.0.0.1:1", name_zh="x", name_en="x", approver=world.approver(name).address,
-            service=world.service(name).address, session_seconds=8)
+            service=world.service(name).address, session_seconds=20)
         config.create(known)
         file = home / "data" / "heart.csv"
         file.write_text("age,sex,grade,pain\n50,Male,0,no\n")
