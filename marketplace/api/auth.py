@@ -3,7 +3,6 @@
 The key is the participant's on record; the regulator's and the dealer's are the trust file's alone.
 """
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +16,7 @@ from rest_framework.request import Request
 from dataspace.actor import Actor
 from dataspace.participants.queries import actor_for_key, signing_key_by_id
 from dataspace.provenance import space
+from ledger.documents import load_json
 from ledger.door import verify_request
 from ledger.errors import LedgerError
 from marketplace.api.models import Nonce
@@ -87,10 +87,10 @@ class EnrolAuthentication(SignatureAuthentication):
         if known is not None:
             return known
         try:
-            document = json.loads(body)["record"]["document"]
+            document = load_json(body)["record"]["document"]
             own = document["keys"]["signing"]
             named = document["id"] == keyid and _uuid(keyid) is not None
-        except (ValueError, KeyError, TypeError):
+        except (LedgerError, KeyError, TypeError):
             return None
         return own if named and isinstance(own, str) and _is_key(own) else None
 
