@@ -8,7 +8,7 @@ from deploy.sources import demo_cast
 from deploy.space import building
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def granted(tmp_path_factory):
     places = Places(tmp_path_factory.mktemp("chaos"))
     with building(places, demo_cast(), port=0, fresh=True) as space:

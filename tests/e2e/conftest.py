@@ -20,7 +20,7 @@ class Told:
     story: stories.Story = field(repr=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def told(tmp_path_factory):
     places = Places(tmp_path_factory.mktemp("story"))
     with building(places, demo_cast(), port=0, fresh=True) as space:
