@@ -132,9 +132,14 @@ def when(value: datetime | None, form: str = "datetime") -> SafeString:
         return format_html("{}", "—")
     local = timezone.localtime(value)
     if _chinese():
-        shapes = {"datetime": "Y 年 n 月 j 日 H:i:s", "date": "Y 年 n 月 j 日", "time": "H:i:s"}
+        shapes = {
+            "datetime": "Y 年 n 月 j 日 H:i:s",
+            "short": "n 月 j 日 H:i:s",
+            "date": "Y 年 n 月 j 日",
+            "time": "H:i:s",
+        }
     else:
-        shapes = {"datetime": "j M Y, H:i:s", "date": "j M Y", "time": "H:i:s"}
+        shapes = {"datetime": "j M Y, H:i:s", "short": "j M, H:i:s", "date": "j M Y", "time": "H:i:s"}
     text = date_format(local, shapes[form], use_l10n=False)
     zone = "" if form == "date" else local.strftime(" %z")[:4].replace(" +", " UTC+")
     stamp = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -228,6 +233,12 @@ def listed(values: list[Any]) -> str:
 def codes(values: list[str]) -> SafeString:
     """Names of functions, columns: each as code."""
     return format_html_join(" ", "<code>{}</code>", ((value,) for value in values))
+
+
+@register.simple_tag
+def gap() -> str:
+    """What stands between two sentences: nothing in Chinese."""
+    return "" if _chinese() else " "
 
 
 @register.simple_tag

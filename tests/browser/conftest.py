@@ -92,8 +92,14 @@ class Walker:
     def shot(self, name: str) -> None:
         """Keep a picture, when asked to by XINGLIN_SHOTS=folder."""
         folder = os.environ.get("XINGLIN_SHOTS")
-        if folder:
-            self.page.screenshot(path=Path(folder) / f"{name}.{self.language}.png", full_page=True)
+        if not folder:
+            return
+        size = self.page.viewport_size
+        assert size is not None
+        whole = self.page.evaluate("document.documentElement.scrollHeight")
+        self.page.set_viewport_size({"width": size["width"], "height": min(max(whole, size["height"]), 2400)})
+        self.page.screenshot(path=Path(folder) / f"{name}.{self.language}.png")
+        self.page.set_viewport_size(size)
 
 
 Walk = Callable[..., Walker]

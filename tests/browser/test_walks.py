@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from marketplace.jobs.models import Job
 from tests.browser.conftest import Walk
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -123,6 +124,16 @@ def test_dark_scheme_and_a_phone(walk: Walk, story: dict[str, Any]) -> None:
     reader.page.get_by_role("button", name="切换深浅配色").click()
     assert reader.page.locator("html").get_attribute("data-bs-theme") == "light"
     reader.sound("/ledger")
+
+
+def test_a_running_job_is_followed_to_its_end(walk: Walk, story: dict[str, Any]) -> None:
+    reader = walk("en")
+    reader.sign_in("consumer")
+    page = reader.open(f"/jobs/{story['running'].pk}")
+    assert page.get_by_text("The parties answer, compute and seal").is_visible()
+    Job.objects.filter(pk=story["running"].pk).update(state="failed", code="session.peer_lost")
+    page.get_by_text("A party was lost during the computation.").wait_for(timeout=15_000)
+    reader.sound("the ended job")
 
 
 def test_keyboard_reaches_the_content_first(walk: Walk) -> None:
