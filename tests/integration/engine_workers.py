@@ -7,8 +7,10 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,33 +33,64 @@ JOB = "11" * 32
 SESSION = "22" * 32
 
 
+class Nursery:
+    """The process that forks workers; started once a test session."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.worker_nursery"], stdin=theirs, stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).resolve().parents[2])
+        theirs.close()
+        self._line.settimeout(120)
+
+    def fork(self, server: socket.socket, handles: Sequence[int]) -> tuple[int, int]:
+        """Start a worker on these standard streams; its process id, and the socket's number over there."""
+        socket.send_fds(self._line, [b"one"], [*handles, server.fileno()])
+        child, number = self._line.recv(64).split()
+        return int(child), int(number)
+
+    def end(self) -> None:
+        self._line.close()
+        self._process.wait(10)
+
+
 class Worker:
     """One process; `say` writes a line, `hear` reads the next one within a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, nursery: Nursery) -> None:
         self.server = listen()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mpc.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, pass_fds=[self.server.fileno()], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        (inner, self.stdin), (self.stdout, outer) = os.pipe(), os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        child, self.listen_fd = nursery.fork(self.server, [inner, outer, self._log.fileno()])
+        self._handle = os.pidfd_open(child)
+        os.close(inner)
+        os.close(outer)
         self._buffer = b""
         self.lines: list[str] = []
 
+    def signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._handle, number)
+
+    def leave(self) -> None:
+        """Close its standard input, as an agent does that dies."""
+        os.close(self.stdin)
+        self.stdin = -1
+
     def say(self, message: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it may have ended by itself
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
+            os.write(self.stdin, json.dumps(message).encode() + b"\n")
 
     def hear(self, within: float = 60.0) -> dict[str, Any] | None:
         """The next line; None at the end of the stream."""
-        assert self.process.stdout is not None
         end = time.monotonic() + within
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
+            selector.register(self.stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
                 if not selector.select(max(0.0, end - time.monotonic())):
                     raise TimeoutError("a worker says nothing")
-                piece = os.read(self.process.stdout.fileno(), 65536)
+                piece = os.read(self.stdout, 65536)
                 if not piece:
                     return None
                 self._buffer += piece
@@ -67,28 +100,18 @@ class Worker:
 
     def end(self) -> str:
         """Kill what still runs; what it logged."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
+        self.signal(signal.SIGKILL)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._handle, selectors.EVENT_READ)
+            selector.select(10)
         self.server.close()
-        if self.process.stdin is not None and self.process.stdin.closed:
-            self.process.stdin = None
-        _, errors = self.process.communicate()
-        return errors.decode()
-
-
-class Unmanned(Worker):
-    """A seat with an address and nobody in it."""
-
-    def __init__(self) -> None:
-        self.server = listen()
-
-    def say(self, message: Mapping[str, Any]) -> None:
-        return
-
-    def end(self) -> str:
-        self.server.close()
-        return ""
+        self._log.seek(0)
+        text = self._log.read().decode()
+        self._log.close()
+        for handle in (self.stdin, self.stdout, self._handle):
+            if handle >= 0:
+                os.close(handle)
+        return text
 
 
 @dataclass
@@ -116,15 +139,10 @@ class Session:
     def plan(self) -> Plan:
         return function(self.key).plan(self.parameters, self.columns, self.parties, self.rows_max_total)
 
-    def warm(self) -> None:
-        self.workers = [Worker() for _ in range(self.parties + 1)]
+    def warm(self, nursery: Nursery) -> None:
+        self.workers = [Worker(nursery) for _ in range(self.parties + 1)]
         for worker in self.workers:
             assert worker.hear(120) == {"ready": True}
-
-    def warm_one(self) -> None:
-        """Only seat 0 is a real process: for orders that are refused before any link."""
-        self.workers = [Worker() if seat == 0 else Unmanned() for seat in range(self.parties + 1)]
-        assert self.workers[0].hear(120) == {"ready": True}
 
     def order(self, *, session: str = SESSION) -> None:
         identities = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in self.workers]
@@ -139,7 +157,7 @@ class Session:
                 "job_hash": JOB, "attempt": 1, "session": session, "peers": peers,
                 "own": {"certificate": to_b64(own.certificate), "private_key": to_b64(own.private_key),
                         "exchange_private": own.exchange_private.hex()},
-                "listen_fd": worker.server.fileno(), "deadline": int(time.time() + self.seconds),
+                "listen_fd": worker.listen_fd, "deadline": int(time.time() + self.seconds),
                 "function": self.key, "parameters": dict(self.parameters), "columns": list(self.columns),
                 "rows_max_total": self.rows_max_total, "floor": self.floor,
                 "data": {"path": str(self.files[seat]), "kind": "csv", "fingerprint_check": None} if party else None,
@@ -184,4 +202,5 @@ class Session:
                            spans=self.plan.spans)
 
     def end(self) -> None:
-        self.logs = [worker.end() for worker in self.workers]
+        if not self.logs:
+            self.logs = [worker.end() for worker in self.workers]

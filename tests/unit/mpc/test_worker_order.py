@@ -1,0 +1,117 @@
+"""An order is read strictly, and refused before anything is opened; any difference is another computation."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ledger.documents import to_b64
+from mpc.catalog import CATALOG
+from mpc.errors import MpcError, SpecRefused
+from mpc.party import agreement, keys_of, plan_of
+from mpc.transport.identity import SessionIdentity
+from mpc.wire import parse_order
+
+OWN = SessionIdentity.fresh(now=datetime.now(UTC))
+SEX = {"name": "sex", "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": ["F", "M"]}
+COLUMNS = [SEX, SEX | {"name": "grade", "codes": ["0", "1"]},
+           {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "1", "codes": None}]
+
+
+def order(**changed: Any) -> dict[str, Any]:
+    made = {
+        "role": "party", "space": "s", "seat": 1, "parties": 3, "job_hash": "11" * 32, "attempt": 1,
+        "session": "22" * 32,
+        "peers": [{"seat": seat, "participant": f"p{seat}", "address": "127.0.0.1:1",
+                   "certificate": to_b64(OWN.certificate), "exchange": OWN.exchange.hex()} for seat in range(4)],
+        "own": {"certificate": to_b64(OWN.certificate), "private_key": to_b64(OWN.private_key),
+                "exchange_private": OWN.exchange_private.hex()},
+        "listen_fd": 9, "deadline": 2_000_000_000, "function": "crosstab@1",
+        "parameters": {"rows": "sex", "columns": "grade"}, "columns": COLUMNS, "rows_max_total": 100, "floor": 10,
+        "data": {"path": "a.csv", "kind": "csv", "fingerprint_check": None},
+        "recipient": {"participant": "c", "sealing": "33" * 32}, "sender": "p1",
+    }
+    return deepcopy(made) | changed
+
+
+def read(**changed: Any) -> Any:
+    return parse_order(json.dumps(order(**changed)))
+
+
+def test_it_works() -> None:
+    parsed = read()
+    assert sorted(parsed.peers) == [0, 2, 3]
+    assert parsed.dealer == 3
+    assert len(plan_of(parsed).cells) == 6
+    assert read(role="dealer", seat=3, data=None).data is None
+    pairs, dealt = keys_of(parsed)
+    assert (pairs.seat, sorted(dealt)) == (1, [3])
+
+
+def test_parties_and_dealer_agree_on_keys() -> None:
+    people = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in range(4)]
+    peers = [{"seat": seat, "participant": "p", "address": "a:1", "certificate": to_b64(one.certificate),
+              "exchange": one.exchange.hex()} for seat, one in enumerate(people)]
+    own = [{"certificate": to_b64(one.certificate), "private_key": to_b64(one.private_key),
+            "exchange_private": one.exchange_private.hex()} for one in people]
+    party, dealt = keys_of(read(peers=peers, own=own[1]))
+    _, dealing = keys_of(read(peers=peers, own=own[3], role="dealer", seat=3, data=None))
+    assert sorted(dealing) == [0, 1, 2]
+    assert dealing[1] == dealt[3]
+    other, _ = keys_of(read(peers=peers, own=own[0], seat=0))
+    assert party.derive(0, "x") == other.derive(1, "x") != party.derive(2, "x")
+
+
+@pytest.mark.parametrize("change", [
+    {"seat": 7}, {"surplus": 1}, {"session": "22"}, {"role": "boss"}, {"parties": 2}, {"role": "dealer"},
+    {"peers": []}, {"peers": order()["peers"][:3]}, {"peers": [order()["peers"][0]] * 4}, {"own": {}}, {"data": None},
+    {"data": {"path": "a", "kind": "csv", "more": 1}}, {"data": {"path": "a", "kind": "csv", "unlisted_as_missing": 1}},
+    {"data": {"path": "a", "kind": "csv", "fingerprint_check": {"key": "zz", "expected": "11" * 32}}},
+    {"floor": 0}, {"floor": True}, {"floor": "10"}, {"rows_max_total": 0}, {"function": 3}, {"function": {"name": "x"}},
+    {"columns": {}}, {"recipient": {"participant": "c"}}, {"deadline": "soon"}, {"listen_fd": -1},
+])
+def test_a_malformed_order_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(SpecRefused) as refused:
+        read(**change)
+    assert refused.value.code == "spec.malformed"
+
+
+@pytest.mark.parametrize("line", ["", "[]", "null", "{}", '{"role": "party", "role": "party"}', "[" * 2000])
+def test_what_is_no_order_is_refused(line: str) -> None:
+    with pytest.raises(SpecRefused):
+        parse_order(line)
+
+
+@pytest.mark.parametrize(("change", "code"), [
+    ({"floor": 1}, "disclosure.floor"), ({"parameters": {"rows": "age", "columns": "sex"}}, "parameters.invalid"),
+    ({"function": "median@1"}, "spec.function_digest"), ({"rows_max_total": 2**47}, "encoding.range"),
+    ({"function": {"name": "crosstab", "version": 1, "digest": "00" * 32}}, "spec.function_digest"),
+])
+def test_an_order_that_may_not_be_worked_on_is_refused(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(MpcError) as refused:
+        plan_of(read(**change))
+    assert refused.value.code == code
+
+
+def test_the_digest_of_the_spec_may_be_named() -> None:
+    digest = CATALOG["crosstab@1"].digest
+    assert plan_of(read(function={"name": "crosstab", "version": 1, "digest": digest})).parties == 3
+
+
+def test_any_difference_is_another_computation() -> None:
+    changes: list[dict[str, Any]] = [
+        {}, {"rows_max_total": 101}, {"space": "t"}, {"job_hash": "12" * 32}, {"function": "describe@1", "parameters": {
+            "columns": ["age"], "by": "sex"}}, {"parameters": {"rows": "grade", "columns": "sex"}},
+        {"columns": [SEX | {"codes": ["M", "F"]}, *COLUMNS[1:]]},
+        {"recipient": {"participant": "d", "sealing": "33" * 32}},
+        {"recipient": {"participant": "c", "sealing": "34" * 32}},
+    ]
+    found = [agreement(read(**change), plan_of(read(**change))) for change in changes]
+    assert len(set(found)) == len(changes)
+    assert agreement(read(seat=0), plan_of(read(seat=0))) == found[0]
+    dealer = read(role="dealer", seat=3, data=None, floor=20)
+    assert agreement(dealer, plan_of(dealer)) == found[0]
