@@ -7,7 +7,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataspace.settings")
 
-from dataspace.celery import app  # noqa: E402 - the settings' name comes first
+from dataspace.celery import app
 
 application = get_wsgi_application()
 

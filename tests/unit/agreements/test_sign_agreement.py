@@ -1,5 +1,7 @@
 """Offering and signing agreements."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -7,16 +9,20 @@ import pytest
 from ledger.documents import signed
 from ledger.errors import PortalRefused
 from marketplace.agreements.models import Agreement
-from tests.simulators.portal_space import HOSPITALS, Space
+from tests.simulators.portal_space import Space, Stage, staged
+
+stage = staged(lambda space: {"product": space.ready().listed(), "grants": space.granted()})
 
 
 @pytest.fixture
-def offer(people: Space) -> dict[str, Any]:
-    """What an offer is made of: product and grants."""
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
-    return {"product": people.listed(), "grants": people.granted()}
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def offer(people: Space, stage: Stage) -> dict[str, Any]:
+    return deepcopy(stage.made)
 
 
 def test_it_works(people: Space, offer: dict[str, Any]) -> None:

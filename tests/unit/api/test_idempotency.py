@@ -1,19 +1,27 @@
 """The same request under the same key gets the same answer, and only that request."""
 
+from collections.abc import Iterator
+from copy import deepcopy
+
 import pytest
 
 from ledger.errors import PortalRefused
 from marketplace.api.models import IdempotencyKey
 from marketplace.jobs.models import Job
-from tests.simulators.portal_space import HOSPITALS, Space
+from tests.simulators.portal_space import Space, Stage, staged
+
+stage = staged(lambda space: space.ready().agreement(space.listed(), space.granted()))
 
 
 @pytest.fixture
-def agreement(people: Space) -> dict[str, object]:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
-    return people.agreement(people.listed(), people.granted())
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def agreement(people: Space, stage: Stage) -> dict[str, object]:
+    return deepcopy(stage.made)
 
 
 def test_it_works(people: Space, agreement: dict[str, object]) -> None:

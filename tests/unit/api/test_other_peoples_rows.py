@@ -1,10 +1,21 @@
 """What is not yours reads as not there."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from dataspace.participants.models import Participant
 from ledger.documents import new_id
 from ledger.errors import PortalRefused
-from tests.simulators.portal_space import HOSPITALS, Space
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, staged
+
+stage = staged(Space.ready)
+
+
+@pytest.fixture
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
 
 
 def code_of(people: Space, name: str, path: str) -> tuple[int, str]:
@@ -15,7 +26,8 @@ def code_of(people: Space, name: str, path: str) -> tuple[int, str]:
 
 def test_it_works(people: Space) -> None:
     """A rival asks for everything of a finished job by its right address."""
-    spec = people.ordered()
+    spec = people.spec(people.agreement(people.listed(), people.granted()))
+    people.order(spec)
     entry = people.released(spec)
     people.pass_time()
     grant = people.door("maker").get("/grants")["items"][0]
@@ -37,18 +49,12 @@ def test_it_works(people: Space) -> None:
 
 
 def test_a_draft_is_its_authors_alone(people: Space) -> None:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
     product = people.offer()
     assert code_of(people, "maker", f"/products/{product}")[0] == 404
     people.door("hospital_b").get(f"/products/{product}")
 
 
 def test_a_custodian_sees_its_own_grant_alone(people: Space) -> None:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
     people.decide(people.applied())
     for name in HOSPITALS:
         seen = people.door(name).get("/grants")["items"]
@@ -56,10 +62,7 @@ def test_a_custodian_sees_its_own_grant_alone(people: Space) -> None:
 
 
 def test_an_applicant_sees_itself_alone(people: Space) -> None:
-    people.admit("office", "maker")
-    from ledger import acts
-
-    acts.enrol(people.door("rival"), people.keys["rival"], name={"zh": "r", "en": "r"}, admitted_as=["consumer"])
+    Participant.objects.filter(pk=people.id("rival")).update(state="applied")
     seen = people.door("rival").get("/participants")["items"]
     assert [one["id"] for one in seen] == [people.id("rival")]
     assert people.door("rival").get("/datasets") == {"items": []}

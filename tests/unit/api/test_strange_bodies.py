@@ -1,9 +1,20 @@
 """Bodies that are not what is meant end in a problem, never in a fault of ours."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from ledger.door import _Message, sign_request
-from tests.simulators.portal_space import Space, in_process
+from tests.simulators.portal_space import Space, Stage, in_process, staged
+
+stage = staged(lambda space: space.admit("office", "maker"))
+
+
+@pytest.fixture
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
 
 PATHS = [
     "/participants",
@@ -31,7 +42,6 @@ BODIES = [
 
 @pytest.mark.parametrize("path", PATHS)
 def test_it_works(people: Space, path: str) -> None:
-    people.admit("office", "maker")
     for body in BODIES:
         url = f"http://testserver/api/v1{path}"
         message = _Message("POST", url, {"Content-Type": "application/json"})
@@ -48,7 +58,6 @@ def test_the_schema_is_there_for_everybody(people: Space) -> None:
 
 
 def test_health_counts_and_names_nothing(people: Space) -> None:
-    people.admit("office")
     people.pass_time()
     answer = in_process().get("http://testserver/healthz").json()
     assert answer["ok"] is True

@@ -1,17 +1,26 @@
 """Registering and withdrawing datasets."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from dataspace.datasets.models import Dataset
 from dataspace.provenance.models import Event
 from ledger.documents import document_hash, signed
 from ledger.errors import PortalRefused
-from tests.simulators.portal_space import Space
+from tests.simulators.portal_space import Space, Stage, staged
+
+stage = staged(lambda space: space.admit("office", "hospital_a", "hospital_b", "maker"))
 
 
 @pytest.fixture
-def hospital(people: Space) -> Space:
-    people.admit("office", "hospital_a", "hospital_b", "maker")
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def hospital(people: Space, stage: Stage) -> Space:
     return people
 
 

@@ -1,5 +1,7 @@
 """What nodes answer, and what becomes of the job."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +12,20 @@ from ledger import acts
 from ledger.errors import PortalRefused
 from marketplace.jobs.models import Envelope, Job, JobParty
 from marketplace.jobs.services import tend
-from tests.simulators.portal_space import HOSPITALS, Space, now
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
+
+stage = staged(Space.ordered)
 
 
 @pytest.fixture
-def spec(people: Space) -> dict[str, Any]:
-    return people.ordered()
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def spec(people: Space, stage: Stage) -> dict[str, Any]:
+    return deepcopy(stage.made)
 
 
 def job() -> Job:
@@ -39,7 +49,8 @@ def test_it_works(people: Space, spec: dict[str, Any]) -> None:
     for name in HOSPITALS:
         people.seal(spec, name, session)
     assert job().state == "released"
-    entry = Event.objects.get(id=job().released_event).entry
+    entry = Event.objects.get(kind="job.released").entry
+    assert entry["id"] == str(job().released_event)
     assert entry["body"]["session"] == session
     assert len(entry["body"]["envelopes"]) == len(entry["body"]["grants"]) == 3
     people.pass_time()

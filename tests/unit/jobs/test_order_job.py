@@ -1,5 +1,7 @@
 """Ordering a job: what the portal refuses before any node is asked."""
 
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -10,15 +12,22 @@ from ledger.documents import new_salt, signed
 from ledger.errors import PortalRefused
 from marketplace.agreements.models import Agreement
 from marketplace.jobs.models import Job
-from tests.simulators.portal_space import HOSPITALS, Space
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, staged
+
+stage = staged(
+    lambda space: space.ready().agreement(space.listed(), space.granted(functions=("crosstab@1",), max_uses=2))
+)
 
 
 @pytest.fixture
-def agreement(people: Space) -> dict[str, Any]:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
-    return people.agreement(people.listed(), people.granted(functions=("crosstab@1",), max_uses=2))
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def agreement(people: Space, stage: Stage) -> dict[str, Any]:
+    return deepcopy(stage.made)
 
 
 def code_of(people: Space, spec: dict[str, Any], name: str = "maker") -> str:

@@ -1,5 +1,7 @@
 """Applying, and being admitted once the chain holds the record."""
 
+from typing import Any
+
 import pytest
 
 from dataspace.participants.models import Participant
@@ -10,10 +12,8 @@ from ledger.errors import PortalRefused
 from tests.simulators.portal_space import Space, both
 
 
-def enrolled(people: Space, name: str, role: str = "consumer") -> dict[str, object]:
-    wire: dict[str, object] = acts.enrol(
-        people.door(name), people.keys[name], name=both(name), admitted_as=[role]
-    )
+def enrolled(people: Space, name: str, role: str = "consumer") -> dict[str, Any]:
+    wire: dict[str, Any] = acts.enrol(people.door(name), people.keys[name], name=both(name), admitted_as=[role])
     return wire
 
 
@@ -89,13 +89,15 @@ def test_an_admission_under_another_key_than_the_trust_files_is_refused(people: 
     wire = enrolled(people, "maker")
     row = Participant.objects.get(pk=people.id("maker"))
     document = wire["document"]
-    both_signed = {"document": document, "signatures": [*wire["signatures"],
-                                                        sign(document, people.keys["office"].signing)]}
-    admission = sign_record(row.chain_id, document_hash(document), 1, people.approver("rival"),
-                            participants_domain_of(people.trust))
+    both_signed = {
+        "document": document,
+        "signatures": [*wire["signatures"], sign(document, people.keys["office"].signing)],
+    }
+    admission = sign_record(
+        row.chain_id, document_hash(document), 1, people.approver("rival"), participants_domain_of(people.trust)
+    )
     with pytest.raises(PortalRefused) as refused:
-        people.door("office").post(f"/participants/{row.pk}/admission",
-                                   {"record": both_signed, "approval": admission})
+        people.door("office").post(f"/participants/{row.pk}/admission", {"record": both_signed, "approval": admission})
     assert refused.value.code == "approval.wrong_signer"
     assert not ChainTx.objects.filter(subject_id=row.pk).exists()
 

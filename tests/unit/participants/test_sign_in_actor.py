@@ -13,7 +13,9 @@ def test_it_works(people: Space) -> None:
     people.admit("office", "maker")
     actor = actor_of(person(people, "maker"))
     assert (str(actor.participant_id), actor.admitted_as, actor.roles) == (
-        people.id("maker"), {"consumer"}, {"analyst"}
+        people.id("maker"),
+        frozenset({"consumer"}),
+        frozenset(frozenset({"analyst"})),
     )
 
 

@@ -1,19 +1,26 @@
 """A product from its draft to the catalogue."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from ledger import acts
 from ledger.errors import PortalRefused
 from marketplace.products.models import Product
-from tests.simulators.portal_space import HOSPITALS, Space
+from tests.simulators.portal_space import Space, Stage, staged
+
+stage = staged(lambda space: space.ready().offer())
 
 
 @pytest.fixture
-def product(people: Space) -> str:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
-    return people.offer()
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def product(people: Space, stage: Stage) -> str:
+    return str(stage.made)
 
 
 def refused(people: Space, name: str, path: str, body: dict[str, object]) -> PortalRefused:
@@ -65,7 +72,6 @@ def test_a_draft_is_not_listed(people: Space, product: str) -> None:
 
 
 def test_delisted_it_leaves_the_catalogue(people: Space) -> None:
-    people.admit_all()
     product = people.listed()
     acts.decide_listing(people.door("office"), people.keys["office"], people.trust, product, decision="delist")
     with pytest.raises(PortalRefused):

@@ -1,5 +1,7 @@
 """Drafting, submitting and deciding scenarios."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from dataspace.actor import Actor
@@ -10,15 +12,20 @@ from dataspace.scenarios import services
 from dataspace.scenarios.models import Scenario
 from ledger.documents import new_document, signed
 from ledger.errors import PortalRefused
-from tests.simulators.portal_space import HOSPITALS, Space, now
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
+
+stage = staged(lambda space: space.ready().applied())
 
 
 @pytest.fixture
-def scenario(people: Space) -> Scenario:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
-    return Scenario.objects.get(pk=people.applied())
+def people(stage: Stage) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def scenario(people: Space, stage: Stage) -> Scenario:
+    return Scenario.objects.get(pk=stage.made)
 
 
 def decision(people: Space, scenario: Scenario, word: str, signer: str = "office") -> dict[str, object]:
@@ -98,12 +105,7 @@ def test_an_approval_without_every_grant_is_refused_whole(people: Space, scenari
 
 
 def test_an_unregistered_dataset_is_refused(people: Space) -> None:
-    people.admit_all()
-    for name in HOSPITALS:
-        people.register(name)
     people.door("hospital_a").post(f"/datasets/{people.datasets['hospital_a']['document']['id']}/withdrawal", {})
-    wire_of = people.datasets
     with pytest.raises(PortalRefused):
         people.applied()
-    assert wire_of
-    assert not Scenario.objects.exists()
+    assert Scenario.objects.count() == 1
