@@ -5,18 +5,23 @@ Used by the tests of the portal's areas; import its fixtures into a `conftest.py
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from django.test import Client
+from django.db import transaction
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from dataspace.actor import Actor
@@ -29,7 +34,7 @@ from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.catalog import CATALOG
 from mpc.spec import session_id
-from tests.simulators.memory_chain import MemoryChain
+from tests.simulators.memory_chain import MemoryChain, Mined, Switches
 
 HOSPITALS = ("hospital_a", "hospital_b", "hospital_c")
 ROLES = {
@@ -43,7 +48,7 @@ CONTRACTS = {
     name: {"address": "0x" + byte * 20, "code_hash": "0x" + byte * 32}
     for name, byte in (("anchor", "a1"), ("grants", "b2"), ("participants", "c3"))
 }
-COLUMNS = [
+COLUMNS: list[dict[str, Any]] = [
     {
         "name": "age",
         "label": {"zh": "年龄", "en": "Age"},
@@ -136,7 +141,7 @@ class Space:
         return self.keys[name].participant
 
     def actor(self, name: str) -> Actor:
-        return Actor(participant_id=_uuid(self.id(name)), admitted_as=frozenset({ROLES[name]}))
+        return Actor(participant_id=UUID(self.id(name)), admitted_as=frozenset({ROLES[name]}))
 
     def approver(self, name: str) -> EthKey:
         key = self.keys[name].approval
@@ -173,6 +178,13 @@ class Space:
     def admit_all(self) -> None:
         self.admit(*ROLES)
 
+    def ready(self) -> Space:
+        """Everybody is admitted, every hospital has registered its dataset."""
+        self.admit_all()
+        for name in HOSPITALS:
+            self.register(name)
+        return self
+
     def register(self, name: str) -> str:
         wire = acts.register_dataset(
             self.door(name),
@@ -188,8 +200,10 @@ class Space:
 
     def offer(self) -> str:
         """A product over all hospitals' datasets, drafted by the first; its id."""
-        ids = [self.datasets[name]["document"]["id"] if name in self.datasets else self.register(name)
-               for name in HOSPITALS]
+        ids = [
+            self.datasets[name]["document"]["id"] if name in self.datasets else self.register(name)
+            for name in HOSPITALS
+        ]
         wire = acts.offer_product(
             self.door("hospital_a"),
             self.keys["hospital_a"],
@@ -214,11 +228,18 @@ class Space:
         acts.decide_listing(self.door("office"), self.keys["office"], self.trust, product)
         return product
 
-    def applied(self, name: str = "maker", *, functions: tuple[str, ...] = ("describe@1", "crosstab@1"),
-                max_uses: int = 10, days: int = 30) -> str:
+    def applied(
+        self,
+        name: str = "maker",
+        *,
+        functions: tuple[str, ...] = ("describe@1", "crosstab@1"),
+        max_uses: int = 10,
+        days: int = 30,
+    ) -> str:
         """A submitted scenario over all hospitals' datasets; its id."""
-        ids = [self.datasets[one]["document"]["id"] if one in self.datasets else self.register(one)
-               for one in HOSPITALS]
+        ids = [
+            self.datasets[one]["document"]["id"] if one in self.datasets else self.register(one) for one in HOSPITALS
+        ]
         now = datetime.now(UTC)
         wire = acts.apply_scenario(
             self.door(name),
@@ -342,9 +363,7 @@ class Space:
 
     def ordered(self, **how: Any) -> Wire:
         """The spec of a job that was ordered under everything it needs."""
-        self.admit_all()
-        for name in HOSPITALS:
-            self.register(name)
+        self.ready()
         agreement = self.agreement(self.listed(), self.granted(**how))
         spec = self.spec(agreement)
         self.order(spec)
@@ -436,12 +455,6 @@ class Space:
         return str(self.door("maker").get(f"/jobs/{spec['id']}")["entry"])
 
 
-def _uuid(value: str) -> Any:
-    from uuid import UUID
-
-    return UUID(value)
-
-
 @cache
 def _portal() -> Client:
     """One client, so that the middleware is loaded once."""
@@ -465,21 +478,61 @@ def in_process() -> httpx.Client:
     return httpx.Client(transport=InProcess())
 
 
-@pytest.fixture
-def people(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, db: None) -> Iterator[Space]:
-    """A founded space whose portal knows nobody yet."""
-    import json
-
-    made = Space(tmp_path)
-    trust_file = tmp_path / "trust.json"
+def found(folder: Path) -> tuple[Space, override_settings]:
+    """A new space, and the settings of a portal that serves it."""
+    made = Space(folder)
+    trust_file = folder / "trust.json"
     trust_file.write_text(json.dumps(made.wire))
-    settings.XINGLIN_TRUST = str(trust_file)
-    settings.XINGLIN_FINGERPRINT = made.fingerprint
-    settings.XINGLIN_LOG_KEY_FILE = str(write_secret(tmp_path / "log.key", made.log_key.private_bytes_raw().hex()))
-    settings.XINGLIN_CHAIN_KEY_FILE = str(write_secret(tmp_path / "chain.key", made.operator.secret))
-    settings.XINGLIN_WAKE = False
+    return made, override_settings(
+        XINGLIN_TRUST=str(trust_file),
+        XINGLIN_FINGERPRINT=made.fingerprint,
+        XINGLIN_LOG_KEY_FILE=str(write_secret(folder / "log.key", made.log_key.private_bytes_raw().hex())),
+        XINGLIN_CHAIN_KEY_FILE=str(write_secret(folder / "chain.key", made.operator.secret)),
+        XINGLIN_WAKE=False,
+    )
+
+
+@dataclass
+class Stage:
+    """A space brought to some point once, and to that point again before each test."""
+
+    people: Space
+    made: Any
+    state: Mined
+
+    @contextmanager
+    def act(self) -> Iterator[Space]:
+        """What the test does is rolled back, in the database and on the chain."""
+        self.people.chain.state, self.people.chain.switches = deepcopy(self.state), Switches()
+        with transaction.atomic():
+            yield self.people
+            transaction.set_rollback(True)
+
+
+def staged(build: Callable[[Space], Any]) -> Any:
+    """A module's fixture: everything that `build` does happens once for all of the module's tests."""
+
+    @pytest.fixture(scope="module")
+    def stage(
+        django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Stage]:
+        made, settings = found(tmp_path_factory.mktemp("space"))
+        with django_db_blocker.unblock(), settings, pytest.MonkeyPatch.context() as patch, transaction.atomic():
+            patch.setattr(space, "chain", lambda: made.chain)
+            result = build(made)
+            yield Stage(made, result, made.chain.state)
+            transaction.set_rollback(True)
+
+    return stage
+
+
+@pytest.fixture
+def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: None) -> Iterator[Space]:
+    """A founded space whose portal knows nobody yet."""
+    made, settings = found(tmp_path)
     monkeypatch.setattr(space, "chain", lambda: made.chain)
-    yield made
+    with settings:
+        yield made
 
 
 def now() -> datetime:
