@@ -176,6 +176,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "session.peer_lost": _("A party was lost during the computation."),
         "session.peer_silent": _("A party did not answer in time."),
         "session.deadline": _("The computation did not end within its deadline."),
+        "job.cancelled": _("The consumer cancelled it."),
         "dealer.lost": _("The dealer was lost during the computation."),
         "worker.failed": _("A node's worker process failed."),
     }
