@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-
 NO_ID = UUID(int=0)
 
 

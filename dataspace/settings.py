@@ -106,6 +106,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "dataspace.urls"
 WSGI_APPLICATION = "dataspace.wsgi.application"
 APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 12_000_000  # a sealed result may be long
 
 TEMPLATES = [
     {

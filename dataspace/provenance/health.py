@@ -4,7 +4,7 @@ import time
 from importlib.metadata import version
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
@@ -42,7 +42,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         log = _log()
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return JsonResponse({"ok": False, "database": False, "version": version("xinglin")}, status=503)
     body = {"ok": True, "database": True, "chain": chain_answers(), "log": log, "version": version("xinglin")}
     return JsonResponse(body)

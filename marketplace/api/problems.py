@@ -4,7 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
@@ -65,6 +65,8 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response:
         return _of_drf(exception, request_id)
     if isinstance(exception, Http404):
         return problem(404, "not_found", "no such thing", request_id=request_id)
+    if isinstance(exception, RequestDataTooBig):
+        return problem(413, "http.too_long", "the body is too long", request_id=request_id)
     if isinstance(exception, PermissionDenied):
         return problem(403, "denied", "not allowed", request_id=request_id)
     log.error("request %s failed", request_id, exc_info=exception)

@@ -96,11 +96,12 @@ def papers(row: Grant) -> Json:
 
 def grant(row: Grant) -> Json:
     block = row.registered_block
+    uses: int = getattr(row, "uses_count", -1)  # counted with the rows by grants_for
     return {
         "id": str(row.pk),
         "state": row.state,
         **papers(row),
-        "uses": row.uses.count(),
+        "uses": uses if uses >= 0 else row.uses.count(),
         "revocation": row.revocation,
         "registered": None if block is None else {"block": block},
     }

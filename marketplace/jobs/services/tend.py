@@ -112,6 +112,8 @@ def sweep(*, now: datetime) -> None:
             step(job_id, now=now)
         except DataspaceError as trouble:
             log.warning("job %s waits: %s", job_id, trouble.code)
+        except (LookupError, ValueError, TypeError):  # one job that cannot be carried on does not stop the others
+            log.exception("job %s stopped", job_id)
     for job in Job.objects.filter(state=State.RELEASED)[:100]:
         settle(job, now=now)
 

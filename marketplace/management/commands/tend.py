@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
 from dataspace.celery import app as queue
@@ -53,7 +53,7 @@ class Command(BaseCommand):
                 if timezone.now() - cleaned >= CLEAN_EVERY:
                     cleaned = timezone.now()
                     clean()
-            except DatabaseError as trouble:
+            except (DatabaseError, InterfaceError) as trouble:
                 log.warning("the database is away: %s", type(trouble).__name__)
             stop.wait(options["every"])
 

@@ -15,7 +15,7 @@ def test_it_works(people: Space) -> None:
     assert (str(actor.participant_id), actor.admitted_as, actor.roles) == (
         people.id("maker"),
         frozenset({"consumer"}),
-        frozenset(frozenset({"analyst"})),
+        frozenset({"analyst"}),
     )
 
 

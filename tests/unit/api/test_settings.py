@@ -1,0 +1,38 @@
+"""Production starts with nothing left to a development value."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+NEEDED = (
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "XINGLIN_PORTAL_URL",
+    "XINGLIN_TRUST",
+    "XINGLIN_FINGERPRINT",
+    "XINGLIN_LOG_KEY_FILE",
+    "XINGLIN_CHAIN_KEY_FILE",
+)
+
+
+def started(**environment: str) -> subprocess.CompletedProcess[str]:
+    bare = {name: value for name, value in os.environ.items() if name not in NEEDED and not name.startswith("XINGLIN")}
+    command = [sys.executable, "-c", "import dataspace.settings as s; print(s.PRODUCTION)"]
+    return subprocess.run(command, env={**bare, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_it_works() -> None:
+    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "https://x" for name in NEEDED}
+    assert started(XINGLIN_ENV="production", **values).stdout.strip() == "True"
+    assert started().stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "XINGLIN_TRUST"])
+def test_production_refuses_a_default(missing: str) -> None:
+    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "https://x" for name in NEEDED}
+    del values[missing]
+    ended = started(XINGLIN_ENV="production", **values)
+    assert ended.returncode != 0
+    assert f"production needs {missing}" in ended.stderr
