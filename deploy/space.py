@@ -7,6 +7,7 @@ whether it is there.
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,7 +125,9 @@ def _build(
 ) -> Space:
     ports = _ports(places, port)
     url = f"http://127.0.0.1:{ports['portal']}"
-    with steps.step("start", "1. Starting the database, the chain, the portal, the commission's office, the nodes"):
+    with steps.step(
+        "start", "1. Starting the database, the development chain, the portal, the commission's office, the nodes"
+    ):
         _start_chain(places, supervisor, ports["rpc"])
         databases = _start_database(places, postgres, fresh=fresh)
         homes = {one.key: make_home(places.organisation(one.key), one, portal=url) for one in cast.organisations}
@@ -217,7 +220,8 @@ def _start_portal(supervisor: Supervisor, settings: dict[str, str], port: int) -
     celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     health = f"http://127.0.0.1:{port}/healthz"
     supervisor.start(Child("portal", environment.python(*granian), PORTAL, settings, ready=lambda: _healthy(health)))
-    supervisor.start(Child("celery", environment.python(*celery), PORTAL, settings))
+    worker = Child("celery", environment.python(*celery), PORTAL, settings, stop_with=signal.SIGQUIT)
+    supervisor.start(worker)  # stopped at once: a task is only a wake-up
     supervisor.start(Child("tend", environment.python("manage.py", "tend"), PORTAL, settings))
     supervisor.wait("portal")
 
@@ -242,6 +246,7 @@ def _admit_everybody(space: Space) -> None:
     office = space.homes["regulator"]
     office_keys = KeyFile.load(office.keys)
     approver = KeyFile.load(office.approver_keys).approval
+    fingerprint = space.trust.fingerprint
     done = space.places.home / "admitted.json"
     already: list[str] = json.loads(done.read_text()) if done.exists() else []
 
@@ -266,6 +271,7 @@ def _admit_everybody(space: Space) -> None:
         _all_at_once(admit, group)
     done.write_text(json.dumps([one.key for one in space.cast.organisations]) + "\n")
     space.steps.note(f"{len(space.cast.organisations)} organisations admitted")
+    space.steps.note(f"everybody has the trust file and its fingerprint by file, not through the portal: {fingerprint}")
 
 
 def _all_at_once(act: Callable[[Organisation], None], items: list[Organisation]) -> None:
