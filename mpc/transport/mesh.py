@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import selectors
 import socket
 import threading
@@ -20,28 +19,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ledger.documents import canonical
-from mpc.errors import (
-    DataRefused,
-    DeadlinePassed,
-    DealerLost,
-    GateInconsistent,
-    MpcError,
-    PeerLost,
-    PeerSilent,
-    ProtocolBroken,
-    SessionMismatch,
-    Stopped,
-)
+from mpc.errors import DeadlinePassed, DealerLost, MpcError, PeerLost, PeerSilent, ProtocolBroken, SessionMismatch
 from mpc.transport.channel import CHUNK, Channel, Closed
 from mpc.transport.identity import SessionIdentity, binding, client_context, server_context
+from mpc.transport.link import Link, reason, told
 
 HELLO, PULSE, ABORT, FINISH = b"H", b"P", b"X", b"F"
 RETRY = 0.1
 STRANGERS, STRANGER_SECONDS = 64, 5.0
 UNREAD = 1 << 28
-_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
-_TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
-                                      ProtocolBroken, SessionMismatch)}
 
 
 @dataclass(frozen=True)
@@ -65,34 +51,6 @@ class Setting:
     deadline: float
     silence: float = 10.0
     patience: float = 30.0
-
-
-def _reason(error: MpcError) -> bytes:
-    return canonical({"code": error.code, "about_seat": error.about_seat})
-
-
-class Link:
-    """One connection and its state; touched by the I/O thread, `out` also under the channel's lock."""
-
-    def __init__(self, sock: socket.socket, channel: Channel, seat: int | None, now: float) -> None:
-        self.sock, self.channel, self.seat = sock, channel, seat
-        self.out = bytearray()
-        self.heard = self.spoken = now
-        self.connecting = seat is not None
-        self.watched = 0
-        self.finished = self.closed = False
-
-    def flush(self) -> None:
-        """Write what the socket takes. The caller holds the channel's lock."""
-        self.out += self.channel.pending()
-        if self.closed:
-            self.out.clear()
-        while self.out and not self.connecting:
-            try:
-                sent = self.sock.send(memoryview(self.out)[: 1 << 18])
-            except (BlockingIOError, InterruptedError):
-                return
-            del self.out[:sent]
 
 
 class Mesh:
@@ -182,7 +140,7 @@ class Mesh:
             for link in list(self._links.values()):
                 if link.channel.up:
                     with contextlib.suppress(OSError, ValueError), link.channel.lock:
-                        link.channel.wrap(ABORT, _reason(error))
+                        link.channel.wrap(ABORT, reason(error))
                         link.flush()
         self._wake()
 
@@ -328,7 +286,7 @@ class Mesh:
         kind, body = HELLO, canonical({"session": self.setting.session, "seat": self.seat, "to": link.seat,
                                        "agreement": self.setting.agreement, "floor": self.setting.floor})
         if self.failure is not None:
-            kind, body = ABORT, _reason(self.failure)
+            kind, body = ABORT, reason(self.failure)
         with link.channel.lock:
             link.channel.wrap(kind, body)
             link.flush()
@@ -341,7 +299,7 @@ class Mesh:
         if kind == HELLO:
             self._greeted(seat, body)
         elif kind == ABORT:
-            raise self._told(seat, body)
+            raise told(seat, body, seats=self.dealer)
         elif seat not in self.floors:
             raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
         elif kind == FINISH:
@@ -368,17 +326,6 @@ class Mesh:
         with self._news:
             self.floors[seat] = floor
             self._news.notify_all()
-
-    def _told(self, seat: int, body: bytes) -> MpcError:
-        """A peer ended the session: its code, if it looks like one, and whom it names."""
-        code, about = "session.protocol", seat
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            said = json.loads(body)
-            if isinstance(said["code"], str) and len(said["code"]) <= 64 and _CODE.match(said["code"]):
-                code = said["code"]
-            if isinstance(said["about_seat"], int) and 0 <= said["about_seat"] <= self.dealer:
-                about = said["about_seat"]
-        return _TOLD.get(code, Stopped)("a peer ended the session", code=code, about_seat=about)
 
     def _broken(self, link: Link, trouble: Exception) -> None:
         if link.watched:
