@@ -40,7 +40,8 @@ class Nursery:
         self._line, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.worker_nursery"], stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).resolve().parents[2])
+            stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).resolve().parents[2])
         theirs.close()
         self._line.settimeout(120)
 
