@@ -220,8 +220,8 @@ def _start_portal(supervisor: Supervisor, settings: dict[str, str], port: int) -
     celery += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     health = f"http://127.0.0.1:{port}/healthz"
     supervisor.start(Child("portal", environment.python(*granian), PORTAL, settings, ready=lambda: _healthy(health)))
-    worker = Child("celery", environment.python(*celery), PORTAL, settings, stop_with=signal.SIGQUIT)
-    supervisor.start(worker)  # stopped at once: a task is only a wake-up
+    worker = Child("celery", environment.python(*celery), PORTAL, settings, stop_with=signal.SIGKILL)
+    supervisor.start(worker)  # killed, for it would finish a wait first: a task is only a wake-up
     supervisor.start(Child("tend", environment.python("manage.py", "tend"), PORTAL, settings))
     supervisor.wait("portal")
 
