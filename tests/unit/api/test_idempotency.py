@@ -14,7 +14,7 @@ stage = staged(lambda space: space.ready().agreement(space.listed(), space.grant
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 

@@ -13,7 +13,7 @@ stage = staged(Space.ready)
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 

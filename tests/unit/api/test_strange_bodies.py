@@ -11,7 +11,7 @@ stage = staged(lambda space: space.admit("office", "maker"))
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 

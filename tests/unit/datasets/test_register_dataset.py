@@ -14,7 +14,7 @@ stage = staged(lambda space: space.admit("office", "hospital_a", "hospital_b", "
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 

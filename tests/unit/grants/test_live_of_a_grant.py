@@ -18,7 +18,7 @@ stage = staged(lambda space: space.ready().decide(space.applied()))
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 

@@ -18,7 +18,7 @@ stage = staged(Space.ordered)
 
 
 @pytest.fixture
-def people(stage: Stage) -> Iterator[Space]:
+def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
 
