@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from dataspace.actor import Actor
 from dataspace.errors import NotFound
 from dataspace.grants.models import Grant
+from dataspace.provenance.models import ChainTx
 
 
 def grants_for(actor: Actor) -> QuerySet[Grant]:
+    """With each the number of its uses and, where the chain refused to register it, the chain's reason."""
+    reverted = ChainTx.objects.filter(kind="register", status=ChainTx.State.FAILED, subject_id=OuterRef("pk"))
     rows = Grant.objects.select_related("scenario", "dataset", "custodian", "grantee").annotate(
-        uses_count=Count("uses", distinct=True)
+        uses_count=Count("uses", distinct=True), trouble=Subquery(reverted.values("code")[:1])
     )
     if actor.is_regulator or "dealer" in actor.admitted_as:
         return rows

@@ -1,6 +1,8 @@
 """Verbs about grants: approve a scenario with its grants, consent, revoke, use; and what the chain then says."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +11,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 
 from dataspace.actor import SYSTEM, Actor
-from dataspace.errors import Conflict, Invalid, Refused
+from dataspace.errors import Conflict, DataspaceError, Invalid, Refused
 from dataspace.grants import policies
 from dataspace.grants.models import Grant, GrantUse
 from dataspace.grants.states import BEGIN, INITIAL, MOVES, Move, State
@@ -22,7 +24,10 @@ from dataspace.scenarios.states import Move as ScenarioMove
 from ledger.acts import verify_regulator_approval, verify_terms
 from ledger.approval import domain_of, grant_chain_id, verify_approval, verify_revocation, verify_use
 from ledger.documents import document_hash, parse_time
+from ledger.errors import VerificationError
 from mpc.catalog import CATALOG
+
+log = logging.getLogger(__name__)
 
 
 def audience_of(grant: Grant) -> list[UUID]:
@@ -142,6 +147,7 @@ def revoke(grant: Grant, *, revocation: Mapping[str, Any], actor: Actor, now: da
 def use(grant: Grant, *, job_hash: str, signature: str, actor: Actor, now: datetime) -> GrantUse:
     """Take in a node's signed use, once for a job; the relay to the chain follows."""
     policies.check_may_use(actor, custodian_id=grant.custodian_id)
+    grant = Grant.objects.select_for_update().get(pk=grant.pk)  # a revocation at this moment waits, or is seen
     if grant.consent is None or grant.state not in {State.ACTIVE, State.EXHAUSTED}:
         raise Refused(f"the grant is {grant.state}", code=f"grant.{refusal_of(grant.state)}")
     service = verify_use(grant.chain_id, job_hash, signature, domain=domain_of(space.trust()))
@@ -150,7 +156,6 @@ def use(grant: Grant, *, job_hash: str, signature: str, actor: Actor, now: datet
     known = GrantUse.objects.filter(grant=grant, job_hash=job_hash).first()
     if known is not None:
         return known
-    Grant.objects.select_for_update().get(pk=grant.pk)
     if GrantUse.objects.filter(grant=grant).count() >= grant.max_uses:
         raise Refused("every use of the grant is taken", code="grant.exhausted")
     row, _ = GrantUse.objects.get_or_create(
@@ -205,24 +210,43 @@ def relay_use(row: GrantUse) -> ChainTx:
 
 
 def follow(*, now: datetime) -> None:
-    """Carry on what waits for the chain or the clock: registrations, revocations, uses, ends."""
-    for grant in Grant.objects.filter(state=State.CONSENTED):
-        tx = relay_registration(grant)
-        if tx.status == ChainTx.State.FINAL and tx.block is not None:
-            registered(grant, block=tx.block, now=now)
+    """Carry on what waits for the chain or the clock. What takes permission away goes first; one row that cannot be
+    carried on holds up no other."""
     sent = ChainTx.objects.filter(kind="revoke").values("subject_id")
     for grant in Grant.objects.filter(state=State.REVOKED, revocation__isnull=False).exclude(pk__in=sent):
-        relay_revocation(grant)
-    for row in GrantUse.objects.filter(relayed=False).select_related("grant"):
-        if relay_use(row).status in chainwork.MINED:
-            GrantUse.objects.filter(pk=row.pk).update(relayed=True)
+        with _apart("revocation", grant):
+            relay_revocation(grant)
     for grant in Grant.objects.filter(state__in=[State.SUBMITTED, State.CONSENTED, State.ACTIVE], not_after__lt=now):
-        expire(grant, now=now)
+        with _apart("expiry", grant):
+            expire(grant, now=now)
+    for grant in Grant.objects.filter(state=State.CONSENTED):
+        with _apart("registration", grant):
+            _register(grant, now=now)
+    for row in GrantUse.objects.filter(relayed=False).select_related("grant"):
+        with _apart("use", row.grant):
+            if relay_use(row).status in chainwork.MINED:
+                GrantUse.objects.filter(pk=row.pk).update(relayed=True)
     used = Grant.objects.filter(state=State.ACTIVE).annotate(
         done=Count("uses", filter=Q(uses__relayed=True), distinct=True)
     )
     for grant in used.filter(done__gte=F("max_uses")):
-        exhaust(grant, now=now)
+        with _apart("exhaustion", grant):
+            exhaust(grant, now=now)
+
+
+@contextmanager
+def _apart(what: str, grant: Grant) -> Iterator[None]:
+    """One row's own trouble is its own; a chain that is away stops the pass."""
+    try:
+        yield
+    except (VerificationError, DataspaceError) as trouble:
+        log.warning("the %s of grant %s waits: %s", what, grant.pk, trouble.code)
+
+
+def _register(grant: Grant, *, now: datetime) -> None:
+    tx = relay_registration(grant)
+    if tx.status == ChainTx.State.FINAL and tx.block is not None:
+        registered(grant, block=tx.block, now=now)
 
 
 def registered(grant: Grant, *, block: int, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Verbs about participants: apply, be admitted."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dataspace.actor import Actor
-from dataspace.errors import Conflict, Refused
+from dataspace.errors import Conflict, DataspaceError, Refused
 from dataspace.moves import advance, begin
 from dataspace.participants import policies
 from dataspace.participants.models import Participant
@@ -19,6 +20,9 @@ from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
 from ledger.approval import participants_domain_of, verify_record
 from ledger.documents import chain_id_of, document_hash, read_signed, verify_signed
+from ledger.errors import VerificationError
+
+log = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -124,7 +128,10 @@ def settle(row: Participant) -> None:
 def follow() -> None:
     """Carry every stored admission on."""
     for row in Participant.objects.filter(state=State.APPLIED, admission__isnull=False):
-        settle(row)
+        try:
+            settle(row)
+        except (VerificationError, DataspaceError) as trouble:  # this one's own; a chain that is away stops the pass
+            log.warning("the admission of %s waits: %s", row.pk, trouble.code)
 
 
 @transaction.atomic

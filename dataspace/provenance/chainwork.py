@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from dataspace.provenance import space
 from dataspace.provenance.models import ChainTx, Sender
-from ledger.errors import ChainRefused
+from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.keys import EthKey
 
 if TYPE_CHECKING:
@@ -107,10 +107,24 @@ def _look(row: ChainTx) -> bool:
         return False
     row.status = ChainTx.State.MINED if receipt.status == 1 else ChainTx.State.FAILED
     row.block, row.block_hash = receipt.block, receipt.block_hash
-    row.save(update_fields=["status", "block", "block_hash"])
     if row.status == ChainTx.State.FAILED:
-        log.warning("transaction %s (%s) was reverted", row.hash, row.kind)
+        row.code = _why(row)
+        log.warning("transaction %s (%s) was reverted: %s", row.hash, row.kind, row.code)
+    row.save(update_fields=["status", "block", "block_hash", "code"])
     return True
+
+
+def _why(row: ChainTx) -> str:
+    """The contract's reason, asked for again now; a bare code where it has changed its mind or does not answer."""
+    from ledger.abi import read_transaction  # with the chain's door, not before it
+
+    try:
+        space.chain().preflight(read_transaction(row.raw))
+    except ChainRefused as trouble:
+        return trouble.code
+    except ChainUnavailable:
+        pass
+    return "chain.reverted"
 
 
 def follow() -> None:

@@ -104,6 +104,7 @@ def grant(row: Grant) -> Json:
         "uses": uses if uses >= 0 else row.uses.count(),
         "revocation": row.revocation,
         "registered": None if block is None else {"block": block},
+        "problem": getattr(row, "trouble", None) or None,  # why the chain refused to register it
     }
 
 

@@ -11,7 +11,7 @@ from dataspace.provenance.models import ChainTx
 from ledger import acts
 from ledger.approval import consent, domain_of, sign_revocation
 from ledger.documents import new_salt
-from ledger.errors import PortalRefused
+from ledger.errors import ChainRefused, PortalRefused
 from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
 stage = staged(lambda space: space.ready().decide(space.applied()))
@@ -160,3 +160,37 @@ def test_terms_that_say_more_than_the_scenario_are_refused(people: Space) -> Non
         acts.decide_scenario(door, people.keys["office"], people.trust, scenario, digests=DIGESTS)
     assert refused.value.code == "grant.terms_mismatch"
     assert not Grant.objects.filter(scenario_id=scenario).exists()
+
+
+def test_a_refused_registration_is_seen_and_holds_up_no_other(people: Space, grants: list[str]) -> None:
+    people.chain.switches.reverting = True
+    people.consent(grants[0])
+    people.pass_time()
+    people.chain.switches.reverting = False
+    people.consent(grants[1])
+    people.pass_time()
+    shown = people.door("maker").get(f"/grants/{grants[0]}")
+    assert (shown["state"], shown["registered"], shown["problem"]) == ("consented", None, "chain.reverted")
+    shown = people.door("maker").get(f"/grants/{grants[1]}")
+    assert (shown["state"], shown["problem"]) == ("active", None)
+
+
+def test_one_grant_that_cannot_be_sent_holds_up_no_other(
+    people: Space, grants: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = services.relay_registration
+
+    def refuse(grant: Grant) -> ChainTx:
+        if str(grant.pk) == grants[0]:
+            raise ChainRefused("chain.form", "not to be encoded")
+        return register(grant)
+
+    monkeypatch.setattr(services, "relay_registration", refuse)
+    people.consent(grants[0])
+    people.consent(grants[1])
+    acts.revoke_grant(
+        people.door("office"), people.trust, grants[2], approver=people.approver("office"), reason="misuse"
+    )
+    people.pass_time()
+    assert [state(people, one) for one in grants[:3]] == ["consented", "active", "revoked"]
+    assert ChainTx.objects.filter(kind="revoke", status="final").count() == 1
