@@ -128,10 +128,9 @@ class Agent:
             own_grant=papers.own.id if papers.own else None, grants=[grant.id for grant in papers.grants],
             release_key=papers.release_key)
         checks.check_book(papers, history, self.home.trust)
-        needed = CATALOG[papers.function].minimum_floor
         if papers.own is None:
-            return checks.strictest(papers.floor, needed), None
-        floor = checks.strictest(checks.check_policy(papers, rules), needed)
+            return checks.strictest(papers.floor, CATALOG[papers.function].minimum_floor), None
+        standing = checks.check_policy(papers, rules)
         dataset = self.book.dataset(papers.own.terms["dataset"])
         found: str | None = None
         if dataset is not None:
@@ -142,10 +141,13 @@ class Agent:
         checks.check_own_data(papers, found)
         if dataset is None:
             raise Refused("grant.wrong_dataset", "the dataset is not registered at this node", "custodian")
+        for by, before in checks.other_rows(papers, history):
+            checks.check_other_rows(
+                data.differing(dataset.path, papers.columns, papers.shape.complete, before, by), standing)
         # registration decided whether codes that are not listed may count as missing; the fingerprint pins that file
-        return floor, {"path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
-                       "fingerprint_check": {"key": self.config.local_key().hex(),
-                                             "expected": dataset.record["fingerprint"]}}
+        return checks.strictest(papers.floor, standing), {
+            "path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
+            "fingerprint_check": {"key": self.config.local_key().hex(), "expected": dataset.record["fingerprint"]}}
 
     def _judge_chain(self, papers: Papers) -> int:
         """The chain's facts, asked again for a moment when it cannot be reached; returns the block they stand on."""
@@ -174,7 +176,7 @@ class Agent:
                 attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
                 grant=papers.own.id if papers.own else None,
                 max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
-                verdict=verdict)
+                shape=papers.shape, verdict=verdict)
         except BaseException:
             self.workers.give_back(worker)
             raise
@@ -226,10 +228,10 @@ class Agent:
         if attempt is None or attempt.papers.attempt != number:
             known = self.book.seen(job=job)
             if known is not None and known.attempt == number and known.state in OPEN_STATES:
-                self.book.end(known.job_hash, "failed")
+                self.book.end(known.job_hash, known.attempt, "failed")
                 report_failure(self.home, known, "worker.failed")
             return
-        if attempt.started or attempt.thread is not None:
+        if attempt.thread is not None:
             return
         papers = attempt.papers
         try:
@@ -244,10 +246,12 @@ class Agent:
         attempt.thread.start()
 
     def _run(self, run: Run) -> None:
-        run.run()
-        if self.attempts.get(run.papers.job_hash) is run.attempt:
-            del self.attempts[run.papers.job_hash]
-        self.workers.give_back(run.attempt.worker)
+        try:
+            run.run()
+        finally:
+            if self.attempts.get(run.papers.job_hash) is run.attempt:
+                del self.attempts[run.papers.job_hash]
+            self.workers.give_back(run.attempt.worker)
 
     def stop(self, job: str, code: str) -> None:
         """The portal says that the job is over: end our part. A sealed question may then be asked by another job."""
@@ -261,12 +265,12 @@ class Agent:
             return
         known = self.book.seen(job=job)
         if known is not None:
-            self.book.end(known.job_hash, "stopped")
+            self.book.end(known.job_hash, known.attempt, "stopped")
             self.book.unrelease(known.job_hash)
 
     def _close(self, attempt: Attempt, state: str) -> None:
         self.attempts.pop(attempt.papers.job_hash, None)
-        self.book.end(attempt.papers.job_hash, state)
+        self.book.end(attempt.papers.job_hash, attempt.papers.attempt, state)
         self.workers.give_back(attempt.worker)
 
     # between items
@@ -284,7 +288,7 @@ class Agent:
         """After a restart: the session keys of unfinished attempts are gone, so say so; nothing waits for ever."""
         for known in self.book.unfinished():
             note("attempt.lost", job=known.job, attempt=known.attempt)
-            self.book.end(known.job_hash, "failed")
+            self.book.end(known.job_hash, known.attempt, "failed")
             report_failure(self.home, known, "worker.failed")
 
     def close(self) -> None:

@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS job (
   UNIQUE (consumer, nonce)) STRICT;
 CREATE TABLE IF NOT EXISTS use (
   grant_id TEXT NOT NULL, job_hash TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (grant_id, job_hash)) STRICT;
-CREATE TABLE IF NOT EXISTS tabulated (
-  grant_id TEXT NOT NULL, name TEXT NOT NULL, codes TEXT NOT NULL, PRIMARY KEY (grant_id, name)) STRICT;
+CREATE TABLE IF NOT EXISTS asked (
+  grant_id TEXT NOT NULL, job_hash TEXT NOT NULL, shape TEXT NOT NULL, PRIMARY KEY (grant_id, job_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS released (release_key TEXT PRIMARY KEY, job_hash TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS revocation (grant_id TEXT NOT NULL, document TEXT NOT NULL,
   PRIMARY KEY (grant_id, document)) STRICT;
@@ -58,6 +58,26 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What the cells of a job's result depend on, data apart: the floor, the columns whose codes are cells (each with a
+    hash of codes and filter), and all columns in which a row must be complete to be counted."""
+
+    floor: int
+    cells: Mapping[str, str]
+    complete: frozenset[str]
+
+    def to_text(self) -> str:
+        """For the book."""
+        return json.dumps({"floor": self.floor, "cells": dict(self.cells), "complete": sorted(self.complete)})
+
+    @classmethod
+    def from_text(cls, text: str) -> "Shape":
+        """From the book."""
+        body = json.loads(text)
+        return cls(body["floor"], body["cells"], frozenset(body["complete"]))
+
+
+@dataclass(frozen=True)
 class History:
     """All that a check asks of the book about one job, read in one transaction."""
 
@@ -65,7 +85,7 @@ class History:
     nonce_used_by: str | None
     sealed: bool
     uses: int
-    tabulated: Mapping[str, str]
+    asked: tuple[Shape, ...]
     released_by: str | None
     revocations: tuple[dict[str, Any], ...]
 
@@ -88,13 +108,14 @@ class Book:
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
             try:
+                self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def _one(self, sql: str, *values: object) -> Any:
         with self._lock:
@@ -116,44 +137,44 @@ class Book:
         """What the checks need to know, as one consistent reading."""
         with self._lock:
             known = self.seen(job_hash=job_hash)
-            rows = self._db.execute("SELECT name, codes FROM tabulated WHERE grant_id = ?", (own_grant,)).fetchall()
+            asked = self._db.execute("SELECT shape FROM asked WHERE grant_id = ? AND job_hash <> ?",
+                                     (own_grant, job_hash)).fetchall()
             return History(
                 same_id=self.seen(job=job),
                 nonce_used_by=self._one("SELECT job_hash FROM job WHERE consumer = ? AND nonce = ?", consumer, nonce),
                 sealed=known is not None and known.state == "sealed",
                 uses=self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", own_grant, job_hash),
-                tabulated=dict(rows),
+                asked=tuple(Shape.from_text(text) for (text,) in asked),
                 released_by=self._one("SELECT job_hash FROM released WHERE release_key = ?", release_key),
                 revocations=tuple(self.revocations(grants)),
             )
 
     def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
-               grant: str | None, max_uses: int, release_key: str, verdict: Mapping[str, Any]) -> None:
-        """Enter the job and reserve its use, or raise: of two jobs for the last use exactly one gets it."""
+               grant: str | None, max_uses: int, release_key: str, shape: Shape, verdict: Mapping[str, Any]) -> None:
+        """Enter the job, what it asks, and its use, or raise: of two jobs for the last use exactly one gets it."""
         with self._write() as db:
             if grant is not None:
                 others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
                 if others >= max_uses:
                     raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
                 db.execute("INSERT OR IGNORE INTO use VALUES (?, ?, 'reserved')", (grant, job_hash))
+                db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (grant, job_hash, shape.to_text()))
             try:
-                db.execute(
+                entered = db.execute(
                     "INSERT INTO job VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?) ON CONFLICT (job_hash) DO UPDATE "
-                    "SET attempt = excluded.attempt, state = 'accepted', verdict = excluded.verdict",
+                    "SET attempt = excluded.attempt, state = 'accepted', verdict = excluded.verdict "
+                    "WHERE job.state <> 'sealed' AND job.attempt < excluded.attempt",
                     (job_hash, job, consumer, nonce, attempt, deadline, release_key, json.dumps(dict(verdict))),
                 )
             except sqlite3.IntegrityError as error:
                 raise Refused("spec.two_specs", "another spec with this id or nonce is in the book") from error
+            if entered.rowcount != 1:
+                raise Refused("spec.replayed", "this spec was answered here before")
 
     def verdict(self, job_hash: str, attempt: int) -> dict[str, Any] | None:
         """The signed verdict already given to this attempt."""
         text = self._one("SELECT verdict FROM job WHERE job_hash = ? AND attempt = ?", job_hash, attempt)
         return None if text is None else json.loads(text)
-
-    def move(self, job_hash: str, state: str) -> None:
-        """Note how the job goes on; a sealed job stays sealed."""
-        with self._write() as db:
-            db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND state <> 'sealed'", (state, job_hash))
 
     def unfinished(self) -> list[SeenJob]:
         """Jobs accepted or running; after a restart their session keys are gone."""
@@ -163,22 +184,24 @@ class Book:
             ).fetchall()
         return [SeenJob(*row) for row in rows]
 
-    def end(self, job_hash: str, state: str) -> None:
-        """Close the attempt and give back a use that never started."""
+    def end(self, job_hash: str, attempt: int, state: str) -> None:
+        """Close this attempt and give back a use that never started; a sealed job or a later attempt stays as it is."""
         with self._write() as db:
-            db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND state <> 'sealed'", (state, job_hash))
-            db.execute("DELETE FROM use WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
+            ended = db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND attempt = ? AND state <> 'sealed'",
+                               (state, job_hash, attempt))
+            if ended.rowcount:
+                db.execute("DELETE FROM use WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
+                db.execute("DELETE FROM asked WHERE job_hash = ? AND job_hash NOT IN (SELECT job_hash FROM use)",
+                           (job_hash,))
 
     # uses and disclosure
-    def start_use(self, grant: str, job_hash: str, tabulates: Mapping[str, str]) -> None:
-        """The first gate round has begun: the use counts from now on, and so do the columns it tabulates."""
+    def start_use(self, grant: str, job_hash: str) -> None:
+        """The first gate round has begun: the use counts from now on, and so does what it asks."""
         with self._write() as db:
             db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
             db.execute(
                 "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
                 "WHERE state = 'reserved'", (grant, job_hash))
-            for name, codes in tabulates.items():
-                db.execute("INSERT OR IGNORE INTO tabulated VALUES (?, ?, ?)", (grant, name, codes))
 
     def consume_use(self, grant: str, job_hash: str) -> None:
         """The chain shows the use at finality."""
@@ -190,12 +213,17 @@ class Book:
         state: str | None = self._one("SELECT state FROM use WHERE grant_id = ? AND job_hash = ?", grant, job_hash)
         return state
 
-    def seal(self, job_hash: str, *, path: str, envelope: Mapping[str, Any], until: int) -> None:
-        """The envelope exists: note it as released and put it in the outbox, both or neither."""
+    def seal(self, job_hash: str, attempt: int, *, path: str, envelope: Mapping[str, Any], until: int) -> None:
+        """The envelope exists: note it as released and put it in the outbox, both or neither. Once for a job: for an
+        attempt that is over, or that a later one replaced, it raises."""
         with self._write() as db:
+            sealed = db.execute(
+                "UPDATE job SET state = 'sealed' WHERE job_hash = ? AND attempt = ? AND state IN (?, ?)",
+                (job_hash, attempt, *OPEN_STATES))
+            if sealed.rowcount != 1:
+                raise Refused("session.mismatch", "this attempt is over: nothing is sealed for it")
             db.execute("INSERT OR IGNORE INTO released SELECT release_key, job_hash FROM job WHERE job_hash = ?",
                        (job_hash,))
-            db.execute("UPDATE job SET state = 'sealed' WHERE job_hash = ?", (job_hash,))
             db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",
                        (path, json.dumps(dict(envelope)), until))
 

@@ -2,7 +2,8 @@
 
 Facts and `now` come in as arguments; a check returns nothing or raises `Refused(code, rule, who_must_act)`. Together
 with `papers.verify_papers` this is the whole of DESIGN 5.2; the order is from cheap to dear, and the first thing wrong
-is what is said. Which code is raised never depends on a value of a row.
+is what is said. Which code is raised never depends on a value of a row, with one exception: `check_other_rows`, which
+says that two tables are too close, because to answer would say far more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +15,9 @@ from ledger.approval import domain_of, verify_revocation
 from ledger.documents import document_hash, parse_time, verify_signed
 from ledger.errors import LedgerError
 from ledger.trust import Trust
+from mpc.catalog import CATALOG
 from mpc.errors import MpcError
-from mpc.node.book import History
+from mpc.node.book import History, Shape
 from mpc.node.errors import Refused
 from mpc.node.papers import SKEW, Grant, Papers
 from mpc.node.policy import Policy
@@ -61,11 +63,38 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
     check_not_revoked(papers.grants, history.revocations, trust)
     if papers.own is not None and history.uses >= papers.own.terms["max_uses"]:
         raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
-    for name, codes in papers.tabulates.items():
-        if history.tabulated.get(name, codes) != codes:
-            raise Refused("disclosure.column_tabulated", "a column was tabulated under this grant with other codes")
+    for before in history.asked:
+        _second_table(papers.shape, before)
     if history.released_by not in (None, papers.job_hash):
         raise Refused("disclosure.already_released", "the same question was released before: open that result again")
+
+
+def _second_table(now: Shape, before: Shape) -> None:
+    """A column is tabulated in one way under a grant. Sums over other groups would give, by subtraction, the group that
+    stayed closed; and the floor at which a cell closes tells how much of it one hospital holds."""
+    shared = now.complete & before.complete
+    other_codes = any(before.cells.get(name, codes) != codes for name, codes in now.cells.items())
+    other_groups = shared - now.cells.keys() - before.cells.keys() and now.cells.keys() != before.cells.keys()
+    if shared and (other_codes or other_groups or now.floor != before.floor):
+        raise Refused("disclosure.column_tabulated",
+                      "a column was tabulated under this grant with other codes, other groups or another floor")
+
+
+def other_rows(papers: Papers, history: History) -> set[tuple[tuple[str, ...], frozenset[str]]]:
+    """Earlier tables under this grant that share a column with this one and count other complete rows: the columns
+    whose codes split both, and the columns that the earlier one asked to be complete."""
+    now = papers.shape
+    return {(tuple(sorted(now.cells.keys() & before.cells.keys())), before.complete) for before in history.asked
+            if now.complete & before.complete and now.complete != before.complete}
+
+
+def check_other_rows(differing: Iterable[int], floor: int) -> None:
+    """`differing` counts this hospital's own rows, in each cell common to two tables, that only one of them counts:
+    none, or as many as the floor. So their difference says nothing of fewer, here or over any set of hospitals. The
+    floor is not the spec's: who asks may not move it and see where the answer changes."""
+    if any(0 < number < floor for number in differing):
+        raise Refused("disclosure.column_tabulated",
+                      "a column was tabulated under this grant over almost the same rows")
 
 
 def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust) -> None:
@@ -135,9 +164,10 @@ def _record_on_chain(record: Mapping[str, Any] | None, chain: ChainFacts) -> Non
 
 
 def check_policy(papers: Papers, policy: Policy) -> int:
-    """The hospital's own word, default deny; returns the floor k this party brings, the largest that has a say."""
+    """The hospital's own word, default deny; returns the floor that stands whatever the spec asks: the largest of
+    policy, grants and function."""
     floor = policy.decide(grantee=papers.consumer, function=papers.spec["function"]["name"])
-    return strictest(papers.floor, floor)
+    return strictest(floor, CATALOG[papers.function].minimum_floor, *(grant.terms["floor"] for grant in papers.grants))
 
 
 def strictest(*floors: int) -> int:

@@ -26,7 +26,7 @@ from ledger.errors import DocumentError, LedgerError, VerificationError
 from ledger.trust import Trust
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError
-from mpc.node.book import SeenJob
+from mpc.node.book import SeenJob, Shape
 from mpc.node.errors import Refused
 from mpc.spec import common_columns, rows_max_total
 
@@ -100,15 +100,15 @@ class Papers:
         return sha256_hex(canonical(asked))
 
     @property
-    def tabulates(self) -> dict[str, str]:
-        """Columns whose codes become cells of the result -> what their cells depend on (codes and filter)."""
-        parameters = self.spec["parameters"]
-        names = [parameters.get(field) for field in ("rows", "columns", "by")]
+    def shape(self) -> Shape:
+        """What this job's cells depend on; its columns are all that its parameters name."""
         by_name = {column["name"]: column for column in self.columns}
-        return {
+        given = self.spec["parameters"].values()
+        names = {name for value in given for name in (value if isinstance(value, list) else [value])} & by_name.keys()
+        return Shape(self.floor, {
             name: sha256_hex(canonical({"codes": by_name[name]["codes"], "filter": self.spec["filter"]}))
-            for name in names if isinstance(name, str) and name in by_name
-        }
+            for name in names if by_name[name]["kind"] == "category"
+        }, frozenset(names))
 
     @property
     def seen(self) -> SeenJob:

@@ -76,7 +76,6 @@ class Attempt:
     data: dict[str, Any] | None
     stop_code: str = ""
     told: bool = False
-    started: bool = False
     thread: threading.Thread | None = None
     finished: threading.Event = field(default_factory=threading.Event)
 
@@ -127,6 +126,8 @@ class Run:
             self._serve()
         except Failed as error:
             self._fail(error)
+        except Refused as error:
+            self._fail(Failed(error.code, error.rule))
         except Exception as error:  # the last door: whatever it was, the job must end with a name
             note("session.error", job=papers.job, kind=type(error).__name__)
             self._fail(Failed("worker.failed", type(error).__name__))
@@ -151,7 +152,7 @@ class Run:
                 self._sealed(message)
                 return
             elif event == "finished" and not self.home.party:
-                self.home.book.end(self.papers.job_hash, "finished")
+                self.home.book.end(self.papers.job_hash, self.papers.attempt, "finished")
                 note("session.finished", job=self.papers.job, attempt=self.papers.attempt)
                 return
             elif event == "failed":
@@ -179,8 +180,7 @@ class Run:
         """The use counts from now on. A dealer has no use of its own: it looks at chain and book and goes on."""
         own = self.papers.own
         if own is not None:
-            self.attempt.started = True
-            self.home.book.start_use(own.id, self.papers.job_hash, self.papers.tabulates)
+            self.home.book.start_use(own.id, self.papers.job_hash)
         self.waiting_for = "word" if own is None else "use"
         self._wait()
 
@@ -245,7 +245,7 @@ class Run:
             session=self.session.id, sender=home.participant, seat=papers.seat,
             recipient=papers.spec["recipient"]["participant"], recipient_key=papers.spec["recipient"]["sealing"],
             gate_hash=message["gate_hash"], sealed=message["sealed"], engine=dict(message["engine"]))
-        home.book.seal(papers.job_hash, path=f"/jobs/{papers.job}/envelopes",
+        home.book.seal(papers.job_hash, papers.attempt, path=f"/jobs/{papers.job}/envelopes",
                        envelope={"envelope": signed(envelope, home.keys.signing)},
                        until=int(papers.deadline.timestamp()))
         note("session.sealed", job=papers.job, attempt=papers.attempt)
@@ -254,7 +254,7 @@ class Run:
     def _fail(self, error: Failed) -> None:
         note("session.failed", job=self.papers.job, attempt=self.papers.attempt, code=error.code)
         self.attempt.worker.stop(error.code)
-        self.home.book.end(self.papers.job_hash, "failed")
+        self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed")
         if self.attempt.told:
             return
         report_failure(self.home, self.papers.seen, error.code, about=error.about)

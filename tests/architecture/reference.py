@@ -45,7 +45,8 @@ NODE_MEANINGS = {
     "chain.disagree": "endpoints give different answers",
     "chain.wrong": "another chain, genesis or contract than in the trust file",
     "clock.skew": "the node's clock is off by more than a minute",
-    "disclosure.column_tabulated": "a second table over a column already tabulated on that grant",
+    "disclosure.column_tabulated":
+        "a second table over a column of that grant: other codes, groups or floor, or almost the same rows",
     "disclosure.already_released": "the same question was released already: open that result",
     "session.mismatch": "a peer was shown another job, or is in another session",
     "session.peer_lost": "a peer's connection broke",

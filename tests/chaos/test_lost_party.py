@@ -20,8 +20,9 @@ WITHIN = 90  # seconds from the order until the job has ended
 LOST = {"session.peer_lost", "session.peer_silent", "dealer.lost", "worker.failed", "session.deadline"}
 
 
-def _buy(story, columns):
-    return story.client.buy(story.product, fn.describe(columns), scenario=story.grants[0].scenario)
+def _buy(story, call):
+    """No two of these tables share a column: a node might refuse the second for it."""
+    return story.client.buy(story.product, call, scenario=story.grants[0].scenario)
 
 
 def _tree(pid):
@@ -58,34 +59,34 @@ def _kill_node(story, key):
     process.wait()
 
 
-def _works_again(story, columns):
-    result = _buy(story, columns).wait(seconds=WITHIN)
+def _works_again(story, call):
+    result = _buy(story, call).wait(seconds=WITHIN)
     assert result.parties == 4
 
 
 def test_a_killed_node_ends_the_job_by_name(granted):
     began = time.monotonic()
-    job = _buy(granted, ["age"])
+    job = _buy(granted, fn.describe(["age"]))
     _until_underway(job)
     _kill_node(granted, "budapest")
     _ends_failed(job, began)
     _restart(granted, "budapest")
-    _works_again(granted, ["resting_bp"])
+    _works_again(granted, fn.describe(["resting_bp"]))
 
 
 def test_a_killed_dealer_ends_the_job_by_name(granted):
     began = time.monotonic()
-    job = _buy(granted, ["max_heart_rate"])
+    job = _buy(granted, fn.describe(["max_heart_rate"]))
     _until_underway(job)
     _kill_node(granted, "dealer")
     _ends_failed(job, began)
     _restart(granted, "dealer")
-    _works_again(granted, ["st_depression"])
+    _works_again(granted, fn.describe(["st_depression"]))
 
 
 def test_a_frozen_node_ends_the_job_by_name(granted):
     began = time.monotonic()
-    job = _buy(granted, ["age", "resting_bp"])
+    job = _buy(granted, fn.describe(["chol"]))
     _until_underway(job)
     frozen = _tree(granted.space.supervisor.pid("long-beach"))
     for pid in frozen:
@@ -95,4 +96,4 @@ def test_a_frozen_node_ends_the_job_by_name(granted):
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
-    _works_again(granted, ["age", "max_heart_rate"])
+    _works_again(granted, fn.crosstab(rows="chest_pain", columns="sex"))

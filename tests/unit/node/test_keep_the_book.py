@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from ledger.documents import new_id
-from mpc.node.book import Book, Dataset
+from mpc.node.book import Book, Dataset, History, Shape
 from mpc.node.errors import Refused
 
 GRANT = "grant-1"
+SHAPE = Shape(10, {"sex": "codes"}, frozenset({"age", "sex"}))
 
 
 @pytest.fixture
@@ -25,27 +26,33 @@ def accept(book: Book, job_hash: str, *, job: str | None = None, nonce: str | No
            max_uses: int = 5, release_key: str = "question") -> None:
     book.accept(job=job or f"job-{job_hash}", job_hash=job_hash, consumer="maker", nonce=nonce or f"n-{job_hash}",
                 attempt=attempt, deadline=2**33, grant=GRANT, max_uses=max_uses, release_key=release_key,
-                verdict={"attempt": attempt})
+                shape=SHAPE, verdict={"attempt": attempt})
+
+
+def history(book: Book) -> History:
+    """As a fresh job sees it."""
+    return book.history(job="x", job_hash="x", consumer="maker", nonce="x", own_grant=GRANT, grants=[GRANT],
+                        release_key="question")
 
 
 def uses(book: Book) -> int:
-    return book.history(job="x", job_hash="x", consumer="maker", nonce="x", own_grant=GRANT, grants=[GRANT],
-                        release_key="x").uses
+    return history(book).uses
 
 
 def test_it_works(book: Book) -> None:
     accept(book, "a")
     assert book.use_state(GRANT, "a") == "reserved"
-    book.start_use(GRANT, "a", {"sex": "codes"})
+    book.start_use(GRANT, "a")
     assert book.use_state(GRANT, "a") == "started"
     book.consume_use(GRANT, "a")
-    book.seal("a", path="/jobs/a/envelopes", envelope={"envelope": 1}, until=2**33)
+    book.seal("a", 1, path="/jobs/a/envelopes", envelope={"envelope": 1}, until=2**33)
     known = book.seen(job_hash="a")
     assert known is not None and known.state == "sealed"
     assert [(path, body) for _, path, body, _ in book.outbox()] == [("/jobs/a/envelopes", {"envelope": 1})]
-    history = book.history(job="job-a", job_hash="a", consumer="maker", nonce="n-a", own_grant=GRANT, grants=[],
-                           release_key="question")
-    assert history.sealed and history.released_by == "a" and history.tabulated == {"sex": "codes"}
+    own = book.history(job="job-a", job_hash="a", consumer="maker", nonce="n-a", own_grant=GRANT, grants=[],
+                       release_key="question")
+    assert own.sealed and own.released_by == "a" and own.asked == ()
+    assert history(book).asked == (SHAPE,)
     assert book.verdict("a", 1) == {"attempt": 1} and book.verdict("a", 2) is None
 
 
@@ -75,24 +82,25 @@ def test_two_processes_see_one_book(tmp_path: Path, book: Book) -> None:
 
 def test_a_use_that_never_started_is_given_back(book: Book) -> None:
     accept(book, "a")
-    book.end("a", "failed")
-    assert uses(book) == 0
+    assert history(book).asked == (SHAPE,)
+    book.end("a", 1, "failed")
+    assert uses(book) == 0 and history(book).asked == ()
 
 
 def test_a_use_that_started_counts_though_the_job_failed(book: Book) -> None:
     accept(book, "a")
-    book.start_use(GRANT, "a", {})
-    book.end("a", "failed")
-    assert uses(book) == 1
+    book.start_use(GRANT, "a")
+    book.end("a", 1, "failed")
+    assert uses(book) == 1 and history(book).asked == (SHAPE,)
 
 
 def test_a_second_attempt_takes_no_second_use(book: Book) -> None:
     accept(book, "a")
-    book.start_use(GRANT, "a", {})
+    book.start_use(GRANT, "a")
     book.consume_use(GRANT, "a")
-    book.end("a", "failed")
+    book.end("a", 1, "failed")
     accept(book, "a", attempt=2, max_uses=1)
-    book.start_use(GRANT, "a", {})
+    book.start_use(GRANT, "a")
     assert uses(book) == 1 and book.use_state(GRANT, "a") == "consumed"
 
 
@@ -107,29 +115,43 @@ def test_another_spec_with_the_same_id_or_nonce(book: Book, same: dict[str, str]
 
 def test_a_sealed_job_stays_sealed(book: Book) -> None:
     accept(book, "a")
-    book.seal("a", path="/p", envelope={}, until=1)
-    book.end("a", "failed")
-    book.move("a", "accepted")
+    book.seal("a", 1, path="/p", envelope={}, until=1)
+    book.end("a", 1, "failed")
+    with pytest.raises(Refused) as caught:
+        accept(book, "a", attempt=2)
+    assert caught.value.code == "spec.replayed"
     known = book.seen(job="job-a")
     assert known is not None and known.state == "sealed"
 
 
-def test_the_first_codes_of_a_column_stay(book: Book) -> None:
+def test_an_attempt_that_was_replaced_can_neither_seal_nor_end_the_next(book: Book) -> None:
     accept(book, "a")
-    book.start_use(GRANT, "a", {"sex": "first"})
-    book.start_use(GRANT, "a", {"sex": "second", "pain": "first"})
-    history = book.history(job="x", job_hash="x", consumer="m", nonce="x", own_grant=GRANT, grants=[],
-                           release_key="x")
-    assert history.tabulated == {"sex": "first", "pain": "first"}
+    accept(book, "a", attempt=2)
+    book.end("a", 1, "failed")
+    assert book.use_state(GRANT, "a") == "reserved"
+    with pytest.raises(Refused) as caught:
+        book.seal("a", 1, path="/p", envelope={}, until=1)
+    assert caught.value.code == "session.mismatch" and book.outbox() == []
+    book.seal("a", 2, path="/p", envelope={}, until=1)
+    with pytest.raises(Refused):
+        book.seal("a", 2, path="/q", envelope={}, until=1)
+    assert len(book.outbox()) == 1
+
+
+def test_a_change_that_breaks_off_leaves_the_book_usable(book: Book) -> None:
+    with pytest.raises(KeyboardInterrupt), book._write() as db:
+        db.execute("INSERT INTO released VALUES ('question', 'a')")
+        raise KeyboardInterrupt
+    accept(book, "a")
+    assert history(book).released_by is None
 
 
 def test_a_question_may_be_asked_again_after_a_failed_job(book: Book) -> None:
     accept(book, "a")
-    book.seal("a", path="/p", envelope={}, until=1)
+    book.seal("a", 1, path="/p", envelope={}, until=1)
+    assert history(book).released_by == "a"
     book.unrelease("a")
-    history = book.history(job="x", job_hash="x", consumer="m", nonce="x", own_grant=GRANT, grants=[],
-                           release_key="question")
-    assert history.released_by is None and uses(book) == 1
+    assert history(book).released_by is None and uses(book) == 1
 
 
 def test_a_book_opened_again_knows_everything(tmp_path: Path, book: Book) -> None:

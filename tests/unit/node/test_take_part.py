@@ -88,7 +88,7 @@ Maker = Callable[..., Node]
 def node(world: World, tmp_path: Path) -> Iterator[Maker]:
     made: list[Node] = []
 
-    def make(mode: str = "works", name: str = "hospital_a", **item: Any) -> Node:
+    def make(mode: str = "works", name: str = "hospital_a", rows: str = "50,Male,0,no\n", **item: Any) -> Node:
         keys = world.keys[name]
         home = tmp_path / f"{name}-{len(made)}"
         home.mkdir()
@@ -98,7 +98,7 @@ def node(world: World, tmp_path: Path) -> Iterator[Maker]:
             service=world.service(name).address, session_seconds=20)
         config.create(known)
         file = home / "data" / "heart.csv"
-        file.write_text("age,sex,grade,pain\n50,Male,0,no\n")
+        file.write_text(f"age,sex,grade,pain\n{rows}")
         if name != "dealer":
             world.fingerprints[name] = fingerprint(file, known.local_key())
             world.datasets[name] = world.dataset(name)
@@ -188,6 +188,15 @@ def test_a_job_outside_its_grant_is_refused_here(node: Maker, world: World) -> N
     verdict = one.check()
     assert (verdict["decision"], verdict["code"], verdict["session"]) == ("refuse", "spec.parameters", None)
     assert verdict["who_must_act"] == "consumer"
+
+
+@pytest.mark.parametrize(("lacking", "code"), [(0, None), (1, "disclosure.column_tabulated"), (10, None)])
+def test_a_second_table_over_almost_the_same_rows(node: Maker, world: World, lacking: int, code: str | None) -> None:
+    one = node(rows="50,Male,0,no\n" * 40 + "50,Male,0,\n" * lacking)
+    assert one.check()["decision"] == "accept"  # age by sex; not yet started, and counted all the same
+    other = world.item(function="crosstab", parameters={"rows": "sex", "columns": "pain"}, grants=one.item["grants"])
+    one.agent.handle(other)
+    assert one.door.documents("verdict")[-1]["code"] == code
 
 
 def test_a_file_that_changed(node: Maker) -> None:
