@@ -8,7 +8,8 @@ from mpc.errors import MpcError
 
 def test_the_docstring_lists_every_error_and_its_code() -> None:
     listed = dict(re.findall(r"^  - (\w+) +(\S+)", errors.__doc__ or "", re.MULTILINE))
-    found = {kind.__name__: kind.code for kind in MpcError.__subclasses__()}
+    found = {kind.__name__: kind.code for kind in MpcError.__subclasses__()
+             if kind.__module__ == errors.__name__}  # mpc.node draws its own tree
     assert set(listed) == set(found)
     open_ended = {"SpecRefused", "DataRefused", "Stopped"}
     assert {name: code for name, code in listed.items() if name not in open_ended} == {
