@@ -42,6 +42,12 @@ def session_id(job_hash: str, attempt: int, verdict_hashes: Sequence[str], deale
     return sha256(canonical(body)).hexdigest()
 
 
+def question_hash(spec: Mapping[str, Any]) -> str:
+    """The same for two specs that would open the same thing under the same grants."""
+    return sha256(canonical({name: spec[name] for name in ("function", "parameters", "filter", "inputs", "grants")})
+                  ).hexdigest()
+
+
 def hpke_info(*, space: str, job_hash: str, session: str, sender: str, recipient: str, recipient_key: str,
               gate_hash: str) -> bytes:
     """What a sealed share is bound to; one different byte and it does not open."""

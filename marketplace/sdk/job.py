@@ -48,7 +48,7 @@ class Job:
         """Wait until it is released, then verify everything and open it. Raises JobFailed, TimedOut."""
         answer = self.finished(seconds, progress)
         check_released(answer)
-        return self.space.open_answer(answer)
+        return self.space.open_answer(self.id, answer)
 
     def finished(self, seconds: float = 600, progress: Watcher | None = None) -> Mapping[str, Any]:
         """Wait until the job has ended, well or not, and return the portal's answer about it."""

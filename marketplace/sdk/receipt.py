@@ -17,6 +17,8 @@ from ledger.trust import Trust, load_trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import ReceiptError, VerificationError
 
+RELEASED = "job.released"
+
 
 class Receipt:
     """The bytes of one receipt, and how to check them."""
@@ -61,8 +63,8 @@ class Receipt:
     def _check_subject(self) -> None:
         """A true receipt of something else proves nothing about this job."""
         entry = self.entry
-        if self._subject is not None and entry["subject"]["id"] != self._subject:
-            raise ReceiptError("the receipt is about something else than this job")
+        if self._subject is not None and (entry["kind"], entry["subject"]["id"]) != (RELEASED, self._subject):
+            raise ReceiptError("the receipt is about something else than the release of this job")
         if self._grants:
             named = {grant["id"]: grant["terms_hash"] for grant in entry["body"].get("grants", ())}
             if named != self._grants:

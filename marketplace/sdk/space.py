@@ -14,6 +14,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,17 @@ from marketplace.sdk.cache import Cache
 from marketplace.sdk.catalogue import Catalogue, rows_of
 from marketplace.sdk.client import Portal, our_errors
 from marketplace.sdk.config import read_space_file
-from marketplace.sdk.errors import ConfigurationError, NotFound, Refused, TimedOut, Unavailable
+from marketplace.sdk.errors import ConfigurationError, NotFound, Refused, TimedOut, Unavailable, VerificationError
 from marketplace.sdk.evidence import Evidence
 from marketplace.sdk.fn import Call
 from marketplace.sdk.job import Job, check_released
 from marketplace.sdk.opening import open_evidence
 from marketplace.sdk.receipt import Receipt
-from marketplace.sdk.records import Document, Signed
+from marketplace.sdk.records import Document, Signed, verified_document
 from marketplace.sdk.result import Result
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 from mpc.catalog import validate_parameters
-from mpc.spec import common_columns
+from mpc.spec import common_columns, question_hash
 
 AGREEMENT_SECONDS = 60.0
 RECEIPT_SECONDS = 60.0
@@ -158,7 +159,17 @@ class Space:
         except Refused:
             path.unlink(missing_ok=True)
             raise
+        self._check_answered(answer["id"], order["spec"]["document"])
         return Job(self, answer["id"], existing=bool(answer.get("existing")))
+
+    def _check_answered(self, job_id: str, spec: Document) -> None:
+        """The portal may answer an order with an earlier job of ours, but only with one that asked the same."""
+        if job_id == spec["id"]:
+            return
+        earlier = verified_document(self.portal.get(f"/jobs/{job_id}")["spec"], type="job_spec",
+                                    signers=[{"keys": {"signing": self.keys.signing_public}}], id=job_id)
+        if question_hash(earlier) != question_hash(spec):
+            raise VerificationError("the portal answered with a job that asked something else", code="record.wrong")
 
     def agree(self, product: Product | str, scenario: Scenario | str) -> str:
         """Make, or find, the agreement that orders under a scenario need (`buy` does it by itself); answers its id."""
@@ -224,23 +235,24 @@ class Space:
         """Open a released job's result again: from the cache if it is there, without asking the portal."""
         kept = self.cache.read(self.cache.job(job_id))
         if kept is not None:
-            return self._open(Evidence.from_json(kept))
+            return self._open(replace(Evidence.from_json(kept), job=job_id))
         answer = self.portal.get(f"/jobs/{job_id}")
         check_released(answer)
-        return self.open_answer(answer)
+        return self.open_answer(job_id, answer)
 
-    def open_answer(self, answer: Mapping[str, Any]) -> Result:
-        """Gather what the portal says of a released job, verify and open it, then keep it."""
-        evidence = self._evidence(answer)
+    def open_answer(self, job_id: str, answer: Mapping[str, Any]) -> Result:
+        """Gather what the portal says of this released job, verify and open it, then keep it."""
+        evidence = self._evidence(job_id, answer)
         result = self._open(evidence)
         self.cache.write(self.cache.job(evidence.job), evidence.as_json())
         return result
 
-    def _evidence(self, answer: Mapping[str, Any]) -> Evidence:
+    def _evidence(self, job_id: str, answer: Mapping[str, Any]) -> Evidence:
+        """Under the id that was asked for: a portal that answers with another job of ours is found out."""
         spec: Signed = answer["spec"]
         document = spec["document"]
         return Evidence(
-            job=answer["id"],
+            job=job_id,
             attempt=answer["attempt"],
             spec=spec,
             verdicts=list(answer["verdicts"]),

@@ -28,7 +28,7 @@ from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError
 from mpc.node.book import SeenJob, Shape
 from mpc.node.errors import Refused
-from mpc.spec import common_columns, rows_max_total
+from mpc.spec import common_columns, question_hash, rows_max_total
 
 SKEW = timedelta(seconds=60)
 LEAST_PARTIES = 3
@@ -96,8 +96,7 @@ class Papers:
     @property
     def release_key(self) -> str:
         """The same for two jobs that would open the same thing under the same grants."""
-        asked = {name: self.spec[name] for name in ("function", "parameters", "filter", "inputs", "grants")}
-        return sha256_hex(canonical(asked))
+        return question_hash(self.spec)
 
     @property
     def shape(self) -> Shape:

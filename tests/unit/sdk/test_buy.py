@@ -107,3 +107,14 @@ def test_a_dataset_that_changed_since_listing_is_refused(world: World) -> None:
     with pytest.raises(VerificationError) as refused:
         world.space().buy(world.product_id, CALL)
     assert refused.value.code == "record.wrong"
+
+
+def test_an_order_may_be_answered_by_a_job_that_asked_the_same_and_by_no_other(world: World) -> None:
+    first = world.space().buy(world.product_id, CALL)
+    world.portal.on_post["/jobs"] = lambda body, key: {"id": first.id, "state": "released", "existing": True}
+
+    again = world.space().buy(world.product_id, CALL)
+    assert (again.id, again.existing) == (first.id, True)
+    with pytest.raises(VerificationError) as refused:
+        world.space().buy(world.product_id, fn.describe(["age"]))
+    assert refused.value.code == "record.wrong"

@@ -160,6 +160,29 @@ def test_a_spec_altered_after_signing_is_refused(world: World, released: Job) ->
     assert refused.value.code == "signature.invalid"
 
 
+def test_another_job_of_ours_in_its_place_is_refused(world: World, released: Job) -> None:
+    other = world.space().buy(world.product_id, fn.describe(["age"], by="sex"))
+    world.compute(other.id)
+    jobs = world.portal.shelves["jobs"]
+    jobs[released.id] = jobs[other.id]
+
+    for opening in (lambda: released.wait(seconds=5), lambda: world.space().open_result(released.id)):
+        with pytest.raises(VerificationError) as refused:
+            opening()
+        assert refused.value.code == "record.wrong"
+
+
+def test_a_cached_job_under_another_name_is_refused(world: World, released: Job) -> None:
+    released.wait(seconds=5)
+    other = world.space().buy(world.product_id, fn.describe(["age"], by="sex"))
+    cache = world.space().cache
+    cache.write(cache.job(other.id), cache.read(cache.job(released.id)))
+
+    with pytest.raises(VerificationError) as refused:
+        world.space().open_result(other.id)
+    assert refused.value.code == "record.wrong"
+
+
 def test_a_participant_swapped_by_the_portal_is_refused(world: World, released: Job) -> None:
     victim, thief = (world.keys[name] for name in HOSPITALS[:2])
     record = world.portal.shelves["participants"][victim.participant]["record"]["document"]

@@ -37,13 +37,21 @@ def test_a_receipt_of_another_job_is_refused(world: World, released: Job) -> Non
     assert refused.value.code == "receipt.invalid"
 
 
+def test_a_receipt_of_something_else_that_befell_the_job_is_refused(world: World, released: Job) -> None:
+    world.release(released.id, kind="job.offered")
+    with pytest.raises(ReceiptError) as refused:
+        released.wait(seconds=5).receipt.verify()
+    assert refused.value.code == "receipt.invalid"
+
+
 def test_a_tampered_receipt_is_refused(world: World, released: Job) -> None:
     receipt = released.wait(seconds=5).receipt
     for at in range(0, len(receipt.data), 97):
         data = bytearray(receipt.data)
         data[at] ^= 1
-        with pytest.raises(ReceiptError):
+        with pytest.raises(ReceiptError) as refused:
             Receipt(bytes(data), trust=world.trust).verify()
+        assert refused.value.code == "receipt.invalid", at
 
 
 def test_a_release_not_yet_in_the_log_is_unknown_not_wrong(world: World, released: Job) -> None:

@@ -296,11 +296,11 @@ class World:
                   "engine": {"crypten": "test"}}
         return signed(new_document("result_envelope", **(values | changed)), self.keys[name].signing)
 
-    def release(self, job_id: str) -> None:
+    def release(self, job_id: str, *, kind: str = "job.released") -> None:
         """Put the release into a log of two leaves and make its receipt."""
         job = self.job(job_id)
         grants = grants_named({one["id"]: one["terms_hash"] for one in job["spec"]["document"]["grants"]})
-        entry = new_entry("job.released", subject=("job", job_id), participant=None, body={"grants": grants})
+        entry = new_entry(kind, subject=("job", job_id), participant=None, body={"grants": grants})
         other, leaf = bytes(32), leaf_hash(entry)
         note = sign_checkpoint(self.trust.log.origin, 2, node_hash(other, leaf), self.log_key)
         approvals = []
