@@ -18,7 +18,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ledger.documents import canonical
-from mpc.catalog import CATALOG, validate_parameters
+from mpc.catalog import CATALOG, digest_of, validate_parameters
 from mpc.disclosure import Opening, gate_hash, gate_key, strictest
 from mpc.engines.base import Engine
 from mpc.errors import FloorTooLow, SpecRefused
@@ -47,8 +47,8 @@ def plan_of(order: Order) -> Plan:
     if order.function not in CATALOG:
         raise SpecRefused("no such function", code="spec.function_digest")
     entry = CATALOG[order.function]
-    if order.digest not in (None, entry.digest):
-        raise SpecRefused("the function is another version than ours", code="spec.function_digest")
+    if order.digest not in (None, entry.digest) or digest_of(order.function) != entry.digest:
+        raise SpecRefused("the function's code is not what the job or our catalogue names", code="spec.function_digest")
     if order.parties < entry.min_parties:
         raise SpecRefused("too few parties for the function", code="spec.roster_mismatch")
     validate_parameters(order.function, order.parameters, order.columns)

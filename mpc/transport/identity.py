@@ -12,7 +12,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -37,8 +37,8 @@ class SessionIdentity:
     """What one party brings to one attempt; `certificate` and `exchange` are public, the rest never leaves memory."""
 
     certificate: bytes
-    private_key: bytes
-    exchange_private: bytes
+    private_key: bytes = field(repr=False)
+    exchange_private: bytes = field(repr=False)
 
     @classmethod
     def fresh(cls, *, now: datetime, lifetime: timedelta = LIFETIME) -> SessionIdentity:

@@ -102,6 +102,13 @@ def test_the_digest_of_the_spec_may_be_named() -> None:
     assert plan_of(read(function={"name": "crosstab", "version": 1, "digest": digest})).parties == 3
 
 
+def test_code_that_is_not_what_the_catalogue_names_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpc.party.digest_of", lambda key: "00" * 32)
+    with pytest.raises(MpcError) as refused:
+        plan_of(read())
+    assert refused.value.code == "spec.function_digest"
+
+
 def test_any_difference_is_another_computation() -> None:
     changes: list[dict[str, Any]] = [
         {}, {"rows_max_total": 101}, {"space": "t"}, {"job_hash": "12" * 32}, {"function": "describe@1", "parameters": {
