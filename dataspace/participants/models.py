@@ -33,6 +33,19 @@ class Participant(models.Model):
         return self.name_zh
 
 
+class FailedSignIn(models.Model):
+    """A password that did not fit. The name is kept as a keyed hash: people type passwords into the wrong field."""
+
+    name_hash = models.CharField(max_length=64)
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["name_hash", "at"]),)
+
+    def __str__(self) -> str:
+        return self.name_hash
+
+
 class Person(AbstractUser):
     """Someone who signs in to the portal for a participant, or runs it (no participant, role operator)."""
 

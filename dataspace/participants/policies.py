@@ -1,10 +1,14 @@
 """Who may admit participants."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from dataspace.actor import Actor
 from dataspace.errors import Denied
+
+MOST_FAILURES = 10
+FAILURES_COUNT_FOR = timedelta(minutes=15)
 
 
 def check_may_apply(
@@ -17,6 +21,11 @@ def check_may_apply(
             raise Denied(f"the trust file says who the {role} is")
         if is_root and signing != root_key:
             raise Denied(f"this is not the {role}'s key of the trust file")
+
+
+def may_try_to_sign_in(failures: int) -> bool:
+    """Of one name, within FAILURES_COUNT_FOR; whether the name exists makes no difference."""
+    return failures < MOST_FAILURES
 
 
 def check_may_admit(actor: Actor) -> None:

@@ -1,12 +1,16 @@
 """Reading participants and persons, actor first."""
 
+import unicodedata
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils.crypto import salted_hmac
 
 from dataspace.actor import NOBODY, Actor
 from dataspace.errors import NotFound
-from dataspace.participants.models import Participant, Person
+from dataspace.participants.models import FailedSignIn, Participant, Person
+from dataspace.participants.policies import FAILURES_COUNT_FOR
 from dataspace.participants.states import State
 from dataspace.provenance import space
 
@@ -52,6 +56,18 @@ def signing_key_by_id(participant_id: UUID) -> str | None:
         return trust.regulator.signing
     row = Participant.objects.filter(pk=participant_id).first()
     return None if row is None else signing_key_of(row)
+
+
+def hash_of_name(name: str) -> str:
+    """Under the portal's secret key; the same for the spellings that are one name."""
+    normal = unicodedata.normalize("NFKC", name).casefold()
+    return salted_hmac("dataspace.participants.sign_in", normal, algorithm="sha256").hexdigest()
+
+
+def failed_sign_ins(name: str, *, now: datetime) -> int:
+    """How often a password did not fit this name of late."""
+    since = now - FAILURES_COUNT_FOR
+    return FailedSignIn.objects.filter(name_hash=hash_of_name(name), at__gt=since).count()
 
 
 def participants_for(actor: Actor) -> QuerySet[Participant]:

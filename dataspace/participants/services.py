@@ -13,8 +13,8 @@ from dataspace.actor import Actor
 from dataspace.errors import Conflict, DataspaceError, Refused
 from dataspace.moves import advance, begin
 from dataspace.participants import policies
-from dataspace.participants.models import Participant
-from dataspace.participants.queries import signing_key_of
+from dataspace.participants.models import FailedSignIn, Participant
+from dataspace.participants.queries import hash_of_name, signing_key_of
 from dataspace.participants.states import BEGIN, INITIAL, MOVES, Move, State
 from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
@@ -132,6 +132,22 @@ def follow() -> None:
             settle(row)
         except (VerificationError, DataspaceError) as trouble:  # this one's own; a chain that is away stops the pass
             log.warning("the admission of %s waits: %s", row.pk, trouble.code)
+
+
+def note_failed_sign_in(name: str, *, now: datetime) -> None:
+    """Count it; after some within a quarter of an hour the name has to wait."""
+    FailedSignIn.objects.create(name_hash=hash_of_name(name), at=now)
+
+
+def forget_failed_sign_ins(*, now: datetime, name: str | None = None) -> None:
+    """Those of a name that signed in, or all that count no more."""
+    old = FailedSignIn.objects.all()
+    old = (
+        old.filter(at__lt=now - policies.FAILURES_COUNT_FOR)
+        if name is None
+        else old.filter(name_hash=hash_of_name(name))
+    )
+    old.delete()
 
 
 @transaction.atomic
