@@ -58,6 +58,8 @@ XINGLIN_VERDICT_SECONDS = int(os.environ.get("XINGLIN_VERDICT_SECONDS", "30"))
 XINGLIN_WAKE = os.environ.get("XINGLIN_WAKE", "on") == "on"
 
 _portal = urlsplit(XINGLIN_PORTAL_URL)
+if PRODUCTION and _portal.scheme != "https":
+    raise ImproperlyConfigured("production is reached by https: XINGLIN_PORTAL_URL")
 ALLOWED_HOSTS = [_portal.hostname or "127.0.0.1"]
 if not PRODUCTION:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "testserver"]

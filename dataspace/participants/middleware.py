@@ -22,4 +22,6 @@ class ActorMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.actor = SimpleLazyObject(lambda: _actor(request))  # type: ignore[attr-defined]
-        return self.get_response(request)
+        response = self.get_response(request)
+        response.setdefault("Cache-Control", "private, no-store")  # what is shown depends on who asks
+        return response

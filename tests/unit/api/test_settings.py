@@ -29,6 +29,11 @@ def test_it_works() -> None:
     assert started().stdout.strip() == "False"
 
 
+def test_production_is_reached_by_https() -> None:
+    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "http://x" for name in NEEDED}
+    assert "by https" in started(XINGLIN_ENV="production", **values).stderr
+
+
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "XINGLIN_TRUST"])
 def test_production_refuses_a_default(missing: str) -> None:
     values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "https://x" for name in NEEDED}
