@@ -16,6 +16,12 @@ from mpc.errors import MpcError
 
 log = logging.getLogger(__name__)
 
+PLAIN = {  # the API speaks one language; what is Django's own would follow the reader's
+    "not_authenticated": "the request is not signed",
+    "method_not_allowed": "this address has no such method",
+    "unsupported_media_type": "the body is application/json",
+    "not_acceptable": "the answer is application/json",
+}
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -87,7 +93,8 @@ def _of_drf(exception: APIException, request_id: str) -> Response:
     codes: Any = exception.get_codes()
     code = codes if isinstance(codes, str) else "invalid"
     status = 422 if isinstance(exception, ValidationError) else exception.status_code
-    response = problem(status, code, str(exception.detail), request_id=request_id)
+    detail = PLAIN.get(code, str(exception.detail))
+    response = problem(status, code, detail, request_id=request_id)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Signature realm="xinglin"'
     return response

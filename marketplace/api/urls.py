@@ -44,4 +44,5 @@ urlpatterns = [
     path("log/checkpoint", record.checkpoint),
     path("log/leaves", record.Leaves.as_view()),
     path("log/consistency", record.Consistency.as_view()),
+    path("<path:rest>", record.Nothing.as_view()),
 ]

@@ -11,7 +11,7 @@ from dataspace.grants.queries import grants_for
 from dataspace.grants.states import State as GrantState
 from dataspace.http import ActorRequest
 from dataspace.participants.queries import participant_for, participants_for
-from marketplace.home.page import page, part, signed_in, timeline
+from marketplace.home.page import asked, page, part, signed_in, timeline
 from marketplace.products.models import Product
 from marketplace.products.queries import product_for, products_for
 from mpc.catalog import CATALOG
@@ -67,7 +67,7 @@ def dataset(request: ActorRequest, dataset_id: UUID) -> HttpResponse:
 @signed_in
 def products(request: ActorRequest) -> HttpResponse:
     """The catalogue."""
-    wanted = request.GET.get("q", "").strip()
+    wanted = asked(request)
     rows = products_for(request.actor)
     if wanted:
         rows = rows.filter(title_zh__icontains=wanted) | rows.filter(title_en__icontains=wanted)

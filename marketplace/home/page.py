@@ -42,6 +42,11 @@ def page(request: HttpRequest, template: str, here: str, context: dict[str, Any]
     return render(request, template, {**common, **(context or {})})
 
 
+def asked(request: HttpRequest) -> str:
+    """What was typed into the search; PostgreSQL knows no NUL."""
+    return request.GET.get("q", "").replace("\0", "").strip()
+
+
 def part(request: HttpRequest, rows: QuerySet[Any]) -> Page[Any]:
     """One screen of a long list; an impossible page number shows the nearest."""
     return Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))

@@ -20,7 +20,7 @@ from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import events_for
 from dataspace.scenarios.queries import scenarios_for
 from marketplace.home import figures, status, waiting
-from marketplace.home.page import page, signed_in
+from marketplace.home.page import asked, page, signed_in
 from marketplace.jobs.queries import jobs_for
 from marketplace.products.queries import products_for
 
@@ -44,9 +44,9 @@ def home(request: ActorRequest) -> HttpResponse:
 
 def find(request: ActorRequest) -> HttpResponse:
     """A number, an id or a hash leads to its page; words search the catalogue."""
-    wanted = request.GET.get("q", "").strip()
+    wanted = asked(request)
     number = wanted.lstrip("#").replace(",", "")
-    if number.isdigit() and len(number) < 12:
+    if number.isascii() and number.isdigit() and len(number) < 12:
         return redirect("leaf", int(number))
     if UUID_FORM.fullmatch(wanted):
         return _by_id(request.actor, UUID(wanted))

@@ -1,9 +1,11 @@
 """The record: entries and receipts for those who may see them, the log's own proofs for everybody."""
 
 import time
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +20,7 @@ from dataspace.provenance.store import log
 from ledger.entry import grants_of
 from ledger.receipt import chain_leg, make_receipt
 from marketplace.api import schemas
+from marketplace.api.patience import patience
 from marketplace.api.views.base import ApiView, documented, listed, seconds_asked
 
 LONGEST = 30.0
@@ -40,15 +43,16 @@ class Receipt(ApiView):
     def get(self, request: Request, entry_id: UUID) -> Response:
         until = time.monotonic() + seconds_asked(request, most=LONGEST)
         event_for(self.actor, entry_id)
-        while True:
-            receipt = receipt_of(self.actor, entry_id)
-            if receipt is not None:
-                return Response(receipt)
-            led = followers.run_all()
-            if time.monotonic() >= until:
-                break
-            if not led or receipt_of(self.actor, entry_id) is None:
-                time.sleep(0.05)
+        with patience.place(self.actor.organisation) as may_wait:
+            while True:
+                receipt = receipt_of(self.actor, entry_id)
+                if receipt is not None:
+                    return Response(receipt)
+                led = followers.run_all()
+                if time.monotonic() >= until or not may_wait:
+                    break
+                if not led or receipt_of(self.actor, entry_id) is None:
+                    time.sleep(0.05)
         receipt = receipt_of(self.actor, entry_id)
         if receipt is None:
             raise Conflict("the entry is not anchored yet", code="receipt.pending")
@@ -88,6 +92,14 @@ class Public(ApiView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+
+
+@extend_schema(exclude=True)
+class Nothing(Public):
+    """Every other address: a problem document, as from the whole API."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise NotFound("no such address")
 
 
 def checkpoint(request: HttpRequest) -> HttpResponse:
