@@ -108,8 +108,9 @@ def basis(kind: str, label: str, solid: bool = True) -> SafeString:
 
 
 @register.simple_tag
-def chip(value: str, name: str) -> SafeString:
+def chip(value: object, name: str) -> SafeString:
     """A hash or an id: its first eight and last four, the whole in the title and by the button."""
+    value = str(value or "")
     if not value:
         return format_html("{}", "—")
     short = value if len(value) <= 16 else f"{value[:8]}…{value[-4:]}"
@@ -123,6 +124,12 @@ def chip(value: str, name: str) -> SafeString:
         _("Copy: %(name)s") % {"name": name},
         icon("copy"),
     )
+
+
+@register.filter
+def fours(value: str) -> str:
+    """A fingerprint in full, in groups of four: it is compared by eye or read out, never copied from here."""
+    return " ".join(value[at : at + 4] for at in range(0, len(value), 4))
 
 
 @register.simple_tag
