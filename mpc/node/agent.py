@@ -72,7 +72,7 @@ class Agent:
             note("portal.refused", kind=str(kind), code=error.code)
         except (LedgerError, NodeError) as error:
             note("work.failed", kind=str(kind), code=error.code)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             note("work.malformed", kind=str(kind), error=type(error).__name__)
 
     def check(self, item: Mapping[str, Any]) -> None:

@@ -25,13 +25,12 @@ from ledger.documents import (
 from ledger.errors import DocumentError, LedgerError, VerificationError
 from ledger.trust import Trust
 from mpc.catalog import CATALOG, validate_parameters
-from mpc.errors import MpcError
+from mpc.errors import MpcError, SpecRefused
 from mpc.node.book import SeenJob, Shape
 from mpc.node.errors import Refused
-from mpc.spec import common_columns, question_hash, rows_max_total
+from mpc.spec import check_engine, check_roster, common_columns, question_hash, rows_max_total
 
 SKEW = timedelta(seconds=60)
-LEAST_PARTIES = 3
 Document = dict[str, Any]
 
 
@@ -196,27 +195,21 @@ def _consumer(spec: Document, consumer: Document) -> None:
 
 def _roster(spec: Document, records: Mapping[str, Document], me: Me, trust: Trust) -> int:
     """The seats are the inputs' providers, distinct, with the keys of their records; returns our own seat."""
-    seats = [member["participant"] for member in spec["roster"]]
-    if [member["seat"] for member in spec["roster"]] != list(range(len(seats))):
-        raise Refused("spec.roster_mismatch", "seats are not numbered from 0")
-    if seats != [one["provider"] for one in spec["inputs"]]:
-        raise Refused("spec.roster_mismatch", "the seats are not the providers of the inputs")
-    if len(set(seats)) != len(seats) or spec["recipient"]["participant"] in seats:
-        raise Refused("spec.roster_mismatch", "the parties must be distinct organisations, the consumer not among them")
-    if len(seats) < LEAST_PARTIES:
-        raise Refused("spec.roster_mismatch", f"fewer than {LEAST_PARTIES} parties")
+    try:
+        check_engine(spec)
+        check_roster(spec)
+    except SpecRefused as error:
+        raise Refused(error.code, error.text) from error
     dealer = spec["dealer"]
     if (dealer["participant"], dealer["signing"]) != (trust.dealer.participant, trust.dealer.signing):
         raise Refused("spec.roster_mismatch", "the dealer is not the one of the trust file")
-    if dealer["participant"] in (*seats, spec["recipient"]["participant"]):
-        raise Refused("spec.roster_mismatch", "the dealer is a party or the consumer")
     for member in spec["roster"]:
         record = records.get(member["participant"])
         if record is None or "provider" not in record["admitted_as"]:
             raise Refused("participant.record_mismatch", "a party has no record as provider")
         if member["record_hash"] != document_hash(record) or member["signing"] != record["keys"]["signing"]:
             raise Refused("participant.record_mismatch", "a party's key or record is not the one in the roster")
-    return _seat(spec, seats, me)
+    return _seat(spec, [member["participant"] for member in spec["roster"]], me)
 
 
 def _seat(spec: Document, seats: Sequence[str], me: Me) -> int:
@@ -376,8 +369,6 @@ def _parameters(spec: Document, datasets: Sequence[Document]) -> Sequence[Docume
         raise Refused("spec.parameters", f"this node does not know {key}")
     if len(datasets) < entry.min_parties:
         raise Refused("spec.roster_mismatch", f"{key} asks for more parties")
-    if spec["filter"]:
-        raise Refused("spec.parameters", "filters are not served yet")
     columns: Sequence[Document] = common_columns([record["columns"] for record in datasets])
     try:
         validate_parameters(key, spec["parameters"], columns)
