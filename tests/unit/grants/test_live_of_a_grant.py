@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 
 from dataspace.grants import services
 from dataspace.grants.models import Grant
+from dataspace.participants.models import Person
 from dataspace.provenance.models import ChainTx
 from ledger import acts
 from ledger.approval import consent, domain_of, sign_revocation
@@ -173,6 +175,11 @@ def test_a_refused_registration_is_seen_and_holds_up_no_other(people: Space, gra
     assert (shown["state"], shown["registered"], shown["problem"]) == ("consented", None, "chain.reverted")
     shown = people.door("maker").get(f"/grants/{grants[1]}")
     assert (shown["state"], shown["problem"]) == ("active", None)
+    reader = Client()
+    reader.force_login(Person.objects.create(username="clerk", participant_id=people.id("office")))
+    page = reader.get("/grants", headers={"Accept-Language": "en"}).content.decode()
+    assert page.count("The chain refused to register it (chain.reverted).") == 1
+    assert grants[0] in page
 
 
 def test_one_grant_that_cannot_be_sent_holds_up_no_other(
