@@ -8,16 +8,17 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas
 import pytest
 
+from ledger.approval import domain_of, sign_revocation
 from ledger.documents import from_b64
 from mpc.disclosure import open_result
 from mpc.functions.registry import function
-from mpc.node import config, data
+from mpc.node import config, data, inbox
 from mpc.node.agent import Agent
 from mpc.node.book import Book, Dataset
 from mpc.node.chainview import ChainView
@@ -154,6 +155,23 @@ def test_two_nodes_shown_different_specs_never_meet(space: Space) -> None:
     space.meet(item)
     space.wait()
     assert {door.documents("failure")[-1]["code"] for door in space.doors.values()} == {"session.mismatch"}
+    assert all(door.documents("envelope") == [] for door in space.doors.values())
+
+
+def test_a_revocation_that_only_the_dealer_knows_ends_the_session(space: Space) -> None:
+    """The portal withholds it, the chain has not got it, every hospital accepted: the dealer deals nothing."""
+    for agent in space.agents.values():
+        agent.home = replace(agent.home, session_seconds=8)  # how long the hospitals wait for a dealer that will not
+    item = space.world.item()
+    assert {verdict["decision"] for verdict in space.check(item)} == {"accept"}
+    revocation = sign_revocation(item["grants"][0]["terms"], space.world.approver("office"), by="regulator",
+                                 reason="stop", domain=domain_of(space.world.trust))
+    inbox.drop(space.agents["dealer"].config.inbox, revocation)
+    space.meet(item)
+    space.wait()
+    failures = {name: door.documents("failure")[-1]["code"] for name, door in space.doors.items()}
+    assert failures.pop("dealer") == "grant.revoked"
+    assert set(failures.values()) <= {"dealer.lost", "session.peer_lost", "session.peer_silent", "session.deadline"}
     assert all(door.documents("envelope") == [] for door in space.doors.values())
 
 
