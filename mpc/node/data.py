@@ -9,7 +9,7 @@ import csv
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -111,14 +111,15 @@ class Table:
         return [int(row[0]) for row in rows]
 
 
-def differing(path: Path, columns: Sequence[Column], one: Iterable[str], other: Iterable[str],
-              by: Sequence[str]) -> list[int]:
-    """How many rows are complete in the columns of one table and not in those of the other, for each combination of
-    codes of `by` that is met; complete as the engine counts it: a code that `columns` do not list is missing. These
-    numbers are for a check in this node; they never leave it."""
+def differing(path: Path, columns: Sequence[Column], one: Collection[str],
+              others: Iterable[tuple[Sequence[str], Iterable[str]]]) -> list[int]:
+    """For each other table, named by the columns that split both and those it asks to be complete: how many rows are
+    complete for one of the two and not for the other, for each combination of codes that is met. Complete as the engine
+    counts it: a code that `columns` do not list is missing. These numbers are for a check in this node; they never
+    leave it."""
     table = Table(path)
     try:
-        return table.differing(columns, one, other, by)
+        return [number for by, other in others for number in table.differing(columns, one, other, by)]
     finally:
         table.close()
 

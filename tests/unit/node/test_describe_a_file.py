@@ -147,9 +147,10 @@ def test_rows_that_only_one_of_two_tables_counts(tmp_path: Path) -> None:
                data.column("sex", "category", codes=["F", "M"])]
 
     def differing(one: set[str], other: set[str], *by: str) -> list[int]:
-        return sorted(data.differing(file, columns, one, other, by))
+        return sorted(data.differing(file, columns, one, [(by, other)]))
     assert differing({"age"}, {"age", "bp"}) == [3]
     assert differing({"age", "sex"}, {"age", "bp", "sex"}, "sex") == [1, 2]
     assert differing({"age", "sex"}, {"bp", "sex"}, "sex") == [2, 2]
     assert differing({"age"}, {"age", "sex"}) == [1]
+    assert data.differing(file, columns, {"age"}, [((), {"age", "bp"}), ((), {"age", "sex"})]) == [3, 1]
     assert differing({"bp"}, {"bp"}) == [0] and differing({"sex"}, {"sex"}, "sex") == []
