@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DataError
 from django.http import Http404
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
@@ -75,6 +76,8 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response:
         return problem(413, "http.too_long", "the body is too long", request_id=request_id)
     if isinstance(exception, PermissionDenied):
         return problem(403, "denied", "not allowed", request_id=request_id)
+    if isinstance(exception, DataError):  # well formed, and beyond the tables: its text may hold the value
+        return problem(422, "document.too_large", "a value is larger than this portal keeps", request_id=request_id)
     log.error("request %s failed", request_id, exc_info=exception)
     return problem(500, "internal", "this is our fault", request_id=request_id)
 

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from ledger.errors import PortalRefused
 from tests.simulators.portal_space import Space
 
 
@@ -26,3 +27,10 @@ def test_it_works(people: Space, method: str, path: str, status: int, code: str)
 @pytest.mark.parametrize("typed", ["%C2%B2", "%00", "%00a", "%D9%A3"])
 def test_a_strange_search_is_no_fault_of_ours(people: Space, typed: str) -> None:
     assert Client().get(f"/find?q={typed}").status_code == 302
+
+
+def test_a_value_beyond_the_tables_is_the_senders_fault(people: Space) -> None:
+    people.ready()
+    with pytest.raises(PortalRefused) as refused:
+        people.applied(max_uses=2**32 - 1)
+    assert (refused.value.status, refused.value.code) == (422, "document.too_large")
