@@ -25,8 +25,8 @@ LEAD = "cleveland"
 FLOOR = 10
 TITLE = {"zh": "心脏病:四家医院联合统计", "en": "Heart disease: joint statistics of four hospitals"}
 SUMMARY = {
-    "zh": "四家真实医院 920 名患者;数据不出院,只售计算。",
-    "en": "920 patients of four real hospitals; no row leaves a hospital, only computations are sold.",
+    "zh": "四家真实医院的心脏病患者;数据不出院,只售计算。",
+    "en": "Heart patients of four real hospitals; no row leaves a hospital, only computations are sold.",
 }
 DESCRIBE = fn.describe(["age", "resting_bp", "max_heart_rate"], by="sex")
 CROSSTAB = fn.crosstab(rows="chest_pain", columns="disease_grade")
