@@ -16,7 +16,7 @@ from dataspace.moves import begin
 from dataspace.participants.models import Participant
 from dataspace.participants.queries import signing_key_of
 from dataspace.provenance import space
-from ledger.documents import canonical, document_hash, parse_time, read_signed, sha256_hex, verify_signed
+from ledger.documents import document_hash, parse_time, read_signed, verify_signed
 from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
 from marketplace.jobs import policies
@@ -25,18 +25,11 @@ from marketplace.jobs.services.say import audience_of, body_of
 from marketplace.jobs.states import BEGIN, INITIAL, OPEN, State
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError
-from mpc.spec import check_roster, common_columns
+from mpc.spec import check_roster, common_columns, question_hash
 
 FRESH = timedelta(minutes=5)
 SKEW = timedelta(seconds=60)
 Spec = Mapping[str, Any]
-
-
-def question_hash(spec: Spec) -> str:
-    """The same for two specs that would open the same thing under the same grants."""
-    return sha256_hex(
-        canonical({name: spec[name] for name in ("function", "parameters", "filter", "inputs", "grants")})
-    )
 
 
 @transaction.atomic
