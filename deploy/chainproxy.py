@@ -7,6 +7,7 @@ can still only send what they signed. The proxy keeps nothing and decides nothin
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +21,7 @@ MOST_PARAMETERS = {  # method: the most parameters it may carry (state overrides
 }  # fmt: skip
 LONGEST_BODY = 1 << 20
 LARGEST_BATCH = 100
+MINED_WITHIN = 1.5  # seconds; a transaction whose turn has come is mined on demand within milliseconds
 
 
 class Door(ThreadingHTTPServer):
@@ -33,6 +35,31 @@ class Door(ThreadingHTTPServer):
         self.upstream = upstream
         self.on_send = on_send
         self._local = threading.local()
+        self._sending = threading.Lock()
+
+    def send(self, body: bytes) -> bytes:
+        """anvil's answer, one sender at a time, each followed by its block.
+
+        anvil judges a transaction against the state before the block that is being mined. One that comes right behind
+        its predecessor can so wait for ever for a nonce that is mined already (seen once in some hundred starts).
+        """
+        with self._sending:
+            answer = self.forward(body)
+            self._await_block(answer)
+        return answer
+
+    def _await_block(self, answer: bytes) -> None:
+        """Until what was sent is mined; a transaction ahead of its turn is not waited for longer than MINED_WITHIN."""
+        deadline = time.monotonic() + MINED_WITHIN
+        found = json.loads(answer)
+        for one in found if isinstance(found, list) else [found]:
+            sent = one.get("result") if isinstance(one, dict) else None
+            if not isinstance(sent, str):
+                continue
+            receipt = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [sent]}
+            asked = json.dumps(receipt).encode()
+            while time.monotonic() < deadline and not json.loads(self.forward(asked)).get("result"):
+                time.sleep(0.005)
 
     def forward(self, body: bytes) -> bytes:
         """anvil's answer; asked once more when it did not come (the kept connection was stale, or anvil has moved)."""
@@ -101,8 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, request: Any, sends: bool) -> None:
         try:
             # our own bytes, not the caller's: what was checked is what is forwarded (a key twice reads differently)
-            answer = self.server.forward(json.dumps(request).encode())
-        except (OSError, http.client.HTTPException):
+            forward = self.server.send if sends else self.server.forward
+            answer = forward(json.dumps(request).encode())
+        except (OSError, ValueError, http.client.HTTPException):
             self._answer(503, b"")
             return
         if sends:
