@@ -1,4 +1,4 @@
-"""Which anchor is due, and what it says: pure, from the log we hold and the head the chain holds.
+"""What the next anchor says: pure, from the log we hold and the head the chain holds.
 
 A log shorter than what the chain has anchored (a database restored from an old backup) or with another root at that
 size is never anchored over: it raises, and somebody has to look.
@@ -46,12 +46,6 @@ class AnchorCall:
 def log_id_of(origin: str) -> str:
     """The log's name on chain."""
     return "0x" + sha256_hex(origin.encode())
-
-
-def is_due(waiting: int, waited: float, *, urgent: bool = False, batch_seconds: float = 0.25,
-           batch_size: int = 10_000) -> bool:
-    """Leaves wait a moment so that one anchor carries many; a revocation does not wait."""
-    return waiting > 0 and (urgent or waiting >= batch_size or waited >= batch_seconds)
 
 
 def next_anchor(log: Roots, size: int, head: Head, *, origin: str) -> AnchorCall | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ledger.anchor import is_due, log_id_of, next_anchor
+from ledger.anchor import log_id_of, next_anchor
 from ledger.errors import VerificationError
 from ledger.log import Log, MemoryStore
 from ledger.merkle import leaf_hash, verify_consistency
@@ -59,11 +59,3 @@ def test_a_log_with_another_history_is_not_anchored(size: int) -> None:
     with pytest.raises(VerificationError) as caught:
         next_anchor(log_of(size, word="other"), size, head_of(log_of(9), 9), origin="xinglin/a")
     assert caught.value.code == "anchor.forked"
-
-
-def test_leaves_wait_a_moment_a_revocation_does_not() -> None:
-    assert not is_due(0, 60, urgent=True)
-    assert not is_due(3, 0.1)
-    assert is_due(3, 0.3)
-    assert is_due(10_000, 0)
-    assert is_due(1, 0, urgent=True)
