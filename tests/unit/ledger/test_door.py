@@ -69,11 +69,17 @@ def signed_otherwise(**options: Any) -> dict[str, str]:
     return message.headers
 
 
+@pytest.mark.parametrize("seconds", [-600, 600])
+def test_a_signature_of_another_time_is_refused(seconds: int) -> None:
+    created = datetime.now(UTC) + timedelta(seconds=seconds)  # asked here: a parameter would be as old as the run
+    with pytest.raises(VerificationError):
+        verify_request("GET", URL, signed_otherwise(created=created), b"", key_of=KNOWN.get)
+
+
 @pytest.mark.parametrize("options", [
-    {"created": datetime.now(UTC) - timedelta(seconds=600)}, {"created": datetime.now(UTC) + timedelta(seconds=600)},
     {"tag": None}, {"tag": "other"}, {"nonce": None}, {"nonce": "short"}, {"covered_component_ids": ("@method",)},
 ])
-def test_an_old_untagged_or_partial_signature_is_refused(options: dict[str, Any]) -> None:
+def test_an_untagged_or_partial_signature_is_refused(options: dict[str, Any]) -> None:
     assert verify_request("GET", URL, signed_otherwise(), b"", key_of=KNOWN.get).keyid == ME
     with pytest.raises(VerificationError):
         verify_request("GET", URL, signed_otherwise(**options), b"", key_of=KNOWN.get)
