@@ -1,4 +1,4 @@
-"""One PostgreSQL for the whole test session, started only when a test asks for the database.
+"""One PostgreSQL for each process of the test session, started only when a test asks for the database.
 
 Django's settings are read before this file is, so what they took from the environment is put right here, before any
 connection is made. The server dies with pytest, also when pytest is killed.
@@ -24,7 +24,9 @@ _HOME = Path(tempfile.mkdtemp(prefix="xinglin-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
 _SERVER: Postgres | None = None
-if not os.environ.get("DATABASE_URL"):
+OWN = "XINGLIN_TESTS_OWN_DATABASE"  # pytest-xdist's workers inherit what this file set in the process that starts them
+if OWN in os.environ or not os.environ.get("DATABASE_URL"):
+    os.environ[OWN] = "yes"
     _SERVER = Postgres(_HOME / "postgres", fast=True, password=secrets.token_urlsafe(16))
     os.environ["DATABASE_URL"] = _SERVER.url("portal")
 _SETTINGS = {
