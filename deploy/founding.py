@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deploy import environment
 from deploy.places import Places
 from ledger.approval import space_salt
-from ledger.chain import Chain, deploy_contracts
+from ledger.chain import Chain
+from ledger.deployment import deploy_contracts
 from ledger.documents import new_id, public_hex
 from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust

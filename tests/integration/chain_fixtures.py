@@ -9,7 +9,8 @@ import pytest
 
 from deploy.devchain import DevChain
 from ledger.approval import space_salt
-from ledger.chain import Chain, deploy_contracts
+from ledger.chain import Chain
+from ledger.deployment import deploy_contracts
 from ledger.documents import new_id
 from ledger.keys import EthKey
 from tests.integration.chain_space import ChainSpace

@@ -20,7 +20,8 @@ from deploy.children import free_port
 from deploy.devchain import ChainTrouble, DevChain
 from deploy.waiting import wait_until
 from ledger.approval import space_salt
-from ledger.chain import Chain, deploy_contracts
+from ledger.chain import Chain
+from ledger.deployment import deploy_contracts
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import EthKey
 from tests.integration.chain_space import ChainSpace, job_hash
