@@ -52,6 +52,7 @@ def found(places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: E
         return load_trust(places.trust, fingerprint=fingerprint)
     space_id = new_id()
     office, dealer = homes["regulator"], homes["dealer"]
+    office_keys = KeyFile.load(office.keys)
     log_key = public_hex(_ed25519((places.portal / "log.key").read_text().strip()))
     chain = Chain([rpc])
     contracts = deploy_contracts(
@@ -72,7 +73,8 @@ def found(places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: E
         log_key=log_key,
         regulator={
             "participant": office.participant,
-            "signing": KeyFile.load(office.keys).signing_public,
+            "signing": office_keys.signing_public,
+            "sealing": office_keys.sealing_public,
             "approvers": [office.approver],
         },
         dealer={"participant": dealer.participant, "signing": KeyFile.load(dealer.keys).signing_public},

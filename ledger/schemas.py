@@ -81,7 +81,7 @@ trust = _document("trust", {
     }),
     "log": fields({"origin": text(1, 200), "key": signing_key}),
     "witnesses": fields({"k": integer(0, 32), "keys": items(signing_key, 0, 32, unique=True)}),
-    "regulator": fields({"participant": uuid, "signing": signing_key,
+    "regulator": fields({"participant": uuid, "signing": signing_key, "sealing": hexadecimal(32),
                          "approvers": items(address, 1, 32, unique=True)}),
     "dealer": fields({"participant": uuid, "signing": signing_key}),
     "release": fields({"keys": items(signing_key, 0, 16, unique=True)}),

@@ -50,6 +50,7 @@ class WitnessTrust:
 class RegulatorTrust:
     participant: str
     signing: str
+    sealing: str
     approvers: tuple[str, ...]
 
 
@@ -116,7 +117,8 @@ def _from_document(document: dict[str, Any]) -> Trust:
                          MappingProxyType(contracts)),
         log=LogTrust(**document["log"]),
         witnesses=WitnessTrust(document["witnesses"]["k"], tuple(document["witnesses"]["keys"])),
-        regulator=RegulatorTrust(regulator["participant"], regulator["signing"], tuple(regulator["approvers"])),
+        regulator=RegulatorTrust(regulator["participant"], regulator["signing"], regulator["sealing"],
+                                 tuple(regulator["approvers"])),
         dealer=DealerTrust(dealer["participant"], dealer["signing"]),
         release_keys=tuple(document["release"]["keys"]), document=document,
     )

@@ -57,7 +57,8 @@ def make_trust_file(home: Path, facts: Mapping[str, Any], out: Path) -> Answer:
     wire = make_trust(
         root, space_id=facts.get("space_id") or new_id(), name=facts["name"], chain=facts["chain"],
         log_key=facts["log"]["key"], dealer=facts["dealer"],
-        regulator={"participant": keys.participant, "signing": keys.signing_public, "approvers": [known.approver]})
+        regulator={"participant": keys.participant, "signing": keys.signing_public,
+                   "sealing": keys.sealing_public, "approvers": [known.approver]})
     config.write_private(out, canonical(wire).decode())
     return {"trust": str(out), "fingerprint": fingerprint_of_root(public_hex(root))}
 

@@ -111,6 +111,7 @@ class Space:
             regulator={
                 "participant": office.id,
                 "signing": public_hex(office.signing),
+                "sealing": new_salt(),
                 "approvers": [office.approval.address],
             },
             dealer={"participant": dealer.id, "signing": public_hex(dealer.signing)},

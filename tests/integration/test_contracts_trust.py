@@ -25,7 +25,8 @@ def trust_of(space: ChainSpace, **changes: Any) -> Trust:
     chain = {"id": space.chain.chain_id, "profile": "embedded", "genesis": space.chain.genesis_hash(),
              "rpc": list(space.chain.rpc.urls), "quorum": 1, "contracts": space.deployed} | changes
     wire = make_trust(root, space_id=space.space_id, name="test", chain=chain, log_key=key,
-                      regulator={"participant": new_id(), "signing": key, "approvers": [space.regulator.address]},
+                      regulator={"participant": new_id(), "signing": key, "sealing": key,
+                                 "approvers": [space.regulator.address]},
                       dealer={"participant": new_id(), "signing": key})
     return load_trust(wire, fingerprint=fingerprint_of_root(public_hex(root)))
 

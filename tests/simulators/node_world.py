@@ -85,7 +85,7 @@ class World:
             chain={"id": 4242, "profile": "embedded", "genesis": "0x" + "00" * 32, "rpc": ["http://127.0.0.1:1"],
                    "quorum": 1, "contracts": CONTRACTS},
             regulator={"participant": office.participant, "signing": office.signing_public,
-                       "approvers": [self.approver("office").address]},
+                       "sealing": office.sealing_public, "approvers": [self.approver("office").address]},
             dealer={"participant": dealer.participant, "signing": dealer.signing_public})
         self.fingerprint = fingerprint_of_root(public_hex(root))
         self.trust: Trust = load_trust(self.trust_wire, fingerprint=self.fingerprint)

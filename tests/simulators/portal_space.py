@@ -126,6 +126,7 @@ class Space:
             regulator={
                 "participant": office.participant,
                 "signing": office.signing_public,
+                "sealing": office.sealing_public,
                 "approvers": [self.approver("office").address],
             },
             dealer={"participant": dealer.participant, "signing": dealer.signing_public},

@@ -86,7 +86,7 @@ class People:
                 "quorum": 1, "contracts": CONTRACTS},
             log_key=public_hex(self.log_key),
             regulator={"participant": office.participant, "signing": office.signing_public,
-                       "approvers": [self.approver("office").address]},
+                       "sealing": office.sealing_public, "approvers": [self.approver("office").address]},
             dealer={"participant": dealer.participant, "signing": dealer.signing_public})
         self.trust: Trust = load_trust(self.trust_wire, fingerprint=fingerprint_of_root(public_hex(self.root)))
 

@@ -152,7 +152,7 @@ class World:
                    "quorum": 1, "contracts": CONTRACTS},
             log_key=public_hex(self.log_key),
             regulator={"participant": office.participant, "signing": office.signing_public,
-                       "approvers": [office.approval.address]},
+                       "sealing": office.sealing_public, "approvers": [office.approval.address]},
             dealer={"participant": dealer.participant, "signing": dealer.signing_public})
         self.trust: Trust = load_trust(self.trust_wire, fingerprint=fingerprint_of_root(public_hex(root)))
         self._admit_all()
