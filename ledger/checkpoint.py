@@ -1,8 +1,8 @@
 """Checkpoints: origin, size and root of a log as a C2SP signed note, with the cosignatures of witnesses.
 
 Formats: c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature (v1, Ed25519). Stricter than these
-in one way: base64 must be in its one spelling, and there is no room for extension lines. No clock: a cosignature's
-time is told, not judged.
+in two ways: base64 must be in its one spelling, and extension lines are few, short and printable. The one extension
+line that means something here names the newest anchor. No clock: a cosignature's time is told, not judged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -21,7 +21,12 @@ from ledger.documents import public_hex
 from ledger.errors import DocumentError, VerificationError
 
 LOG_KEY, WITNESS_KEY = b"\x01", b"\x04"
-BODY = re.compile(r"([^\n\s+]{1,200})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n")
+LAST_TIME = 2**63 - 1
+BODY = re.compile(
+    r"([^\n\s+]{1,200})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n((?:[!-~](?:[ -~]{0,298}[!-~])?\n){0,8})")
+ANCHOR = "xinglin-anchor/1"
+NUMBER = r"(0|[1-9][0-9]{0,18})"
+ANCHOR_LINE = re.compile(rf"{re.escape(ANCHOR)} {NUMBER} {NUMBER} {NUMBER} (0x[0-9a-f]{{64}})")
 LINE = re.compile(r"\u2014 ([^\n\s+]{1,200}) ([A-Za-z0-9+/]{1,400}={0,2})\n")
 
 
@@ -30,9 +35,24 @@ class Checkpoint:
     origin: str
     size: int
     root: bytes
+    extensions: tuple[str, ...] = ()
 
     def body(self) -> str:
-        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        head = f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return head + "".join(f"{line}\n" for line in self.extensions)
+
+
+@dataclass(frozen=True)
+class AnchorSeen:
+    """What an extension line says: on this chain the log of `size` leaves is anchored, as of this block."""
+
+    chain_id: int
+    size: int
+    block: int
+    block_hash: str
+
+    def line(self) -> str:
+        return f"{ANCHOR} {self.chain_id} {self.size} {self.block} {self.block_hash}"
 
 
 @dataclass(frozen=True)
@@ -70,19 +90,45 @@ def _exact_base64(value: str) -> bytes:
     return data
 
 
-def sign_checkpoint(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> str:
+def sign_checkpoint(origin: str, size: int, root: bytes, key: Ed25519PrivateKey,
+                    extensions: Sequence[str] = ()) -> str:
     """The note, signed by the log."""
-    body = Checkpoint(origin, size, root).body()
-    if BODY.fullmatch(body) is None:
-        raise DocumentError("checkpoint.malformed", "origin, size or root cannot stand in a checkpoint")
+    checkpoint = Checkpoint(origin, size, root, tuple(extensions))
+    body = checkpoint.body()
+    if BODY.fullmatch(body) is None or any("\n" in line for line in checkpoint.extensions):
+        raise DocumentError("checkpoint.malformed", "origin, size, root or extension cannot stand in a checkpoint")
+    anchor_seen(checkpoint)
     return body + "\n" + _line(origin, key_hash(origin, LOG_KEY, public_hex(key)), key.sign(body.encode()))
 
 
-def cosign(note: str, name: str, key: Ed25519PrivateKey, at: int) -> str:
-    """The note with a witness's cosignature added, made at Unix time `at`."""
-    body = parse_note(note).checkpoint.body()
-    value = at.to_bytes(8) + key.sign(_cosigned(body, at))
-    return note + _line(name, key_hash(name, WITNESS_KEY, public_hex(key)), value)
+def anchor_seen(checkpoint: Checkpoint) -> AnchorSeen | None:
+    """The anchor that the checkpoint names. Two of them, a malformed one or one beyond the log's size raise."""
+    lines = [one for one in checkpoint.extensions if one.split(" ")[0] == ANCHOR]
+    if not lines:
+        return None
+    found = ANCHOR_LINE.fullmatch(lines[0])
+    if found is None or len(lines) != 1:
+        raise DocumentError("checkpoint.malformed", "the checkpoint names its anchor in another form, or twice")
+    seen = AnchorSeen(int(found[1]), int(found[2]), int(found[3]), found[4])
+    if not 0 < seen.size <= checkpoint.size:
+        raise DocumentError("checkpoint.malformed", "the checkpoint names an anchor of leaves that it does not hold")
+    return seen
+
+
+def cosignature(note: str, key: Ed25519PrivateKey, *, name: str, now: int) -> str:
+    """A witness's signature line under the note, made at Unix time `now`."""
+    if not 0 < now <= LAST_TIME:
+        raise DocumentError("checkpoint.malformed", "this is no time of a cosignature")
+    value = now.to_bytes(8) + key.sign(_cosigned(parse_note(note).checkpoint.body(), now))
+    line = _line(name, key_hash(name, WITNESS_KEY, public_hex(key)), value)
+    if LINE.fullmatch(line) is None:
+        raise DocumentError("checkpoint.malformed", "this is no name of a witness")
+    return line
+
+
+def cosign(note: str, key: Ed25519PrivateKey, *, name: str, now: int) -> str:
+    """The note with a witness's cosignature added."""
+    return note + cosignature(note, key, name=name, now=now)
 
 
 def _cosigned(body: str, at: int) -> bytes:
@@ -102,7 +148,8 @@ def parse_note(note: str) -> Note:
         signatures.append(NoteSignature(line[1], raw[:4], raw[4:]))
     if end != len(rest) or not signatures:
         raise DocumentError("checkpoint.malformed", "a signature line of the checkpoint is malformed")
-    return Note(Checkpoint(found[1], int(found[2]), _exact_base64(found[3])), tuple(signatures))
+    extensions = tuple(found[4].split("\n")[:-1])
+    return Note(Checkpoint(found[1], int(found[2]), _exact_base64(found[3]), extensions), tuple(signatures))
 
 
 def verify_checkpoint(note: str, *, origin: str, key: str) -> Checkpoint:
@@ -119,8 +166,8 @@ def verify_checkpoint(note: str, *, origin: str, key: str) -> Checkpoint:
     return parsed.checkpoint
 
 
-def cosigners(note: str, keys: Iterable[str]) -> dict[str, int]:
-    """The witnesses among `keys` whose cosignature holds, with the time each one said."""
+def verify_cosignatures(note: str, keys: Iterable[str]) -> dict[str, int]:
+    """The witnesses among `keys` whose cosignature holds, with the time each one said (the last, if it said more)."""
     parsed = parse_note(note)
     body, found = parsed.checkpoint.body(), dict[str, int]()
     for key in keys:
@@ -128,9 +175,12 @@ def cosigners(note: str, keys: Iterable[str]) -> dict[str, int]:
             if line.key_hash != key_hash(line.name, WITNESS_KEY, key) or len(line.value) != 72:
                 continue
             at = int.from_bytes(line.value[:8])
-            if _holds(key, line.value[8:], _cosigned(body, at)):
-                found[key] = at
+            if 0 < at <= LAST_TIME and _holds(key, line.value[8:], _cosigned(body, at)):
+                found[key] = max(at, found.get(key, 0))
     return found
+
+
+cosigners = verify_cosignatures
 
 
 def _holds(key: str, signature: bytes, data: bytes) -> bool:

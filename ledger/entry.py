@@ -1,6 +1,7 @@
 """Entries: what the log says happened, and the leaf each of them makes.
 
-An entry carries a salt, so that its leaf hash tells nothing; erasing body and salt later leaves the log whole. Free
+A leaf of the log is an entry's commitment, the SHA-256 of its canonical bytes. An entry carries a salt, so that the
+commitment tells nothing and the whole log can be public; erasing body and salt later leaves the log whole. Free
 text, counts and names of columns have no place in a body that is shown to others; who may see an entry is the
 portal's to decide.
 """
@@ -8,6 +9,7 @@ portal's to decide.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from ledger import merkle
@@ -43,10 +45,11 @@ def grants_of(entry: Mapping[str, Any]) -> dict[str, str]:
     return {one["id"]: one["terms_hash"] for one in named}
 
 
-def leaf_data(entry: Mapping[str, Any]) -> bytes:
+def commitment(entry: Mapping[str, Any]) -> bytes:
+    """The leaf: 32 bytes that anybody may see, and nobody without the salt can tell from others."""
     check(dict(entry), "entry")
-    return canonical(dict(entry))
+    return sha256(canonical(dict(entry))).digest()
 
 
 def leaf_hash(entry: Mapping[str, Any]) -> bytes:
-    return merkle.leaf_hash(leaf_data(entry))
+    return merkle.leaf_hash(commitment(entry))

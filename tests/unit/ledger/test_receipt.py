@@ -220,7 +220,7 @@ def test_a_checkpoint_of_another_key_or_a_stray_line_is_invalid(case: Case) -> N
     forged = sign_checkpoint(people.trust.log.origin, log.size, log.root(), stranger)
     levels = verify_receipt({**receipt, "checkpoint": forged}, people.trust)
     assert levels.log_signature is Level.INVALID
-    stray = cosign(receipt["checkpoint"], "somebody", stranger, 1)
+    stray = cosign(receipt["checkpoint"], stranger, name="somebody", now=1)
     assert verify_receipt({**receipt, "checkpoint": stray}, people.trust).witnesses is Level.INVALID
 
 
@@ -233,7 +233,7 @@ def test_witnesses_are_needed_when_the_trust_file_says_so(case: Case) -> None:
                       witnesses={"k": 1, "keys": [public_hex(witness)]})
     trust = load_trust(wire, fingerprint=fingerprint_of_root(public_hex(people.root)))
     assert verify_receipt(receipt, trust).witnesses is Level.INVALID
-    seen = {**receipt, "checkpoint": cosign(receipt["checkpoint"], "witness", witness, 1_795_332_000)}
+    seen = {**receipt, "checkpoint": cosign(receipt["checkpoint"], witness, name="witness", now=1_795_332_000)}
     assert verify_receipt(seen, trust).witnesses is Level.VALID
 
 
