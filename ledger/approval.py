@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.documents import chain_id_of, check, document_hash, new_document, parse_time, sha256_hex
+from ledger.ecdsa import address_of, keccak256, recover_key, verify_digest
 from ledger.errors import VerificationError
-from ledger.keys import EthKey, address_of, keccak256, recover_public
 from ledger.schemas import admission as ADMISSION
 from ledger.schemas import approval as APPROVAL
 from ledger.trust import Trust
+
+if TYPE_CHECKING:
+    from ledger.keys import EthKey
 
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
 COMMON = ("bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,"
@@ -151,8 +154,10 @@ def verify_approval(terms: Mapping[str, Any], approval: Mapping[str, Any], *, do
 def _verify_digest(value: bytes, signature: Mapping[str, Any]) -> None:
     if address_of(signature["public_key"]) != signature["decider"]:
         raise VerificationError("approval.wrong_signer", "the key shown is not the decider's")
-    if recover_public(value, bytes.fromhex(signature["signature"][2:])) != signature["public_key"]:
-        raise VerificationError("approval.signature", "the signature is not the decider's, or not over this")
+    try:
+        verify_digest(value, bytes.fromhex(signature["signature"][2:]), signature["public_key"])
+    except VerificationError as trouble:
+        raise VerificationError("approval.signature", "the signature is not the decider's, or not over this") from trouble
 
 
 def reason_hash(reason: str, terms: Mapping[str, Any]) -> str:
@@ -189,7 +194,7 @@ def sign_use(grant_chain_id: str, job_hash: str, key: EthKey, domain: Domain) ->
 def verify_use(grant_chain_id: str, job_hash: str, signature: str, *, domain: Domain) -> str:
     """The address that signed this use."""
     value = digest(domain, USE_TYPE, grant_chain_id, "0x" + job_hash.removeprefix("0x"))
-    return address_of(recover_public(value, _hex(signature)))
+    return address_of(recover_key(value, _hex(signature)))
 
 
 def sign_record(participant_chain_id: str, record_hash: str, number: int, key: EthKey,

@@ -16,10 +16,10 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from ledger.canonical import dumps
 from ledger.errors import DocumentError, VerificationError
 from ledger.schemas import FIELDS, SCHEMAS, VERSION
 from ledger.shapes import TIME_FORM, fields, from_b64, items, malformed, parse_time, signing_key, text, to_b64
@@ -43,8 +43,8 @@ SIGNED = fields({
 def canonical(value: object) -> bytes:
     """RFC 8785: the one spelling of a JSON value."""
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
-    except (ValueError, TypeError, AttributeError, RecursionError) as trouble:
+        return dumps(value)
+    except (ValueError, RecursionError) as trouble:
         raise DocumentError("document.malformed", f"/: has no canonical form: {trouble}") from trouble
 
 

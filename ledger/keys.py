@@ -14,28 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak as _keccak
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ledger.documents import load_json, new_id, public_hex
+from ledger.ecdsa import CURVE_ORDER, address_of, keccak256
 from ledger.errors import VerificationError
 from ledger.shapes import fields, hexadecimal, literal, nullable, uuid
 
-CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+__all__ = ["CURVE_ORDER", "EthKey", "KeyFile", "address_of", "keccak256", "recover", "recover_public"]
+
 private = hexadecimal(32)
 KEY_FILE = fields({"version": literal(1), "participant": uuid, "signing": private, "sealing": private,
                    "service": nullable(private), "approval": nullable(private)})
-
-
-def keccak256(data: bytes) -> bytes:
-    """Ethereum's hash, which is not SHA3-256."""
-    return _keccak.new(digest_bits=256, data=data).digest()
-
-
-def address_of(public: str) -> str:
-    """The account of an uncompressed public key (hex, 64 bytes, without the leading 04)."""
-    return "0x" + keccak256(bytes.fromhex(public))[-20:].hex()
 
 
 class EthKey:
