@@ -157,7 +157,8 @@ def _verify_digest(value: bytes, signature: Mapping[str, Any]) -> None:
     try:
         verify_digest(value, bytes.fromhex(signature["signature"][2:]), signature["public_key"])
     except VerificationError as trouble:
-        raise VerificationError("approval.signature", "the signature is not the decider's, or not over this") from trouble
+        raise VerificationError(
+            "approval.signature", "the signature is not the decider's, or not over this") from trouble
 
 
 def reason_hash(reason: str, terms: Mapping[str, Any]) -> str:
