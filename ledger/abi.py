@@ -1,8 +1,8 @@
 """Bytes for the contracts: calldata, what a call returned, why it reverted, and signed transactions.
 
 Pure: no network, no clock. The one importer of `eth_abi` and `rlp`; the contracts' interface comes from the committed
-artifact. Transactions are legacy ones with EIP-155 and a gas price of zero: every EVM chain takes that form, and no
-fee is ever asked from a node.
+artifact. Transactions are legacy ones with EIP-155: every EVM chain takes that form. What gas costs is the caller's to
+say, zero where nobody says anything.
 """
 
 from __future__ import annotations
@@ -157,9 +157,11 @@ def matches_artifact(name: str, code: str) -> bool:
     return ours == theirs
 
 
-def sign_transaction(key: EthKey, *, chain_id: int, nonce: int, to: str | None, data: str, gas: int) -> RawTx:
+def sign_transaction(key: EthKey, *, chain_id: int, nonce: int, to: str | None, data: str, gas: int,
+                     gas_price: int = 0) -> RawTx:
     """The same values give the same bytes and hash (RFC 6979), however often they are signed."""
-    fields: list[Any] = [nonce, 0, gas, address_bytes(to) if to else b"", 0, bytes.fromhex(data.removeprefix("0x"))]
+    fields: list[Any] = [nonce, gas_price, gas, address_bytes(to) if to else b"", 0,
+                         bytes.fromhex(data.removeprefix("0x"))]
     signature = key.sign_digest(keccak256(rlp.encode([*fields, chain_id, b"", b""])))
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:64])
     raw = rlp.encode([*fields, signature[64] - 27 + 35 + 2 * chain_id, r, s])

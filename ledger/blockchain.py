@@ -1,7 +1,8 @@
 """A chain as such: its blocks, code, transactions and finality, under a quorum. Nothing here knows our contracts.
 
 Reads speak of one block ("latest", "finalized" or a number) and refuse a stale head, disagreeing endpoints and a
-stranger's chain. A transaction is signed elsewhere, kept by the caller, then sent; sending it again is always safe.
+stranger's chain. Which block is final, and what gas costs, the chain's profile says. A transaction is signed elsewhere,
+kept by the caller, then sent; sending it again is always safe.
 Nothing here holds a key, a nonce or a row: whoever sends does (ledger.rpc speaks JSON-RPC, ledger.abi makes the bytes;
 ledger.chain adds the contracts of a space).
 """
@@ -17,9 +18,13 @@ from ledger import abi
 from ledger.abi import RawTx, address_bytes
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import keccak256
-from ledger.rpc import Block, BlockTag, Rpc, RpcError, hex_bytes, quantity
+from ledger.poolanswers import Meaning, meaning
+from ledger.profiles import Fee, Finality, profile, refuse_development
+from ledger.rpc import Block, BlockTag, EndpointHealth, Rpc, RpcError, hex_bytes, quantity
 
 POLL_EVERY = 0.05
+TIP = 10**9
+HIGHEST_GAS_PRICE = 500 * 10**9  # an endpoint that says more is not believed
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,15 @@ class Blockchain:
     """One chain, seen through one or several endpoints."""
 
     def __init__(self, rpc_urls: Sequence[str], *, quorum: int = 1, expected_chain_id: int | None = None,
-                 expected_genesis: str | None = None, timeout: float = 10.0,
-                 now: Callable[[], float] = time.time) -> None:
+                 expected_genesis: str | None = None, timeout: float = 10.0, profile_name: str = "embedded",
+                 production: bool = False, now: Callable[[], float] = time.time) -> None:
+        self.profile = profile(profile_name)
+        if production:
+            refuse_development(profile_name)
+        if not self.profile.idle_blocks and quorum < 2:
+            raise VerificationError("chain.quorum", "heads do not show their age here: two endpoints must agree")
         self.rpc = Rpc(rpc_urls, quorum=quorum, chain_id=expected_chain_id, genesis=expected_genesis,
-                       timeout=timeout, now=now)
+                       timeout=timeout, now=now, production=production)
         self._chain_id = expected_chain_id
 
     def close(self) -> None:
@@ -56,8 +66,46 @@ class Blockchain:
     def head(self) -> Block:
         return self.rpc.block("latest")
 
+    def block(self, number: int) -> Block:
+        return self.rpc.block(number)
+
     def finalized(self) -> Block:
-        return self.rpc.block("finalized")
+        """The newest block that will stay, by the rule of the chain's profile."""
+        if self.profile.finality is Finality.TAG:
+            return self.rpc.block("finalized")
+        head = self.rpc.block("latest")
+        if self.profile.finality is Finality.INSTANT:
+            return head
+        return self.rpc.block(max(0, head.number - self.profile.depth))
+
+    def health(self) -> list[EndpointHealth]:
+        """Every endpoint's own head, asked now."""
+        return self.rpc.health()
+
+    def require_fresh(self) -> None:
+        """Refuse to speak of a chain whose head is old, where an old head means anything."""
+        if self.profile.idle_blocks:
+            self.rpc.require_fresh()
+
+    def gas_price(self) -> int:
+        """What a transaction signed now pays."""
+        if self.profile.fee is not Fee.HISTORY:
+            return self.profile.gas_price
+        prices = []
+        for url in self.rpc.urls:
+            try:
+                found = self.rpc.ask(url, "eth_feeHistory", ["0x1", "latest", []])
+            except ChainUnavailable:
+                continue
+            bases = found.get("baseFeePerGas") if isinstance(found, dict) else None
+            if isinstance(bases, list) and bases:
+                prices.append(2 * quantity(bases[-1]) + TIP)
+        if len(prices) < self.rpc.quorum:
+            raise ChainUnavailable("chain.fee", "too few endpoints say what gas costs")
+        price = sorted(prices)[len(prices) // 2]
+        if price > HIGHEST_GAS_PRICE:
+            raise ChainUnavailable("chain.fee", "gas costs more than we would ever pay")
+        return price
 
     def code_hash(self, address: str) -> str:
         """keccak256 of the deployed code, as the trust file names it."""
@@ -72,7 +120,7 @@ class Blockchain:
 
     def account_nonce(self, address: str, block: BlockTag = "latest") -> int:
         """Transactions of this account in the chain so far; those that wait are the sender's own to count."""
-        return quantity(self.rpc.value("eth_getTransactionCount", [address, self.rpc.pinned(block)]))
+        return quantity(self.rpc.value("eth_getTransactionCount", [address, self._pinned(block)]))
 
     def preflight(self, tx: RawTx) -> None:
         """Raises ChainRefused if the contract would refuse this now. The nonce does not matter."""
@@ -149,18 +197,30 @@ class Blockchain:
     def _sent(self, tx: RawTx, answer: Any) -> Exception | None:
         """None if the endpoint has the transaction, new or known; else what stands against it."""
         if not isinstance(answer, RpcError):
+            if isinstance(answer, str) and answer.lower() == tx.hash:
+                return None
+            return ChainUnavailable("chain.rpc", "the endpoint took another transaction than ours, or none")
+        said = meaning(answer.code, answer.message)
+        if said is Meaning.KNOWN:
             return None
-        said = answer.message.lower()
-        if "already" in said and ("known" in said or "imported" in said):
-            return None
-        if "nonce too low" in said or "nonce is too low" in said:
+        if said is Meaning.NONCE_USED:
             if self.rpc.value("eth_getTransactionByHash", [tx.hash]):
                 return None
             return ChainRefused("chain.nonce_taken", f"nonce {tx.nonce} went to another transaction")
-        return ChainRefused("chain.refused", f"the chain does not take the transaction: {answer.message[:200]}")
+        if said is Meaning.REFUSED:
+            return ChainRefused("chain.refused", f"the chain does not take the transaction: {answer.message[:200]}")
+        return ChainUnavailable("chain.rpc", f"the endpoint does not take it now: {answer.message[:200]}")
+
+    def _pinned(self, block: BlockTag) -> str:
+        """The block parameter of a read; "finalized" as this chain's profile understands it."""
+        if block != "finalized" or self.profile.finality is Finality.TAG:
+            return self.rpc.pinned(block)
+        if self.profile.finality is Finality.INSTANT:
+            return self.rpc.pinned("latest")
+        return hex(self.finalized().number)
 
     def _call(self, call: Mapping[str, Any], block: BlockTag) -> str:
-        answer = self.rpc.agree("eth_call", [dict(call), self.rpc.pinned(block)])
+        answer = self.rpc.agree("eth_call", [dict(call), self._pinned(block)])
         if isinstance(answer, RpcError):
             if answer.reverted:
                 raise abi.refusal(answer.data, answer.message)
@@ -169,4 +229,4 @@ class Blockchain:
 
     def _code(self, address: str) -> str:
         address_bytes(address)
-        return hex_bytes(self.rpc.value("eth_getCode", [address, self.rpc.pinned("latest")]))
+        return hex_bytes(self.rpc.value("eth_getCode", [address, self._pinned("latest")]))

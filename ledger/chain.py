@@ -60,21 +60,24 @@ class Chain(Blockchain):
 
     def __init__(self, rpc_urls: Sequence[str], *, quorum: int = 1, expected_chain_id: int | None = None,
                  expected_genesis: str | None = None, contracts: Mapping[str, str] | None = None,
-                 timeout: float = 10.0, now: Callable[[], float] = time.time) -> None:
-        super().__init__(rpc_urls, quorum=quorum, expected_chain_id=expected_chain_id,
-                         expected_genesis=expected_genesis, timeout=timeout, now=now)
+                 timeout: float = 10.0, profile_name: str = "embedded", production: bool = False,
+                 now: Callable[[], float] = time.time) -> None:
+        super().__init__(rpc_urls, quorum=quorum, expected_chain_id=expected_chain_id, timeout=timeout, now=now,
+                         expected_genesis=expected_genesis, profile_name=profile_name, production=production)
         self.contracts = {name: address.lower() for name, address in (contracts or {}).items()}
 
     @classmethod
-    def from_trust(cls, trust: Trust, *, rpc_urls: Sequence[str] | None = None, timeout: float = 10.0) -> Chain:
+    def from_trust(cls, trust: Trust, *, rpc_urls: Sequence[str] | None = None, timeout: float = 10.0,
+                   production: bool = False) -> Chain:
         """The chain the trust file names; other endpoints may be given, never another chain.
 
-        Fewer of them than the trust file's quorum must all agree: who gives one alone relies on that one.
+        Fewer of them than the trust file's quorum must all agree: who gives one alone relies on that one. In
+        production a development chain is refused.
         """
         urls = tuple(rpc_urls or trust.chain.rpc)
-        return cls(urls, quorum=min(trust.chain.quorum, len(urls)),
-                   expected_chain_id=trust.chain.id, expected_genesis=trust.chain.genesis, timeout=timeout,
-                   contracts={name: one.address for name, one in trust.chain.contracts.items()})
+        return cls(urls, quorum=min(trust.chain.quorum, len(urls)), profile_name=trust.chain.profile,
+                   production=production, expected_chain_id=trust.chain.id, expected_genesis=trust.chain.genesis,
+                   timeout=timeout, contracts={name: one.address for name, one in trust.chain.contracts.items()})
 
     def check_contracts(self, trust: Trust) -> None:
         """Chain id, genesis, and every contract's code against the trust file and the committed artifact."""
@@ -162,10 +165,11 @@ class Chain(Blockchain):
 
     def _sign(self, key: EthKey, nonce: int, name: str, function: str, arguments: Sequence[Any]) -> RawTx:
         return abi.sign_transaction(key, chain_id=self.chain_id, nonce=nonce, to=self._address(name),
-                                    data=abi.calldata(name, function, arguments), gas=abi.CALL_GAS)
+                                    data=abi.calldata(name, function, arguments), gas=abi.CALL_GAS,
+                                    gas_price=self.gas_price())
 
     def _read(self, name: str, function: str, arguments: Sequence[Any], block: BlockTag) -> tuple[Any, ...]:
-        self.rpc.require_fresh()
+        self.require_fresh()
         data = abi.calldata(name, function, arguments)
         return abi.returned(name, function, self._call({"to": self._address(name), "data": data}, block))
 

@@ -24,7 +24,8 @@ def deploy_contracts(chain: Chain, deployer_key: EthKey, *, admin: str, operator
     sent = {}
     for step, (name, given) in enumerate(arguments.items()):
         tx = abi.sign_transaction(deployer_key, chain_id=chain.chain_id, nonce=nonce + step, to=None,
-                                  data=abi.creation(name, given), gas=abi.DEPLOY_GAS)
+                                  data=abi.creation(name, given), gas=abi.DEPLOY_GAS,
+                                  gas_price=chain.gas_price())
         sent[name] = chain.send_raw(tx.raw)
     deployed = {}
     for name, tx_hash in sent.items():

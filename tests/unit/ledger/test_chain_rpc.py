@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from eth_account import Account
 from eth_utils.address import to_checksum_address
@@ -46,15 +45,14 @@ class Endpoint:
 
 
 def rpc_over(*endpoints: Endpoint, **options: Any) -> Rpc:
-    def handle(request: httpx.Request) -> httpx.Response:
-        endpoint = endpoints[int(request.url.host.removeprefix("e"))]
+    def post(url: str, content: bytes) -> tuple[int, bytes]:
+        endpoint = endpoints[int(url.removeprefix("http://e"))]
         if endpoint.fail:
-            raise httpx.ConnectError("refused")
-        body = json.loads(request.content)
-        return httpx.Response(200, json={"id": body["id"], **endpoint.reply(body["method"], body["params"])})
+            raise ConnectionRefusedError
+        body = json.loads(content)
+        return 200, json.dumps({"id": body["id"], **endpoint.reply(body["method"], body["params"])}).encode()
 
-    return Rpc([f"http://e{index}" for index in range(len(endpoints))], transport=httpx.MockTransport(handle),
-               now=lambda: NOW, **options)
+    return Rpc([f"http://e{index}" for index in range(len(endpoints))], post=post, now=lambda: NOW, **options)
 
 
 def chain_over(*endpoints: Endpoint, **options: Any) -> Chain:
@@ -175,7 +173,7 @@ def test_a_quorum_larger_than_the_endpoints_is_refused() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"id": 999999, "result": "0x1"}', b"<html>"])
 def test_what_is_no_answer_is_unavailable(body: bytes) -> None:
-    rpc = Rpc(["http://e0"], transport=httpx.MockTransport(lambda request: httpx.Response(200, content=body)))
+    rpc = Rpc(["http://e0"], post=lambda url, content: (200, body))
     with raises("chain.unavailable"):
         rpc.value("eth_gasPrice")
 
