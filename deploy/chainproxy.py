@@ -1,16 +1,18 @@
 """The door of the embedded chain: JSON-RPC reads and `eth_sendRawTransaction`, nothing else.
 
 anvil's own methods (`anvil_*`, `evm_*`, `debug_*`, impersonation, rewinding) stop here, so that who can reach the chain
-can still only send what they signed. The proxy keeps nothing and decides nothing about a transaction.
+can still only send what they signed. The proxy decides nothing about a transaction; its keeper (deploy.devchain) writes
+it down before anvil sees it.
 """
 
 import http.client
 import json
-import threading
-import time
-from collections.abc import Callable
+import re
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
+
+from deploy.anvil import ChainTrouble
 
 SEND = "eth_sendRawTransaction"
 MOST_PARAMETERS = {  # method: the most parameters it may carry (state overrides of eth_call stay outside)
@@ -21,67 +23,26 @@ MOST_PARAMETERS = {  # method: the most parameters it may carry (state overrides
 }  # fmt: skip
 LONGEST_BODY = 1 << 20
 LARGEST_BATCH = 100
-MINED_WITHIN = 1.5  # seconds; a transaction whose turn has come is mined on demand within milliseconds
+RAW = re.compile("0x(?:[0-9a-fA-F]{2})+")
+
+
+class Keeper(Protocol):
+    """The chain behind the door."""
+
+    def read(self, body: bytes) -> bytes: ...
+
+    def send(self, body: bytes, raws: Sequence[str]) -> bytes: ...
 
 
 class Door(ThreadingHTTPServer):
-    """Listens on 127.0.0.1; `upstream` says where anvil is now, since a restart moves it."""
+    """Listens on 127.0.0.1."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, upstream: Callable[[], int], on_send: Callable[[], None]) -> None:
+    def __init__(self, port: int, keeper: Keeper) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.upstream = upstream
-        self.on_send = on_send
-        self._local = threading.local()
-        self._sending = threading.Lock()
-
-    def send(self, body: bytes) -> bytes:
-        """anvil's answer, one sender at a time, each followed by its block.
-
-        anvil judges a transaction against the state before the block that is being mined. One that comes right behind
-        its predecessor can so wait for ever for a nonce that is mined already (seen once in some hundred starts).
-        """
-        with self._sending:
-            answer = self.forward(body)
-            self._await_block(answer)
-        return answer
-
-    def _await_block(self, answer: bytes) -> None:
-        """Until what was sent is mined; a transaction ahead of its turn is not waited for longer than MINED_WITHIN."""
-        deadline = time.monotonic() + MINED_WITHIN
-        found = json.loads(answer)
-        for one in found if isinstance(found, list) else [found]:
-            sent = one.get("result") if isinstance(one, dict) else None
-            if not isinstance(sent, str):
-                continue
-            receipt = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionReceipt", "params": [sent]}
-            asked = json.dumps(receipt).encode()
-            while time.monotonic() < deadline and not json.loads(self.forward(asked)).get("result"):
-                time.sleep(0.005)
-
-    def forward(self, body: bytes) -> bytes:
-        """anvil's answer; asked once more when it did not come (the kept connection was stale, or anvil has moved)."""
-        try:
-            return self._ask(body)
-        except (OSError, http.client.HTTPException):
-            return self._ask(body)
-
-    def _ask(self, body: bytes) -> bytes:
-        """Over one kept connection for each thread; one that failed is not kept."""
-        port, connection = self.upstream(), getattr(self._local, "connection", None)
-        if connection is None or connection.port != port:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
-        self._local.connection = None
-        try:
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
-            answer: bytes = connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            raise
-        self._local.connection = connection
-        return answer
+        self.keeper = keeper
 
 
 def refusal_of(call: Any) -> str | None:
@@ -93,6 +54,8 @@ def refusal_of(call: Any) -> str | None:
         return f"{method[:60]} is not offered here"
     if not isinstance(params, list) or len(params) > MOST_PARAMETERS[method]:
         return f"{method} is not offered with these parameters"
+    if method == SEND and (len(params) != 1 or not isinstance(params[0], str) or RAW.fullmatch(params[0]) is None):
+        return f"{method} takes the bytes of one signed transaction"
     return None
 
 
@@ -123,18 +86,14 @@ class _Handler(BaseHTTPRequestHandler):
             if refused:
                 self._error(call.get("id") if isinstance(call, dict) else None, -32601, refused)
                 return
-        self._pass_on(request, any(call["method"] == SEND for call in calls))
-
-    def _pass_on(self, request: Any, sends: bool) -> None:
+        # our own bytes, not the caller's: what was checked is what is forwarded (a key twice reads differently)
+        body = json.dumps(request).encode()
+        raws = [call["params"][0] for call in calls if call["method"] == SEND]
         try:
-            # our own bytes, not the caller's: what was checked is what is forwarded (a key twice reads differently)
-            forward = self.server.send if sends else self.server.forward
-            answer = forward(json.dumps(request).encode())
-        except (OSError, ValueError, http.client.HTTPException):
+            answer = self.server.keeper.send(body, raws) if raws else self.server.keeper.read(body)
+        except (OSError, ValueError, ChainTrouble, http.client.HTTPException):
             self._answer(503, b"")
             return
-        if sends:
-            self.server.on_send()
         self._answer(200, answer)
 
     def _error(self, call_id: Any, code: int, message: str) -> None:

@@ -9,18 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from deploy.anvil import ChainTrouble
 from deploy.children import free_port
-from deploy.devchain import ChainTrouble, DevChain
+from deploy.devchain import DevChain
 from deploy.waiting import wait_until
 from ledger.approval import space_salt
-from ledger.chain import Chain
+from ledger.chain import Block, Chain
 from ledger.deployment import deploy_contracts
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import EthKey
@@ -104,72 +104,114 @@ def test_no_account_holds_a_known_key(devchain: DevChain) -> None:
     assert int(call(devchain.url, "eth_getBalance", known, "latest")["result"], 16) == 0
 
 
-def test_a_snapshot_survives_a_killed_anvil(tmp_path: Path, root: Path) -> None:
+def answers(chain: Chain) -> bool:
+    try:
+        return chain.head().number > 0
+    except ChainUnavailable:
+        return False
+
+
+def blocks_of(chain: Chain) -> list[Block]:
+    return [chain.block(number) for number in range(chain.head().number + 1)]
+
+
+def test_a_killed_anvil_comes_back_with_every_block(tmp_path: Path, root: Path) -> None:
     port = free_port()
     with running(tmp_path, port, root) as process:
         chain = Chain([f"http://127.0.0.1:{port}"])
-        deployed, _ = deploy(chain)
-        genesis, written = chain.genesis_hash(), (tmp_path / "state.json").stat().st_mtime_ns
-        # a snapshot follows soon after something was sent
-        assert wait_until(lambda: (tmp_path / "state.json").stat().st_mtime_ns > written, seconds=10)
+        deployed, _ = deploy(chain)  # no snapshot is there yet: the founding transactions are in the journal alone
+        assert not list(tmp_path.glob("*.state.json"))
+        before = blocks_of(chain)
         killed = anvil_of(process)
         os.kill(killed, signal.SIGKILL)
-
-        def back() -> bool:
-            try:
-                return gone(killed) and chain.head().number > 0
-            except ChainUnavailable:
-                return False
-
-        assert wait_until(back, seconds=20)
-        assert chain.genesis_hash() == genesis
+        assert wait_until(lambda: gone(killed) and answers(chain), seconds=20)
+        assert blocks_of(chain)[:len(before)] == before  # numbers, hashes and times
         for name, one in deployed.items():
             assert chain.code_hash(one["address"]) == one["code_hash"]
             chain.check_artifact(name, one["address"])
-        height = chain.head().number
-    with running(tmp_path, port, root):  # and an orderly stop keeps everything
-        again = Chain([f"http://127.0.0.1:{port}"], expected_chain_id=chain.chain_id, expected_genesis=genesis)
-        assert again.head().number >= height
-        assert again.code_hash(deployed["grants"]["address"]) == deployed["grants"]["code_hash"]
+        before = blocks_of(chain)
+        process.kill()  # all of it at once, proxy and anvil
+    with running(tmp_path, port, root) as process:
+        again = Chain([f"http://127.0.0.1:{port}"], expected_chain_id=chain.chain_id,
+                      expected_genesis=before[0].hash)
+        assert blocks_of(again)[:len(before)] == before
+    assert list(tmp_path.glob("*.state.json"))  # an orderly stop leaves one
+    with running(tmp_path, port, root):
+        assert Chain([f"http://127.0.0.1:{port}"]).code_hash(deployed["grants"]["address"]) == (
+            deployed["grants"]["code_hash"])
 
 
-def test_what_a_kill_took_back_is_sent_again(tmp_path: Path) -> None:
-    with DevChain(tmp_path) as running_chain:
-        chain = Chain([running_chain.url])
-        deployed, operator = deploy(chain)
-        running_chain.snapshot()
-        chain.contracts = {name: one["address"] for name, one in deployed.items()}
-        tx = chain.sign_anchor(operator, 0, log_id="0x" + "01" * 32, prev_size=0, size=1, root="0x" + "02" * 32,
-                               proof=[])
-        before = chain.wait(chain.send_raw(tx.raw), seconds=10)
-        os.kill(running_chain.anvil_pid, signal.SIGKILL)
-
-        def back() -> bool:
-            try:
-                running_chain.tick()
-                return chain.head().number > 0
-            except (ChainUnavailable, HTTPException, OSError):
-                return False
-
-        assert wait_until(back, seconds=20)
-        assert chain.receipt(tx.hash) is None  # heights went back to the snapshot
-        after = chain.wait(chain.send_raw(tx.raw), seconds=10)
-        assert after.hash == before.hash
-        assert chain.anchor_head("0x" + "01" * 32).size == 1
-
-
-def test_a_broken_snapshot_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_nothing_that_was_taken_is_forgotten(tmp_path: Path) -> None:
+    """Also not what waits for an earlier nonce, across a snapshot and a kill."""
     with DevChain(tmp_path) as first:
         chain = Chain([first.url])
-        genesis = chain.genesis_hash()
+        deployed, operator = deploy(chain)
+        chain.contracts = {name: one["address"] for name, one in deployed.items()}
+        logs = ["0x" + f"{number:064x}" for number in range(3)]
+        early, late, last = (chain.sign_anchor(operator, nonce, log_id=log, prev_size=0, size=1, root="0x" + "02" * 32,
+                                               proof=[]) for nonce, log in enumerate(logs))
+        chain.send_raw(late.raw)
+        first.snapshot()  # its turn has not come: no block holds it
+        chain.send_raw(last.raw)
+        os.kill(first.anvil_pid, signal.SIGKILL)
+        assert wait_until(lambda: not first.alive, seconds=5)
+        first.tick()
+        chain.wait(chain.send_raw(early.raw), seconds=10)
+        found = chain.wait(late.hash, seconds=10)
+        chain.wait(last.hash, seconds=10)
         first.snapshot()
-    (tmp_path / "state.json").write_bytes(b"")
+        os.kill(first.anvil_pid, signal.SIGKILL)
+        assert wait_until(lambda: not first.alive, seconds=5)
+        first.tick()
+        assert chain.receipt(late.hash) == found
+        assert [chain.anchor_head(log).size for log in logs] == [1, 1, 1]
+
+
+def test_a_damaged_snapshot_loses_nothing(tmp_path: Path) -> None:
+    with DevChain(tmp_path) as first:
+        chain = Chain([first.url])
+        deployed, _ = deploy(chain)
+        genesis = chain.genesis_hash()
+        for _ in range(5):
+            first.make_block()
+            first.snapshot()
+        before = blocks_of(chain)
+    states = sorted(tmp_path.glob("*.state.json"), reverse=True)
+    assert len(states) == 3
+    states[0].write_bytes(b"")
+    states[1].write_bytes(states[1].read_bytes()[:500])
     with DevChain(tmp_path) as second:
-        assert Chain([second.url]).genesis_hash() == genesis
-    for state in tmp_path.glob("state*.json"):
+        again = Chain([second.url])
+        assert again.genesis_hash() == genesis
+        assert blocks_of(again)[:len(before)] == before
+        assert again.code_hash(deployed["anchor"]["address"]) == deployed["anchor"]["code_hash"]
+    for state in tmp_path.glob("*.state.json"):
         state.write_bytes(b"{")
     with pytest.raises(ChainTrouble), DevChain(tmp_path):  # never a new chain in place of a lost one
         pass
+
+
+def test_a_torn_line_of_the_journal_was_never_acted_on(tmp_path: Path) -> None:
+    with DevChain(tmp_path) as first:
+        before = Chain([first.url]).head()
+    (journal,) = sorted(tmp_path.glob("*.journal"))[-1:]
+    whole = journal.read_bytes()
+    for torn in (b"4f", b"00000000 block 99 1\n", b"00000000 block 99 1"):
+        journal.write_bytes(whole + torn)
+        with DevChain(tmp_path) as second:
+            assert Chain([second.url]).block(before.number) == before
+        (journal,) = sorted(tmp_path.glob("*.journal"))[-1:]
+        whole = journal.read_bytes()
+
+
+def test_production_does_not_run_on_it(tmp_path: Path, devchain: DevChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    for profile in ("embedded", "qbft", "public"):  # also when the trust file calls it something else
+        with pytest.raises(VerificationError) as caught:
+            Chain([devchain.url], profile_name=profile, production=True).head()
+        assert caught.value.code == "chain.development"
+    monkeypatch.setenv("XINGLIN_ENV", "production")
+    with pytest.raises(ChainTrouble):
+        DevChain(tmp_path)
 
 
 def test_one_chain_a_folder(tmp_path: Path) -> None:
