@@ -253,8 +253,14 @@ def _admit_everybody(space: Space) -> None:
     def admit(one: Organisation) -> None:
         home = space.homes[one.key]
         keys = KeyFile.load(home.keys)
+        person = KeyFile.load(home.approver_keys).approval
         record = acts.enrol(
-            door_of(space, home), keys, name=one.name, admitted_as=one.admitted_as, approvers=[home.approver]
+            door_of(space, home),
+            keys,
+            space.trust,
+            name=one.name,
+            admitted_as=one.admitted_as,
+            approvers=[person] if person else [],
         )
         acts.admit(
             door_of(space, office),

@@ -6,21 +6,12 @@ the regulator's key of the trust file; what the portal merely says is never sign
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from ledger.approval import (
-    approve,
-    consent,
-    domain_of,
-    participants_domain_of,
-    sign_record,
-    sign_revocation,
-    verify_approval,
-)
+from ledger.approval import approve, consent, domain_of, sign_revocation, verify_approval
 from ledger.documents import (
     Document,
     chain_id_of,
@@ -31,15 +22,29 @@ from ledger.documents import (
     new_salt,
     purpose_hash,
     read_signed,
-    sign,
     signed,
     verify_signed,
 )
 from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
+from ledger.membership import (
+    DoorLike,
+    admit,
+    enrol,
+    fingerprint_of,
+    named,
+    participant_of,
+    regulator_approver,
+)
 from ledger.trust import Trust
 
-FINGERPRINT_LENGTH = 32
+__all__ = [
+    "AUTHORS", "DoorLike", "address_of_grantee", "admit", "apply_scenario", "check_datasets", "confirm_product",
+    "consent_grant", "dataset_of", "decide_listing", "decide_scenario", "enrol", "fingerprint_of", "offer_product",
+    "participant_of", "product_of", "references", "register_dataset", "revoke_grant", "roster_of", "scenario_of",
+    "submit_product", "terms_for", "verify_regulator_approval", "verify_terms",
+]
+
 SIGN_WITHIN = timedelta(hours=24)
 NO_ADDRESS = "0x" + "00" * 20
 AUTHORS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType({
@@ -49,37 +54,18 @@ AUTHORS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType({
 """Which field of a document names who must have signed it, and what that one must be admitted as."""
 
 
-class DoorLike(Protocol):
-    """A Door, or a test's double of one."""
-
-    participant: str
-
-    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any: ...
-
-    def post(self, path: str, body: Mapping[str, Any] | None = None, *,
-             idempotency_key: str | None = None) -> Any: ...
-
-
 # -- reading, with every signature verified ------------------------------------------------------------------------
-
-def participant_of(door: DoorLike, trust: Trust, participant: str) -> Document:
-    """An admitted participant's record: under its own signature and the regulator's."""
-    wire = door.get(f"/participants/{participant}")["record"]
-    own = read_signed(wire, "participant")["keys"]["signing"]
-    record = verify_signed(wire, type="participant", keys=[own, trust.regulator.signing])
-    return _named(record, "id", participant)
-
 
 def dataset_of(door: DoorLike, trust: Trust, dataset: str) -> Document:
     """A dataset's record under its provider's signature."""
     wire = door.get(f"/datasets/{dataset}")["record"]
-    return _named(_by(door, trust, wire, "dataset"), "id", dataset)
+    return named(_by(door, trust, wire, "dataset"), "id", dataset)
 
 
 def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
     """A product under its lead's signature, each of its datasets as it says."""
     wire = door.get(f"/products/{product}")["document"]
-    document = _named(_by(door, trust, wire, "product"), "id", product)
+    document = named(_by(door, trust, wire, "product"), "id", product)
     check_datasets(door, trust, document["datasets"])
     return document
 
@@ -87,7 +73,7 @@ def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
 def scenario_of(door: DoorLike, trust: Trust, scenario: str) -> Document:
     """A scenario under its consumer's signature, each of its datasets as it says."""
     wire = door.get(f"/scenarios/{scenario}")["document"]
-    document = _named(_by(door, trust, wire, "scenario"), "id", scenario)
+    document = named(_by(door, trust, wire, "scenario"), "id", scenario)
     check_datasets(door, trust, document["datasets"])
     return document
 
@@ -110,66 +96,6 @@ def _by(door: DoorLike, trust: Trust, wire: object, type: str) -> Document:
     if not roles & set(author["admitted_as"]):
         raise VerificationError("participant.wrong_role", f"the {field} of this {type} is not admitted as such")
     return verify_signed(wire, type=type, keys=[author["keys"]["signing"]])
-
-
-def _named(document: Document, name: str, value: str) -> Document:
-    if document[name] != value:
-        raise VerificationError("portal.other_document", f"the portal showed another {document['type']} than asked")
-    return document
-
-
-# -- participants --------------------------------------------------------------------------------------------------
-
-def fingerprint_of(record: Mapping[str, Any]) -> str:
-    """What applicant and regulator compare outside the portal; takes a record, signed or bare."""
-    document = record.get("document", record)
-    return document_hash(document)[:FINGERPRINT_LENGTH]
-
-
-def enrol(door: DoorLike, keyfile: KeyFile, *, name: Mapping[str, str], admitted_as: Sequence[str],
-          approvers: Sequence[str] = ()) -> Document:
-    """Apply as a participant; `approvers` are addresses of persons whose approval keys lie in other files."""
-    record = new_document("participant", id=keyfile.participant, name=dict(name), admitted_as=list(admitted_as),
-                          keys=keyfile.public_record_keys(tuple(approvers)))
-    wire = signed(record, keyfile.signing)
-    door.post("/participants", {"record": wire})
-    return wire
-
-
-def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *, fingerprint: str,
-          approver: EthKey | None = None, number: int = 1, seconds: float = 60.0) -> Document:
-    """The regulator admits a participant whose fingerprint it has confirmed outside the portal, and waits for it.
-
-    `number` must rise with every later record of the same participant.
-    """
-    wire = door.get(f"/participants/{participant_id}")["record"]
-    own = read_signed(wire, "participant")["keys"]["signing"]
-    record = _named(verify_signed(wire, type="participant", keys=[own]), "id", participant_id)
-    if fingerprint_of(record) != fingerprint.strip().lower():
-        raise VerificationError("participant.fingerprint", "the record shown is not the one that was confirmed")
-    key = _regulator_approver(office_keys, approver, trust)
-    admission = sign_record(chain_id_of(record["id"], record["id_salt"]), document_hash(record), number, key,
-                            participants_domain_of(trust))
-    both: Document = {"document": record, "signatures": [one for one in wire["signatures"] if one["key"] == own]}
-    if office_keys.signing_public != own:
-        both["signatures"].append(sign(record, office_keys.signing))
-    answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
-    deadline = time.monotonic() + seconds
-    while answer["state"] != "admitted":
-        if time.monotonic() > deadline:
-            raise PortalUnavailable(f"still {answer['state']} after {seconds:.0f} s", "participant.pending")
-        time.sleep(0.2)
-        answer = door.get(f"/participants/{participant_id}")
-    return both
-
-
-def _regulator_approver(office_keys: KeyFile, approver: EthKey | None, trust: Trust) -> EthKey:
-    if office_keys.signing_public != trust.regulator.signing:
-        raise VerificationError("key.wrong_role", "this is not the regulator's signing key of the trust file")
-    key = approver or office_keys.approval
-    if key is None or key.address not in trust.regulator.approvers:
-        raise VerificationError("key.wrong_role", "no approval key of the trust file's approvers was given")
-    return key
 
 
 # -- datasets and products -----------------------------------------------------------------------------------------
@@ -290,7 +216,7 @@ def decide_scenario(door: DoorLike, office_keys: KeyFile, trust: Trust, scenario
         "scenario_decision", scenario=scenario_id, scenario_hash=document_hash(scenario), decision=decision,
         note=note, participant=office_keys.participant), office_keys.signing)}
     if decision == "approve":
-        key = _regulator_approver(office_keys, approver, trust)
+        key = regulator_approver(office_keys, approver, trust)
         consumer = participant_of(door, trust, scenario["consumer"])
         body["grants"] = []
         for dataset in check_datasets(door, trust, scenario["datasets"]):
@@ -364,7 +290,7 @@ def revoke_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKe
     """
     known = dict(terms) if terms else door.get(f"/grants/{grant_id}")["terms"]
     check(known, "grant_terms")
-    _named(known, "id", grant_id)
+    named(known, "id", grant_id)
     if approver.address in trust.regulator.approvers:
         by = "regulator"
     elif approver.address == known["custodian_approver"]:

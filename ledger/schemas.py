@@ -16,13 +16,13 @@ from ledger.shapes import (
     currency,
     decimal,
     digest,
+    distinct_keys,
     earlier,
     event_kind,
     fields,
     function_key,
     hex0x,
     hexadecimal,
-    host_port,
     integer,
     items,
     json_object,
@@ -30,8 +30,11 @@ from ledger.shapes import (
     literal,
     mapping_of,
     nullable,
+    proof_rule,
     salt,
+    signature0x,
     signing_key,
+    tagged,
     text,
     uuid,
     when,
@@ -65,11 +68,16 @@ column = fields({
     "unit": nullable(label), "min": nullable(decimal), "max": nullable(decimal), "step": nullable(decimal),
     "codes": nullable(items(label, 1, 10_000, unique=True)),
 }, column_rule)
-approval_key = fields({"scheme": literal("secp256k1"), "address": address})
-participant_keys = fields({
-    "signing": signing_key, "sealing": hexadecimal(32), "approval": items(approval_key, 0, 8),
-    "service": nullable(address),
+# A person's key: an account of its own, or the small account contract behind that person's passkeys.
+passkey = fields({"x": hexadecimal(32), "y": hexadecimal(32), "rp_id": label, "origin": label})
+approval_key = tagged("scheme", {
+    "secp256k1": fields({"scheme": literal("secp256k1"), "address": address}),
+    "passkey": fields({"scheme": literal("passkey"), "address": address, "keys": items(passkey, 1, 8)}),
 })
+participant_keys = fields({
+    "signing": signing_key, "sealing": hexadecimal(32), "approval": items(approval_key, 1, 8),
+    "service": nullable(address),
+}, distinct_keys)
 uses_uint32 = integer(1, 2**32 - 1)
 
 trust = _document("trust", {
@@ -78,7 +86,7 @@ trust = _document("trust", {
         "id": integer(1), "profile": word, "genesis": hex0x(32), "rpc": items(text(1, 500), 1, 16, unique=True),
         "quorum": integer(1, 16),
         "contracts": fields({"anchor": contract, "grants": contract, "participants": contract}),
-    }),
+    }, may={"validators": items(address, 1, 64, unique=True)}),
     "log": fields({"origin": text(1, 200), "key": signing_key}),
     "witnesses": fields({"k": integer(0, 32), "keys": items(signing_key, 0, 32, unique=True)}),
     "regulator": fields({"participant": uuid, "signing": signing_key, "sealing": hexadecimal(32),
@@ -88,8 +96,19 @@ trust = _document("trust", {
 })
 
 participant = _document("participant", {
-    "id": uuid, "name": both_languages, "admitted_as": items(literal(*ROLES), 1, len(ROLES), unique=True),
-    "keys": participant_keys, "id_salt": salt, "salt": salt, "issued_at": when,
+    "id": uuid, "number": integer(1), "name": both_languages,
+    "admitted_as": items(literal(*ROLES), 1, len(ROLES), unique=True), "keys": participant_keys,
+    "id_salt": salt, "salt": salt, "issued_at": when,
+})
+
+# One key of a record signed the record; and the record with everything its holders, and then the regulator, signed.
+proof = fields({"key": address, "scheme": literal("secp256k1", "passkey"), "public_key": hexadecimal(64),
+                "signature": signature0x})
+participant_wire = fields({
+    "document": lambda value, pointer: None,
+    "signatures": items(fields({"key": signing_key, "value": text(86, 86)}), 0, 8),
+    "proofs": items(proof, 1, 9, by="key"), "control": proof, "handover": nullable(proof),
+    "sealing_proof": hexadecimal(32),
 })
 
 dataset = _document("dataset", {
@@ -156,7 +175,7 @@ verdict = _document("verdict", {
     "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "participant": uuid, "seat": integer(0, SEATS),
     "decision": literal("accept", "hold", "refuse"), "code": nullable(code), "rule": nullable(text(0, 500)),
     "who_must_act": nullable(text(0, 500)), "grant_block": nullable(integer()), "policy_hash": digest,
-    "session": nullable(fields({"certificate": blob(8000), "exchange": hexadecimal(32), "address": host_port})),
+    "session": nullable(fields({"certificate": blob(8000), "exchange": hexadecimal(32)})),
     "issued_at": when,
 })
 
@@ -194,10 +213,15 @@ admission = fields({
     "decider": address, "number": integer(1), "public_key": hexadecimal(64), "signature": hex0x(65),
 })
 
+trie_nodes = items(blob(1000), 0, 64)
+chain_leg = fields({
+    "chain_id": integer(1), "profile": word, "contract": address, "log_id": hex0x(32), "header": nullable(blob(8000)),
+    "account_proof": trie_nodes, "storage_proof": trie_nodes, "checkpoint": nullable(text(1, 8000)),
+}, proof_rule)
 receipt = _document("receipt", {
     "space_id": uuid, "entry": entry, "index": integer(), "inclusion": items(digest, 0, 64),
-    "checkpoint": text(1, 8000), "approvals": items(fields({"terms": grant_terms, "approval": approval}), 0, 128),
-    "chain": nullable(fields({"chain_id": integer(1), "contract": address, "log_id": hex0x(32), "profile": word})),
+    "checkpoint": text(1, 8000), "chain": nullable(chain_leg),
+    "approvals": items(fields({"terms": grant_terms, "signatures": items(approval, 1, 2, by="role")}), 0, 64),
 })
 
 SCHEMAS: Mapping[str, Check] = MappingProxyType({

@@ -70,18 +70,22 @@ def nullable(inner: Check) -> Check:
     return check
 
 
-def fields(shape: Mapping[str, Check], *rules: Check) -> Check:
-    """An object with exactly these fields; `rules` see the whole object afterwards."""
+def fields(shape: Mapping[str, Check], *rules: Check, may: Mapping[str, Check] | None = None) -> Check:
+    """An object with exactly these fields, and those of `may` or not; `rules` see the whole object afterwards."""
+    others = may or {}
+
     def check(value: object, pointer: str) -> None:
         if not isinstance(value, dict):
             raise malformed(pointer, "is not an object")
         for name in value:
-            if name not in shape:
+            if name not in shape and name not in others:
                 raise malformed(f"{pointer}/{name}", "is not a field of this document")
         for name, inner in shape.items():
             if name not in value:
                 raise malformed(f"{pointer}/{name}", "is missing")
             inner(value[name], f"{pointer}/{name}")
+        for name in others.keys() & value.keys():
+            others[name](value[name], f"{pointer}/{name}")
         for rule in rules:
             rule(value, pointer)
     return check
@@ -177,6 +181,17 @@ def hexadecimal(size: int) -> Check:
     return pattern(f"[0-9a-f]{{{2 * size}}}", f"{size} bytes in lower-case hex")
 
 
+def tagged(name: str, forms: Mapping[str, Check]) -> Check:
+    """An object whose field `name` says which of the forms it has."""
+    known = literal(*forms)
+
+    def check(value: object, pointer: str) -> None:
+        tag = value.get(name) if isinstance(value, dict) else None
+        known(tag, f"{pointer}/{name}")
+        forms[str(tag)](value, pointer)
+    return check
+
+
 def hex0x(size: int) -> Check:
     return pattern(f"0x[0-9a-f]{{{2 * size}}}", f"{size} bytes in lower-case hex after 0x")
 
@@ -200,6 +215,7 @@ uuid = pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "
 address = hex0x(20)
 digest = hexadecimal(32)
 salt = hexadecimal(32)
+signature0x = pattern("0x([0-9a-f]{2}){65,4000}", "a signature in lower-case hex after 0x")
 word = pattern("[a-z][a-z0-9_]{0,39}", "a lower-case word")
 event_kind = pattern(r"[a-z][a-z0-9_]{0,39}(\.[a-z][a-z0-9_]{0,39}){1,3}", "an event kind like grant.registered")
 code = pattern(r"[a-z][a-z0-9_]{0,39}(\.[a-z0-9_]{1,40}){0,3}", "a dotted code")
@@ -219,6 +235,21 @@ def earlier(first: str, second: str, *, at_most: int | None = None) -> Check:
         if gap <= 0 or (at_most is not None and gap > at_most):
             raise malformed(f"{pointer}/{second}", f"is not after {first}, or too far from it")
     return rule
+
+
+def distinct_keys(value: object, pointer: str) -> None:
+    """Rule: what a node's service key signs alone is never a person's approval."""
+    keys = value if isinstance(value, dict) else {}
+    held = [one["address"] for one in keys["approval"]] + [keys["service"]]
+    if len(set(held)) != len(held):
+        raise malformed(pointer, "names one address for two keys")
+
+
+def proof_rule(value: object, pointer: str) -> None:
+    """Rule: a header and the proofs under it come together or not at all."""
+    leg = value if isinstance(value, dict) else {}
+    if len({leg["header"] is not None, bool(leg["account_proof"]), bool(leg["storage_proof"])}) != 1:
+        raise malformed(pointer, "has a header without its proofs, or proofs without their header")
 
 
 def column_rule(value: object, pointer: str) -> None:

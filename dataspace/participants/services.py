@@ -19,8 +19,9 @@ from dataspace.participants.states import BEGIN, INITIAL, MOVES, Move, State
 from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
 from ledger.approval import participants_domain_of, verify_record
-from ledger.documents import chain_id_of, document_hash, read_signed, verify_signed
+from ledger.documents import chain_id_of, document_hash
 from ledger.errors import VerificationError
+from ledger.participant import read_wire, verify_wire
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ log = logging.getLogger(__name__)
 @transaction.atomic
 def apply(record: Mapping[str, Any], *, now: datetime) -> Participant:
     """Take in an organisation's own signed record. The same record again is the same application."""
-    own = read_signed(record, "participant")["keys"]["signing"]
-    document = verify_signed(record, type="participant", keys=[own])
     trust = space.trust()
+    document = verify_wire(record, trust, admitted=False)
+    own = document["keys"]["signing"]
     participant_id = UUID(document["id"])
     roots = {
         "regulator": (UUID(trust.regulator.participant), trust.regulator.signing),
@@ -78,7 +79,7 @@ def admit(
     policies.check_may_admit(actor)
     trust = space.trust()
     row = Participant.objects.select_for_update().get(pk=participant.pk)
-    document = verify_signed(record, type="participant", keys=[signing_key_of(row), trust.regulator.signing])
+    document = verify_wire(record, trust, former=[signing_key_of(row)])
     if document_hash(document) != row.record_hash:
         raise Conflict("this is not the record that was applied with", code="participant.record_mismatch")
     decider = verify_record(row.chain_id, row.record_hash, approval, domain=participants_domain_of(trust))
@@ -109,7 +110,7 @@ def settle(row: Participant) -> None:
         ),
     )
     if tx.status in {ChainTx.State.MINED, ChainTx.State.FINAL}:
-        document = read_signed(admission["record"], "participant")
+        document = read_wire(admission["record"])
         actor = Actor(participant_id=space.regulator_id())
         advance(
             row,

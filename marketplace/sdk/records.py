@@ -1,7 +1,7 @@
 """Reads documents that the portal passes on and believes only what is signed by those who must have signed it.
 
-A participant's record counts with its own signature and the regulator's, whose key comes from the trust file; every
-other document is checked against the keys in such records. Nothing here trusts the portal for a key.
+A participant's record counts with a signature of each key in it and the regulator's, whose key is in the trust file;
+every other document is checked against the keys in such records. Nothing here trusts the portal for a key.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ledger.approval import domain_of, verify_approval
-from ledger.documents import document_hash, read_signed, verify_signed
+from ledger.documents import document_hash, verify_signed
+from ledger.participant import verify_wire
 from ledger.trust import Trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import VerificationError
@@ -20,10 +21,9 @@ Document = dict[str, Any]
 
 
 def verified_participant(wire: Signed, *, trust: Trust, expected: str | None = None) -> Document:
-    """The record, signed by its own key and by the regulator's of the trust file."""
+    """The record, signed by every key in it and by the regulator's of the trust file."""
     with our_errors():
-        record = read_signed(wire, "participant")
-        verify_signed(wire, type="participant", keys=[record["keys"]["signing"], trust.regulator.signing])
+        record = verify_wire(wire, trust)
     if expected is not None and record["id"] != expected:
         raise VerificationError(f"asked for participant {expected}, got {record['id']}", code="record.wrong")
     return record

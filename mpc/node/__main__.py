@@ -68,7 +68,7 @@ COMMANDS: dict[str, tuple[str, Command]] = {
                     lambda a: desk.adopt_trust(a.home, a.trust, a.fingerprint)),
     "enrol": ("apply to the space", lambda a: Desk.open(a.home).enrol()),
     "admit": ("admit an applicant (regulator)",
-              lambda a: Desk.open(a.home).admit(a.participant, a.fingerprint, a.number)),
+              lambda a: Desk.open(a.home).admit(a.participant, a.fingerprint)),
     "draft": ("draft a dictionary of a file; no exact extreme, no rare code",
               lambda a: data.drafted(a.file)),
     "register": ("check a file against its dictionary and register it",
@@ -104,7 +104,6 @@ def parser() -> argparse.ArgumentParser:
     made["adopt-trust"].add_argument("--fingerprint", required=True)
     made["admit"].add_argument("participant")
     made["admit"].add_argument("--fingerprint", required=True)
-    made["admit"].add_argument("--number", type=int, default=1, help="rises with every record of a participant")
     for name in ("draft", "register"):
         made[name].add_argument("--file", type=Path, required=True)
     made["register"].add_argument("--dictionary", type=Path)

@@ -105,14 +105,13 @@ class Desk:
 
     def enrol(self) -> Answer:
         """Apply to the space with our own keys."""
-        wire = acts.enrol(self.door, self.keys, name={"zh": self.config.name_zh, "en": self.config.name_en},
-                          admitted_as=ADMITTED_AS[self.config.role], approvers=[self.config.approver])
+        wire = acts.enrol(self.door, self.keys, self.roots, admitted_as=ADMITTED_AS[self.config.role],
+                          name={"zh": self.config.name_zh, "en": self.config.name_en}, approvers=[self.approver()])
         return {"participant": self.config.participant, "fingerprint": acts.fingerprint_of(wire)}
 
-    def admit(self, participant: str, fingerprint: str, number: int) -> Answer:
+    def admit(self, participant: str, fingerprint: str) -> Answer:
         """Admit an applicant whose fingerprint was confirmed outside the portal."""
-        acts.admit(self.door, self.keys, self.roots, participant, fingerprint=fingerprint, approver=self.approver(),
-                   number=number)
+        acts.admit(self.door, self.keys, self.roots, participant, fingerprint=fingerprint, approver=self.approver())
         return {"participant": participant, "state": "admitted"}
 
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,

@@ -23,6 +23,7 @@ from ledger.documents import (
     verify_signed,
 )
 from ledger.errors import DocumentError, LedgerError, VerificationError
+from ledger.participant import verify_wire
 from ledger.trust import Trust
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError, SpecRefused
@@ -154,12 +155,11 @@ def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetim
 
 
 def participants(records: Iterable[object], trust: Trust) -> dict[str, Document]:
-    """Records by id, each signed by its own key and by the regulator's of the trust file."""
+    """Records by id, each signed by every key in it and by the regulator's of the trust file."""
     found: dict[str, Document] = {}
     for wire in records:
         try:
-            draft = read_signed(wire, "participant")
-            record = verify_signed(wire, type="participant", keys=[draft["keys"]["signing"], trust.regulator.signing])
+            record = verify_wire(wire, trust)
         except LedgerError as error:
             raise Refused("participant.record_mismatch", "a participant's record is not admitted by the regulator",
                           ) from error

@@ -149,6 +149,7 @@ class Space:
             document = new_document(
                 "participant",
                 id=member.id,
+                number=1,
                 name=member.name,
                 admitted_as=member.admitted_as,
                 keys={

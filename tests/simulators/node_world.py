@@ -24,11 +24,13 @@ from ledger.documents import (
     new_id,
     new_salt,
     public_hex,
+    sign,
     signed,
     timestamp,
 )
 from ledger.errors import ChainUnavailable
 from ledger.keys import EthKey, KeyFile
+from ledger.participant import make_wire
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.catalog import CATALOG
 from mpc.node.data import rows_max
@@ -90,15 +92,18 @@ class World:
         self.fingerprint = fingerprint_of_root(public_hex(root))
         self.trust: Trust = load_trust(self.trust_wire, fingerprint=self.fingerprint)
         for name, role in ROLES.items():
-            record = new_document("participant", id=self.keys[name].participant, name=both(name), admitted_as=[role],
-                                  keys=self.keys[name].public_record_keys())
+            record = new_document("participant", id=self.keys[name].participant, number=1, name=both(name),
+                                  admitted_as=[role], keys=self.keys[name].public_record_keys())
             self.records[name] = self.admitted(record, name)
         for name in (*HOSPITALS, "outsider"):
             self.datasets[name] = self.dataset(name)
 
     def admitted(self, record: Document, name: str) -> Document:
-        keys = {public_hex(one): one for one in (self.keys[name].signing, self.keys["office"].signing)}
-        return signed(record, *keys.values())
+        """The record as everybody sees it: signed by each of its keys and by the regulator."""
+        wire = make_wire(record, trust=self.trust, keys=self.keys[name], approvers=[self.approver(name)])
+        if name != "office":
+            wire["signatures"].append(sign(record, self.keys["office"].signing))
+        return wire
 
     def dataset(self, name: str, columns: Sequence[Document] = tuple(COLUMNS), rows: int = 400) -> Document:
         document = new_document(

@@ -166,7 +166,9 @@ class Space:
 
     def admit(self, *names: str) -> None:
         for name in names:
-            record = acts.enrol(self.door(name), self.keys[name], name=both(name), admitted_as=[ROLES[name]])
+            record = acts.enrol(
+                self.door(name), self.keys[name], self.trust, name=both(name), admitted_as=[ROLES[name]]
+            )
             acts.admit(
                 self.door("office"),
                 self.keys["office"],

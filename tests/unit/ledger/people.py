@@ -108,7 +108,8 @@ class People:
     def admit_all(self) -> None:
         for name, role in (("office", "regulator"), ("dealer", "dealer"), ("hospital_a", "provider"),
                            ("hospital_b", "provider"), ("maker", "consumer")):
-            record = acts.enrol(self.desk(name), self.keys[name], name=both(name), admitted_as=[role])
+            record = acts.enrol(self.desk(name), self.keys[name], self.trust, name=both(name),
+                                admitted_as=[role])
             acts.admit(self.desk("office"), self.keys["office"], self.trust, self.keys[name].participant,
                        fingerprint=acts.fingerprint_of(record))
 

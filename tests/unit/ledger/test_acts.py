@@ -28,7 +28,8 @@ def test_it_works(people: People) -> None:
 
 
 def test_a_fingerprint_that_differs_is_not_admitted(people: People) -> None:
-    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], name=both("x"), admitted_as=["consumer"])
+    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], people.trust, name=both("x"),
+                      admitted_as=["consumer"])
     with pytest.raises(VerificationError, match=r"participant\.fingerprint"):
         acts.admit(people.desk("office"), people.keys["office"], people.trust, wire["document"]["id"],
                    fingerprint="0" * 32)
@@ -36,7 +37,8 @@ def test_a_fingerprint_that_differs_is_not_admitted(people: People) -> None:
 
 def test_an_admission_that_does_not_become_final_is_unknown_and_not_refused(
         people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], name=both("x"), admitted_as=["consumer"])
+    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], people.trust, name=both("x"),
+                      admitted_as=["consumer"])
     monkeypatch.setattr(people.portal, "post", lambda path, body: {"state": "applied"})
     with pytest.raises(PortalUnavailable, match=r"participant\.pending"):
         acts.admit(people.desk("office"), people.keys["office"], people.trust, wire["document"]["id"],
@@ -44,7 +46,8 @@ def test_an_admission_that_does_not_become_final_is_unknown_and_not_refused(
 
 
 def test_only_the_regulator_of_the_trust_file_admits(people: People) -> None:
-    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], name=both("x"), admitted_as=["consumer"])
+    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], people.trust, name=both("x"),
+                      admitted_as=["consumer"])
     with pytest.raises(VerificationError, match=r"key\.wrong_role"):
         acts.admit(people.desk("outsider"), people.keys["outsider"], people.trust, wire["document"]["id"],
                    fingerprint=acts.fingerprint_of(wire))
@@ -65,7 +68,8 @@ def test_a_key_swapped_by_the_portal_is_found(people: People) -> None:
 
 
 def test_a_participant_nobody_admitted_is_not_believed(people: People) -> None:
-    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], name=both("x"), admitted_as=["provider"])
+    wire = acts.enrol(people.desk("outsider"), people.keys["outsider"], people.trust, name=both("x"),
+                      admitted_as=["provider"])
     with pytest.raises(VerificationError, match=r"signature\.missing"):
         acts.participant_of(people.desk("office"), people.trust, wire["document"]["id"])
 

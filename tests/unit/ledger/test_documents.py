@@ -121,8 +121,9 @@ def test_a_key_under_which_anybody_signs_is_no_key(key: str) -> None:
     with pytest.raises(DocumentError, match="small order"):
         verify_signed(wire, type="product_confirmation", keys=[key])
     with pytest.raises(DocumentError, match="/keys/signing"):
-        new_document("participant", id=new_id(), name={"zh": "x", "en": "x"}, admitted_as=["consumer"],
-                     keys={"signing": key, "sealing": "11" * 32, "approval": [], "service": None})
+        new_document("participant", id=new_id(), number=1, name={"zh": "x", "en": "x"}, admitted_as=["consumer"],
+                     keys={"signing": key, "sealing": "11" * 32, "service": None,
+                           "approval": [{"scheme": "secp256k1", "address": "0x" + "11" * 20}]})
 
 
 def test_json_traps_are_refused() -> None:

@@ -11,6 +11,7 @@ from ledger.approval import domain_of, verify_revocation
 from ledger.documents import document_hash, new_document, new_id, public_hex, signed, verify_signed
 from ledger.errors import PortalUnavailable, VerificationError
 from ledger.keys import KeyFile
+from ledger.participant import verify_wire
 from ledger.trust import load_trust
 from mpc.node import config, desk, inbox
 from mpc.node.__main__ import main
@@ -119,11 +120,19 @@ def test_without_a_dictionary_the_draft_must_be_accepted(capsys: pytest.CaptureF
     assert portal.posted[-1][1]["record"]["document"]["title"] == {"zh": "long-beach", "en": "Heart"}
 
 
-def test_enrol(capsys: pytest.CaptureFixture[str], tmp_path: Path, portal: Portal) -> None:
+def adopt(world: World, home: Path, folder: Path) -> None:
+    """The home believes the world's trust file."""
+    (folder / "trust.json").write_text(json.dumps(world.trust_wire))
+    desk.adopt_trust(home, folder / "trust.json", world.fingerprint)
+
+
+def test_enrol(capsys: pytest.CaptureFixture[str], tmp_path: Path, portal: Portal, world: World) -> None:
     home = tmp_path / "home"
     made = init(capsys, home)
+    assert "config.no_trust" in ran(capsys, "enrol", "--home", home, status=1)
+    adopt(world, home, tmp_path)
     answer = ran(capsys, "enrol", "--home", home)
-    record = portal.posted[-1][1]["record"]["document"]
+    record = verify_wire(portal.posted[-1][1]["record"], world.trust, admitted=False)
     assert answer["fingerprint"] == document_hash(record)[:32]
     assert record["keys"]["approval"] == [{"scheme": "secp256k1", "address": made["approver"]}]
     assert record["keys"]["service"] == made["service"] and record["admitted_as"] == ["provider"]

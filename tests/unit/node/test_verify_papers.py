@@ -139,14 +139,14 @@ def test_a_key_swapped_in_the_portals_database(world: World) -> None:
     item = world.item()
     record = copy.deepcopy(world.record("hospital_b"))
     record["keys"]["signing"] = world.keys["outsider"].signing_public
-    swapped = signed(record, world.keys["outsider"].signing)
+    swapped = {**world.records["hospital_b"], **signed(record, world.keys["outsider"].signing)}
     item["participants"] = [swapped if one["document"]["id"] == record["id"] else one for one in item["participants"]]
     assert refused(world, item) == "participant.record_mismatch"
 
 
 def test_a_consumer_that_the_regulator_never_admitted(world: World) -> None:
     item = world.item()
-    own = signed(world.record("maker"), world.keys["maker"].signing)
+    own = {**world.records["maker"], **signed(world.record("maker"), world.keys["maker"].signing)}
     item["participants"] = [own if one["document"]["id"] == own["document"]["id"] else one
                             for one in item["participants"]]
     assert refused(world, item) == "participant.record_mismatch"

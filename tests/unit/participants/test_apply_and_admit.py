@@ -1,5 +1,6 @@
 """Applying, and being admitted once the chain holds the record."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,14 +8,31 @@ import pytest
 from dataspace.participants.models import Participant
 from dataspace.provenance.models import ChainTx, Event
 from ledger import acts
-from ledger.documents import document_hash, new_document, sign, signed
+from ledger.documents import document_hash, new_document, sign, signed, verify_signed
 from ledger.errors import PortalRefused
+from ledger.participant import make_wire
 from tests.simulators.portal_space import Space, both
 
 
 def enrolled(people: Space, name: str, role: str = "consumer") -> dict[str, Any]:
-    wire: dict[str, Any] = acts.enrol(people.door(name), people.keys[name], name=both(name), admitted_as=[role])
+    wire: dict[str, Any] = acts.enrol(
+        people.door(name), people.keys[name], people.trust, name=both(name), admitted_as=[role]
+    )
     return wire
+
+
+def enrolled_wire(people: Space, name: str) -> dict[str, Any]:
+    """What `name` would apply with; nothing is sent."""
+    keys = people.keys[name]
+    record = new_document(
+        "participant",
+        id=keys.participant,
+        number=1,
+        name=both(name),
+        admitted_as=["consumer"],
+        keys=keys.public_record_keys(),
+    )
+    return make_wire(record, trust=people.trust, keys=keys, approvers=[people.approver(name)])
 
 
 def test_it_works(people: Space) -> None:
@@ -43,32 +61,37 @@ def test_another_record_of_a_known_participant_is_refused(people: Space) -> None
 
 
 def test_nobody_takes_the_regulators_place(people: Space) -> None:
-    record = new_document(
-        "participant",
-        id=people.id("rival"),
-        name=both("rival"),
-        admitted_as=["regulator"],
-        keys=people.keys["rival"].public_record_keys(),
-    )
     with pytest.raises(PortalRefused) as refused:
-        people.door("rival").post("/participants", {"record": signed(record, people.keys["rival"].signing)})
+        enrolled(people, "rival", "regulator")
     assert refused.value.status == 403
 
 
 def test_nobody_takes_anothers_signing_key(people: Space) -> None:
+    """Whoever holds the key of one participant may still not be another with it: one key, one name."""
     people.admit("office", "maker")
-    record = new_document(
-        "participant",
-        id=people.id("rival"),
-        name=both("rival"),
-        admitted_as=["consumer"],
-        keys=people.keys["maker"].public_record_keys(),
-    )
+    maker = people.keys["maker"]
+    thief = replace(people.keys["rival"], signing=maker.signing)
     door = people.door("rival")
-    door._key = people.keys["maker"].signing
+    door._key = maker.signing
     with pytest.raises(PortalRefused) as refused:
-        door.post("/participants", {"record": signed(record, people.keys["maker"].signing)})
+        acts.enrol(door, thief, people.trust, name=both("rival"), admitted_as=["consumer"])
     assert refused.value.code == "participant.key_taken"
+
+
+@pytest.mark.parametrize("which", ["approval", "service"])
+def test_a_key_that_is_not_the_applicants_is_refused(people: Space, which: str) -> None:
+    """The record's own signature holds: naively it would be let in, and a hospital's consents pass for the rival's."""
+    people.admit("office", "hospital_a")
+    rival = people.keys["rival"]
+    theirs = people.keys["hospital_a"].public_record_keys()
+    honest = enrolled_wire(people, "rival")
+    document = {**honest["document"], "keys": {**honest["document"]["keys"], which: theirs[which]}}
+    naive = signed(document, rival.signing)
+    verify_signed(naive, type="participant", keys=[rival.signing_public])
+    with pytest.raises(PortalRefused) as refused:
+        people.door("rival").post("/participants", {"record": {**honest, **naive}})
+    assert refused.value.code == "participant.key_not_proven"
+    assert not Participant.objects.filter(pk=rival.participant).exists()
 
 
 def test_only_the_regulator_admits(people: Space) -> None:
@@ -90,7 +113,7 @@ def test_an_admission_under_another_key_than_the_trust_files_is_refused(people: 
     row = Participant.objects.get(pk=people.id("maker"))
     document = wire["document"]
     both_signed = {
-        "document": document,
+        **wire,
         "signatures": [*wire["signatures"], sign(document, people.keys["office"].signing)],
     }
     admission = sign_record(

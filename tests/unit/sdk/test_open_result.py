@@ -188,7 +188,7 @@ def test_a_participant_swapped_by_the_portal_is_refused(world: World, released: 
     record = world.portal.shelves["participants"][victim.participant]["record"]["document"]
     swapped = copy.deepcopy(record)
     swapped["keys"]["signing"] = thief.signing_public
-    world.portal.shelves["participants"][victim.participant]["record"] = signed(swapped, thief.signing)
+    world.portal.shelves["participants"][victim.participant]["record"] |= signed(swapped, thief.signing)
 
     with pytest.raises(VerificationError) as refused:
         world.space().open_result(released.id)

@@ -169,7 +169,7 @@ class World:
     def _admit_all(self) -> None:
         roles = {"office": "regulator", "dealer": "dealer", "maker": "consumer"}
         for name in self.keys:
-            record = acts.enrol(self.visitor(name), self.keys[name], name=both(name),
+            record = acts.enrol(self.visitor(name), self.keys[name], self.trust, name=both(name),
                                 admitted_as=[roles.get(name, "provider")])
             acts.admit(self.visitor("office"), self.keys["office"], self.trust, self.keys[name].participant,
                        fingerprint=acts.fingerprint_of(record))
