@@ -4,17 +4,16 @@ So a chain is a function of what was sent and of when each block was made: the s
 included. Nothing here decides what is sent or kept.
 """
 
-import http.client
 import json
 import signal
 import subprocess
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from deploy.children import dies_with_parent, free_port
 from deploy.waiting import wait_until
+from ledger.posting import Poster, PostFailed
 
 ANVIL = Path(__file__).parent.parent / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 START_WITHIN = 20.0
@@ -25,16 +24,20 @@ class ChainTrouble(Exception):
     """The embedded chain cannot be started, or is not the one its folder holds."""
 
 
+GONE = (OSError, PostFailed, ChainTrouble)  # what a dead or dying anvil looks like
+
+
 class Anvil:
     """Started from the main thread, for it dies with the thread that started it; asked from any."""
 
     def __init__(self, home: Path, *, chain_id: int, genesis_time: int, state: Path | None) -> None:
         if not ANVIL.exists():
             raise ChainTrouble("anvil is not installed: npm ci")
-        self._local = threading.local()
-        self._port = free_port()
+        self._poster = Poster(ANSWER_WITHIN)
+        port = free_port()
+        self._url = f"http://127.0.0.1:{port}"
         command = [
-            str(ANVIL), "--host", "127.0.0.1", "--port", str(self._port), "--chain-id", str(chain_id),
+            str(ANVIL), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id),
             "--accounts", "0", "--base-fee", "0", "--gas-price", "0", "--hardfork", "london", "--no-mining",
             "--timestamp", str(genesis_time), "--slots-in-an-epoch", "1", "--prune-history", "256",
             "--disable-default-create2-deployer", "--quiet",
@@ -61,6 +64,7 @@ class Anvil:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._poster.close()
 
     def ask(self, method: str, *params: Any) -> Any:
         """The result; an error answer raises ChainTrouble."""
@@ -82,28 +86,14 @@ class Anvil:
             raise ChainTrouble("anvil's answer cannot be read") from trouble
 
     def post(self, body: bytes) -> bytes:
-        """Over one kept connection for each thread; asked once more when a kept one turned out to be closed."""
-        kept = getattr(self._local, "connection", None)
-        if kept is not None:
-            try:
-                return self._over(kept, body)
-            except (http.client.RemoteDisconnected, ConnectionError):
-                pass
-        return self._over(http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_WITHIN), body)
-
-    def _over(self, connection: http.client.HTTPConnection, body: bytes) -> bytes:
-        self._local.connection = None
-        try:
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
-            answer: bytes = connection.getresponse().read()
-        except BaseException:
-            connection.close()
-            raise
-        self._local.connection = connection
+        """Raises OSError or PostFailed when anvil is gone."""
+        status, answer = self._poster.post(self._url, body)
+        if status != 200:
+            raise ChainTrouble(f"anvil answered with HTTP {status}")
         return answer
 
     def _answers(self) -> bool:
         try:
             return int(self.ask("eth_chainId"), 16) == self._chain_id
-        except (OSError, ChainTrouble, http.client.HTTPException):
+        except GONE:
             return False

@@ -5,14 +5,13 @@ can still only send what they signed. The proxy decides nothing about a transact
 it down before anvil sees it.
 """
 
-import http.client
 import json
 import re
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any, Protocol
 
-from deploy.anvil import ChainTrouble
+from deploy.anvil import GONE
 
 SEND = "eth_sendRawTransaction"
 MOST_PARAMETERS = {  # method: the most parameters it may carry (state overrides of eth_call stay outside)
@@ -23,6 +22,8 @@ MOST_PARAMETERS = {  # method: the most parameters it may carry (state overrides
 }  # fmt: skip
 LONGEST_BODY = 1 << 20
 LARGEST_BATCH = 100
+LONGEST_LINE = 8192
+MOST_HEADERS = 100
 RAW = re.compile("0x(?:[0-9a-fA-F]{2})+")
 
 
@@ -34,10 +35,12 @@ class Keeper(Protocol):
     def send(self, body: bytes, raws: Sequence[str]) -> bytes: ...
 
 
-class Door(ThreadingHTTPServer):
+class Door(ThreadingTCPServer):
     """Listens on 127.0.0.1."""
 
+    allow_reuse_address = True
     daemon_threads = True
+    block_on_close = False
     request_queue_size = 64
 
     def __init__(self, port: int, keeper: Keeper) -> None:
@@ -59,54 +62,74 @@ def refusal_of(call: Any) -> str | None:
     return None
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(StreamRequestHandler):
+    """As much HTTP/1.1 as a JSON-RPC client sends; a general server spends longer on headers than anvil on a call."""
+
     disable_nagle_algorithm = True
     wbufsize = -1  # header and body leave in one packet
     timeout = 120
     server: Door
 
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_BODY or self.headers.get("Origin"):
-            self.close_connection = True  # the body stays unread; and no web page may call this
-            self._answer(400, b"")
-            return
+    def handle(self) -> None:
         try:
-            request = json.loads(self.rfile.read(int(length)))
+            while self._one_request():
+                pass
+        except OSError:  # the caller went away
+            pass
+
+    def _one_request(self) -> bool:
+        """Whether the connection goes on."""
+        first = self.rfile.readline(LONGEST_LINE).split()
+        if not first:
+            return False
+        headers: dict[bytes, bytes] = {}
+        while (line := self.rfile.readline(LONGEST_LINE)) not in (b"\r\n", b"\n"):
+            name, colon, value = line.partition(b":")
+            if not colon or len(headers) > MOST_HEADERS:
+                return self._answer(400, b"", last=True)
+            headers[name.strip().lower()] = value.strip()
+        length = headers.get(b"content-length", b"")
+        # no web page may call this, and no body of unknown length; what is not read ends the connection
+        if first[0] != b"POST" or len(first) != 3 or b"origin" in headers or b"transfer-encoding" in headers:
+            return self._answer(400, b"", last=True)
+        if not length.isdigit() or int(length) > LONGEST_BODY:
+            return self._answer(400, b"", last=True)
+        if headers.get(b"expect"):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+        last = first[2] != b"HTTP/1.1" or headers.get(b"connection", b"").lower() == b"close"
+        status, body = self._reply(self.rfile.read(int(length)))
+        return self._answer(status, body, last=last)
+
+    def _reply(self, body: bytes) -> tuple[int, bytes]:
+        try:
+            request = json.loads(body)
         except (ValueError, RecursionError):
-            self._error(None, -32700, "not JSON")
-            return
+            return _error(None, -32700, "not JSON")
         calls = request if isinstance(request, list) else [request]
         if not 1 <= len(calls) <= LARGEST_BATCH:
-            self._error(None, -32600, "too many calls at once, or none")
-            return
+            return _error(None, -32600, "too many calls at once, or none")
         for call in calls:
             refused = refusal_of(call)
             if refused:
-                self._error(call.get("id") if isinstance(call, dict) else None, -32601, refused)
-                return
+                return _error(call.get("id") if isinstance(call, dict) else None, -32601, refused)
         # our own bytes, not the caller's: what was checked is what is forwarded (a key twice reads differently)
-        body = json.dumps(request).encode()
+        forwarded = json.dumps(request).encode()
         raws = [call["params"][0] for call in calls if call["method"] == SEND]
+        keeper = self.server.keeper
         try:
-            answer = self.server.keeper.send(body, raws) if raws else self.server.keeper.read(body)
-        except (OSError, ValueError, ChainTrouble, http.client.HTTPException):
-            self._answer(503, b"")
-            return
-        self._answer(200, answer)
+            return 200, keeper.send(forwarded, raws) if raws else keeper.read(forwarded)
+        except (*GONE, ValueError):
+            return 503, b""
 
-    def _error(self, call_id: Any, code: int, message: str) -> None:
-        error = {"jsonrpc": "2.0", "id": call_id, "error": {"code": code, "message": message}}
-        self._answer(200, json.dumps(error).encode())
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+    def _answer(self, status: int, body: bytes, *, last: bool) -> bool:
+        head = f"HTTP/1.1 {status} {'OK' if status == 200 else 'Refused'}\r\nContent-Type: application/json\r\n"
+        head += f"Content-Length: {len(body)}\r\n" + ("Connection: close\r\n" if last else "") + "\r\n"
+        self.wfile.write(head.encode() + body)
         self.wfile.flush()
+        return not last
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: a busy node asks many times a second."""
+
+def _error(call_id: Any, code: int, message: str) -> tuple[int, bytes]:
+    error = {"jsonrpc": "2.0", "id": call_id, "error": {"code": code, "message": message}}
+    return 200, json.dumps(error).encode()

@@ -14,7 +14,6 @@ machine that goes looking for it can find it.
 import argparse
 import ctypes
 import gzip
-import http.client
 import json
 import os
 import signal
@@ -25,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from deploy.anvil import Anvil, ChainTrouble
+from deploy.anvil import GONE, Anvil, ChainTrouble
 from deploy.chainproxy import Door
 from deploy.chainstore import ChainStore, Made, Sent
 from ledger.keys import keccak256
@@ -36,7 +35,6 @@ IDLE_BLOCK_EVERY = 30.0
 SNAPSHOT_EVERY = 60.0
 SNAPSHOT_AFTER_BLOCKS = 1000
 PR_SET_PDEATHSIG = 1
-GONE = (OSError, ChainTrouble, http.client.HTTPException)  # what a dead or dying anvil looks like
 
 
 class DevChain:

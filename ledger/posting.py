@@ -1,19 +1,21 @@
-"""Posts bytes over kept connections, with the standard library alone. Knows nothing of what it carries.
+"""Posts bytes over kept connections: as much HTTP/1.1 as that takes, on a plain socket. Knows nothing of what it sends.
 
-A read of the chain costs a fraction of a millisecond, so what lies beneath it must cost less: no client object, no
-proxy of the environment, no redirect, an answer of limited size.
+A read of the chain takes an endpoint a fraction of a millisecond, so what lies above it must not cost more than that:
+the general clients spend longer on headers. No proxy of the environment, no redirect, an answer of limited size.
 """
 
 from __future__ import annotations
 
-import http.client
 import socket
+import ssl
 from base64 import b64encode
 from collections import defaultdict, deque
-from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from functools import lru_cache
+from urllib.parse import SplitResult, unquote, urlsplit
 
 LARGEST_ANSWER = 32 << 20
+LONGEST_LINE = 8192
+MOST_HEADERS = 100
 CONNECT_WITHIN = 3.0
 KEPT = 16  # connections of one endpoint that wait for their next use
 
@@ -22,65 +24,159 @@ class PostFailed(Exception):
     """No whole answer came; whether the other side acted is not known."""
 
 
+class _Closed(PostFailed):
+    """The other side closed a kept connection before it said anything."""
+
+
 class Poster:
     """Connections by URL; may be used by several threads."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._idle: defaultdict[str, deque[http.client.HTTPConnection]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._idle: defaultdict[str, deque[_Connection]] = defaultdict(lambda: deque(maxlen=KEPT))
 
     def post(self, url: str, body: bytes) -> tuple[int, bytes]:
         """Status and body. A kept connection that the other side closed meanwhile is replaced, once."""
         try:
             kept = self._idle[url].pop()
         except IndexError:
-            return self._over(self._connect(url), url, body)
+            return self._over(_Connection(url, self._timeout), url, body)
         try:
             return self._over(kept, url, body)
-        except (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest):
-            return self._over(self._connect(url), url, body)
+        except (_Closed, ConnectionError):
+            return self._over(_Connection(url, self._timeout), url, body)
 
     def close(self) -> None:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
 
-    def _connect(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise PostFailed("an endpoint begins with http:// or https://")
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname, parts.port, timeout=CONNECT_WITHIN)
-        connection.connect()
-        connection.sock.settimeout(self._timeout)
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
-
-    def _over(self, connection: http.client.HTTPConnection, url: str, body: bytes) -> tuple[int, bytes]:
-        parts = urlsplit(url)
+    def _over(self, connection: _Connection, url: str, body: bytes) -> tuple[int, bytes]:
         try:
-            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body, _headers(parts.username, parts.password))
-            answer = connection.getresponse()
-            found = answer.read(LARGEST_ANSWER + 1)
-            if len(found) > LARGEST_ANSWER:
-                raise PostFailed("the answer is too large")
+            answer = connection.post(_head(url), body)
         except BaseException:
             connection.close()
             raise
-        if not answer.will_close:
+        if connection.kept:
             self._idle[url].append(connection)
         else:
             connection.close()
-        return answer.status, found
+        return answer
 
 
-def _headers(user: str | None, password: str | None) -> Mapping[str, str]:
-    headers = {"Content-Type": "application/json"}
-    if user is not None:
-        name = b64encode(f"{unquote(user)}:{unquote(password or '')}".encode()).decode()
-        headers["Authorization"] = f"Basic {name}"
-    return headers
+class _Connection:
+    """One socket, one request at a time."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = _parts(url)
+        tls = parts.scheme == "https"
+        host = str(parts.hostname)
+        self._socket = socket.create_connection((host, parts.port or (443 if tls else 80)), CONNECT_WITHIN)
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=host)
+            self._socket.settimeout(timeout)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._file = self._socket.makefile("rb")
+        self.kept = True
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def post(self, head: bytes, body: bytes) -> tuple[int, bytes]:
+        self._socket.sendall(head + b"%d\r\n\r\n" % len(body) + body)
+        status = 100
+        while status == 100:
+            version, status = self._status()
+            headers = self._headers()
+        self.kept = version == b"HTTP/1.1" and headers.get(b"connection", b"").lower() != b"close"
+        if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
+            return status, self._chunks()
+        if b"content-length" in headers:
+            return status, self._exactly(_number(headers[b"content-length"], 10))
+        if status == 204:
+            return status, b""
+        self.kept = False
+        found = self._file.read(LARGEST_ANSWER + 1)
+        if len(found) > LARGEST_ANSWER:
+            raise PostFailed("the answer is too large")
+        return status, found
+
+    def _line(self) -> bytes:
+        line = self._file.readline(LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise PostFailed("the answer ends in the middle, or is no HTTP")
+        return line.rstrip(b"\r\n")
+
+    def _status(self) -> tuple[bytes, int]:
+        first = self._file.readline(LONGEST_LINE)
+        if not first:
+            raise _Closed("the other side closed the connection")
+        fields = first.split(None, 2)
+        if len(fields) < 2 or not fields[0].startswith(b"HTTP/1."):
+            raise PostFailed("the answer is no HTTP")
+        return fields[0], _number(fields[1], 10)
+
+    def _headers(self) -> dict[bytes, bytes]:
+        headers: dict[bytes, bytes] = {}
+        for _ in range(MOST_HEADERS):
+            line = self._line()
+            if not line:
+                return headers
+            name, _, value = line.partition(b":")
+            headers[name.strip().lower()] = value.strip()
+        raise PostFailed("the answer has too many headers")
+
+    def _exactly(self, length: int) -> bytes:
+        if length > LARGEST_ANSWER:
+            raise PostFailed("the answer is too large")
+        found = self._file.read(length)
+        if len(found) != length:
+            raise PostFailed("the answer ends in the middle")
+        return found
+
+    def _chunks(self) -> bytes:
+        found = b""
+        while length := _number(self._line().split(b";")[0], 16):
+            found += self._exactly(length)
+            self._line()
+            if len(found) > LARGEST_ANSWER:
+                raise PostFailed("the answer is too large")
+        self._headers()  # trailers, or the empty line
+        return found
 
 
-FAILURES = (PostFailed, OSError, http.client.HTTPException, ValueError)
+def _number(digits: bytes, base: int) -> int:
+    try:
+        return int(digits.decode("ascii"), base)
+    except ValueError as trouble:
+        raise PostFailed("the answer has no number where one belongs") from trouble
+
+
+@lru_cache(maxsize=64)
+def _parts(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise PostFailed("an endpoint begins with http:// or https://")
+    return parts
+
+
+@lru_cache(maxsize=64)
+def _head(url: str) -> bytes:
+    """All of the request but the length and the body."""
+    parts = _parts(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"POST {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Content-Type: application/json"]
+    if parts.username is not None:
+        name = b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
+        lines.append(f"Authorization: Basic {name}")
+    if any(mark in line for line in lines for mark in "\r\n"):
+        raise PostFailed("the endpoint's address is no URL")
+    return "\r\n".join([*lines, "Content-Length: "]).encode("ascii", "strict")
+
+
+FAILURES = (PostFailed, OSError, ValueError)
