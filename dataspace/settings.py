@@ -55,6 +55,10 @@ XINGLIN_LOG_KEY_FILE = _read("XINGLIN_LOG_KEY_FILE", "")
 XINGLIN_CHAIN_KEY_FILE = _read("XINGLIN_CHAIN_KEY_FILE", "")
 XINGLIN_VAR = Path(os.environ.get("XINGLIN_VAR", BASE_DIR / "var"))
 XINGLIN_VERDICT_SECONDS = int(os.environ.get("XINGLIN_VERDICT_SECONDS", "30"))
+XINGLIN_WITNESSES = tuple(
+    one.strip().rstrip("/") for one in os.environ.get("XINGLIN_WITNESSES", "").split(",") if one.strip()
+)
+XINGLIN_BATCH_SECONDS = float(os.environ.get("XINGLIN_BATCH_SECONDS", "0"))  # the least time between two checkpoints
 XINGLIN_WAKE = os.environ.get("XINGLIN_WAKE", "on") == "on"
 
 _portal = urlsplit(XINGLIN_PORTAL_URL)

@@ -80,7 +80,7 @@ def _line(name: str, hint: bytes, value: bytes) -> str:
     return f"\u2014 {name} {base64.b64encode(hint + value).decode()}\n"
 
 
-def _exact_base64(value: str) -> bytes:
+def exact_base64(value: str) -> bytes:
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as trouble:
@@ -144,12 +144,12 @@ def parse_note(note: str) -> Note:
     for line in LINE.finditer(rest):
         if line.start() != end:
             break
-        raw, end = _exact_base64(line[2]), line.end()
+        raw, end = exact_base64(line[2]), line.end()
         signatures.append(NoteSignature(line[1], raw[:4], raw[4:]))
     if end != len(rest) or not signatures:
         raise DocumentError("checkpoint.malformed", "a signature line of the checkpoint is malformed")
     extensions = tuple(found[4].split("\n")[:-1])
-    return Note(Checkpoint(found[1], int(found[2]), _exact_base64(found[3]), extensions), tuple(signatures))
+    return Note(Checkpoint(found[1], int(found[2]), exact_base64(found[3]), extensions), tuple(signatures))
 
 
 def verify_checkpoint(note: str, *, origin: str, key: str) -> Checkpoint:

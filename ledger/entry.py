@@ -14,7 +14,8 @@ from typing import Any
 
 from ledger import merkle
 from ledger.documents import Document, canonical, check, new_document, new_id, new_salt, timestamp
-from ledger.shapes import digest, fields, items, uuid
+from ledger.schemas import VERSION
+from ledger.shapes import digest, event_kind, fields, items, uuid, word
 
 GRANTS = items(fields({"id": uuid, "terms_hash": digest}), 1, 64, by="id")
 
@@ -29,6 +30,20 @@ def new_entry(kind: str, *, subject: tuple[str, str], participant: str | None, p
         salt=salt or new_salt())
     grants_of(entry)
     return entry
+
+
+def entry_of(kind: str, *, id: str, subject: tuple[str, str], participant: str | None, person: str | None, at: str,
+             body: dict[str, Any], salt: str) -> Document:
+    """An entry put together unchecked, for a writer who has checked its parts (`check_parts`) once for many."""
+    return {"type": "entry", "version": VERSION, "id": id, "kind": kind,
+            "subject": {"kind": subject[0], "id": subject[1]},
+            "actor": {"participant": participant, "person": person}, "at": at, "body": body, "salt": salt}
+
+
+def check_parts(kind: str, subject_kind: str) -> None:
+    """The words of an entry; ids, times and salts are made, not given, and a body's form shows when it is written."""
+    event_kind(kind, "/kind")
+    word(subject_kind, "/subject/kind")
 
 
 def grants_named(grants: Mapping[str, str]) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -47,13 +48,15 @@ def pytest_configure() -> None:
     settings.SECRET_KEY = _SETTINGS["SECRET_KEY"]
     settings.XINGLIN_VAR = _HOME / "var"
     parts = urlsplit(_SETTINGS["DATABASE_URL"])
-    place = {
+    place: dict[str, Any] = {
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
     }
+    to_clean_up = {"options": "-c xinglin.may_truncate=on"}
+    place["OPTIONS"] = {**settings.DATABASES["default"]["OPTIONS"], **to_clean_up}
     settings.DATABASES["default"].update(place)
     connections["default"].settings_dict.update(place)
 

@@ -1,6 +1,7 @@
 """Tables of the record: events, their deliveries, the log's hashes, checkpoints and chain transactions.
 
-An event is written in the caller's transaction and never changes. It holds ids, not foreign keys.
+An event is written in the caller's transaction and never changes. It holds ids, not foreign keys. Triggers of the
+database (migration 0002) keep events, leaves, full tiles, checkpoints and cosignatures from being changed or deleted.
 """
 
 import uuid
@@ -11,10 +12,14 @@ from django.db import models
 
 
 class Event(models.Model):
-    """What happened; `entry` is the document whose hash becomes a leaf of the log."""
+    """What happened; `entry` is the document whose commitment is a leaf of the log.
+
+    `key`, where its writer gives one, is what makes two recordings one: it happens once, whoever says so how often.
+    """
 
     number = models.BigAutoField(primary_key=True)
     id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    key = models.CharField(max_length=160, null=True, unique=True)
     kind = models.CharField(max_length=64)
     subject_kind = models.CharField(max_length=32)
     subject_id = models.UUIDField()
@@ -22,6 +27,8 @@ class Event(models.Model):
     person_id = models.UUIDField(null=True)
     audience = ArrayField(models.UUIDField(), default=list)
     at = models.DateTimeField()
+    urgent = models.BooleanField(default=False)
+    commitment = models.CharField(max_length=64)
     entry = models.JSONField()
 
     class Meta:
@@ -37,35 +44,40 @@ class Event(models.Model):
 
 
 class Delivery(models.Model):
-    """One event owed to one follower: a row, not a cursor, for numbers may commit out of order."""
+    """One event owed to one follower: a row, not a cursor, for numbers may commit out of order.
+
+    The database itself writes it with the event, and only with an event that is new (migration 0002); it goes when
+    the follower has done its part.
+    """
 
     event = models.ForeignKey(Event, on_delete=models.PROTECT, related_name="deliveries")
     follower = models.CharField(max_length=32)
-    done_at = models.DateTimeField(null=True)
+    urgent = models.BooleanField(default=False)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["event", "follower"], name="delivery_once"),)
-        indexes = (
-            models.Index(fields=["follower", "event"], condition=models.Q(done_at__isnull=True), name="delivery_owed"),
-        )
+        indexes = (models.Index(fields=["follower", "-urgent", "event"], name="delivery_owed"),)
 
     def __str__(self) -> str:
         return f"{self.follower} {self.event_id}"
 
 
 class Leaf(models.Model):
-    """An event's place in the log."""
+    """An event's place in the log; the leaf itself is the event's commitment, `hash` is RFC 6962's leaf hash of it."""
 
     index = models.BigIntegerField(primary_key=True)
     event = models.OneToOneField(Event, on_delete=models.PROTECT, related_name="leaf")
     hash = models.CharField(max_length=64)
+
+    class Meta:
+        indexes = (models.Index(fields=["hash"], name="leaf_hash"),)
 
     def __str__(self) -> str:
         return f"leaf {self.index}"
 
 
 class Tile(models.Model):
-    """Up to 256 hashes of one level of the log's tree; a full tile never changes."""
+    """Up to 256 hashes of one level of the log's tree; a full tile never changes, a partial one only grows."""
 
     level = models.SmallIntegerField()
     position = models.BigIntegerField()
@@ -79,18 +91,62 @@ class Tile(models.Model):
 
 
 class Checkpoint(models.Model):
-    """A signed note: the log's size and root."""
+    """A note that the log signed: size, root, and perhaps the anchor it names. One size may have several.
 
-    size = models.BigIntegerField(primary_key=True)
+    `published_at` is set once, when as many witnesses have cosigned as the trust file asks for; only a published
+    checkpoint is shown, anchored or put into a receipt.
+    """
+
+    size = models.BigIntegerField()
     root = models.CharField(max_length=64)
     note = models.TextField()
     at = models.DateTimeField()
+    names = models.ForeignKey("Anchor", on_delete=models.PROTECT, null=True, related_name="named_by")
+    published_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ("size",)
+        ordering = ("id",)
+        indexes = (
+            models.Index(fields=["size", "id"], name="checkpoint_size"),
+            models.Index(fields=["id"], condition=models.Q(published_at__isnull=False), name="checkpoint_published"),
+        )
 
     def __str__(self) -> str:
         return f"checkpoint {self.size}"
+
+    @property
+    def cosigned(self) -> str:
+        """The note with the witnesses' lines under it, those of one key once, in the order of their keys."""
+        return self.note + "".join(one.line for one in self.cosignatures.order_by("key"))
+
+
+class Cosignature(models.Model):
+    """A witness's line under a checkpoint, verified before it was kept."""
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="cosignatures")
+    key = models.CharField(max_length=64)
+    line = models.CharField(max_length=800)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["checkpoint", "key"], name="cosignature_once"),)
+
+    def __str__(self) -> str:
+        return f"cosignature by {self.key[:8]}"
+
+
+class WitnessSeen(models.Model):
+    """What was last heard from the witness at one address."""
+
+    url = models.CharField(max_length=300, primary_key=True)
+    key = models.CharField(max_length=64, blank=True)
+    size = models.BigIntegerField(default=0)
+    answered_at = models.DateTimeField(null=True)
+    cosigned_at = models.DateTimeField(null=True)
+    code = models.CharField(max_length=64, blank=True)
+
+    def __str__(self) -> str:
+        return self.url
 
 
 class Sender(models.Model):
@@ -141,11 +197,20 @@ class ChainTx(models.Model):
 
 
 class Anchor(models.Model):
-    """A checkpoint's root in a chain transaction."""
+    """A checkpoint's root in a chain transaction; `epoch` names chain and contract.
 
-    checkpoint = models.OneToOneField(Checkpoint, on_delete=models.PROTECT, related_name="anchor")
+    `lost_at`: the chain no longer holds it (a development chain that began anew), and `ledger reanchor` said so.
+    """
+
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="anchors")
     tx = models.OneToOneField(ChainTx, on_delete=models.PROTECT, related_name="anchor")
+    size = models.BigIntegerField()
     prev_size = models.BigIntegerField()
+    epoch = models.CharField(max_length=64)
+    lost_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (models.Index(fields=["epoch", "size"], name="anchor_epoch"),)
 
     def __str__(self) -> str:
-        return f"anchor {self.checkpoint_id}"
+        return f"anchor {self.size}"

@@ -1,29 +1,56 @@
 """The log's tiles in SQL: the store that `ledger.log` works over. Appending is for the leader, in its transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
 
 from django.db.models import Max
 
 from dataspace.provenance.models import Leaf, Tile
-from ledger.log import Log, TileKey
+from ledger.log import TILE_WIDTH, Log, TileKey
 
 
 class SqlStore:
-    """Tiles and size; a leaf row is written beside, by the recorder, before the tiles are saved."""
+    """Tiles and size; leaf rows are written beside, by the recorder."""
 
     def size(self) -> int:
         last = Leaf.objects.aggregate(last=Max("index"))["last"]
         return 0 if last is None else int(last) + 1
 
     def tile(self, level: int, index: int) -> bytes:
-        row = Tile.objects.filter(level=level, position=index).first()
-        return b"" if row is None else bytes(row.data)
+        data = Tile.objects.filter(level=level, position=index).values_list("data", flat=True).first()
+        return b"" if data is None else bytes(data)
 
     def save(self, size: int, tiles: Mapping[TileKey, bytes]) -> None:
-        for (level, index), data in tiles.items():
-            Tile.objects.update_or_create(level=level, position=index, defaults={"data": data})
+        Tile.objects.bulk_create(
+            [Tile(level=level, position=index, data=data) for (level, index), data in tiles.items()],
+            update_conflicts=True,
+            unique_fields=["level", "position"],
+            update_fields=["data"],
+        )
 
 
 def log() -> Log:
     """The space's log."""
     return Log(SqlStore())
+
+
+def leaves(position: int) -> list[bytes]:
+    """The commitments of the `position`-th bundle of 256, as many as there are."""
+    start = position * TILE_WIDTH
+    rows = Leaf.objects.filter(index__gte=start, index__lt=start + TILE_WIDTH).order_by("index")
+    return [bytes.fromhex(one) for one in rows.values_list("event__commitment", flat=True)]
+
+
+def append(commitments: Sequence[tuple[int, str]]) -> tuple[int, bytes]:
+    """Give events, as (number, commitment in hex), the next places; answers the new size and its root."""
+    space_log = log()
+    hashes = [sha256(b"\x00" + bytes.fromhex(one)).digest() for _, one in commitments]
+    size = space_log.append(hashes)
+    start = size - len(hashes)
+    rows: list[Any] = [
+        Leaf(index=start + offset, event_id=number, hash=hashes[offset].hex())
+        for offset, (number, _) in enumerate(commitments)
+    ]
+    Leaf.objects.bulk_create(rows, batch_size=5000)
+    return size, space_log.root(size)

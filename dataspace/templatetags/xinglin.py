@@ -19,8 +19,8 @@ from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from dataspace.actor import NOBODY, Actor
-from dataspace.provenance.models import Checkpoint, Leaf
-from dataspace.provenance.queries import anchored_size
+from dataspace.provenance.models import Leaf
+from dataspace.provenance.queries import anchored_size, published
 from dataspace.templatetags import words
 
 register = template.Library()
@@ -274,7 +274,7 @@ def _pulse() -> dict[str, Any]:
         "last": size - 1,
         "anchored": anchored,
         "is_anchored": anchored >= size,
-        "checkpoint": Checkpoint.objects.order_by("-size").first(),
+        "checkpoint": published(),
     }
 
 

@@ -6,15 +6,15 @@ What a page says of a receipt is this portal's own check; each page says how to 
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from dataspace.actor import Actor
 from dataspace.errors import NotFound
 from dataspace.http import ActorRequest
 from dataspace.provenance import space
-from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Event, Leaf
-from dataspace.provenance.queries import anchored_size, event_for, events_for
+from dataspace.provenance.models import Anchor, Checkpoint, Event, Leaf
+from dataspace.provenance.queries import anchored_size, anchors, event_for, events_for, published
 from dataspace.provenance.store import log
 from dataspace.templatetags.words import KINDS
 from ledger.documents import canonical, sha256_hex
@@ -40,7 +40,7 @@ def ledger(request: ActorRequest) -> HttpResponse:
         "kinds": KINDS if request.actor.participant_id else {},
         "status": status.now(),
         "checkpoints": Checkpoint.objects.count(),
-        "anchors": Anchor.objects.select_related("tx", "checkpoint").order_by("-checkpoint_id")[:6],
+        "anchors": Anchor.objects.select_related("tx", "checkpoint").order_by("-size")[:6],
     }
     return page(request, "home/ledger.html", "ledger", context)
 
@@ -81,17 +81,15 @@ def leaf(request: HttpRequest, index: int) -> HttpResponse:
 
 def covering(index: int) -> Checkpoint | None:
     """The checkpoint to show an entry under: the first anchored one that holds it, else the first signed one."""
-    rows = Checkpoint.objects.filter(size__gt=index).order_by("size")
-    held = rows.filter(anchor__tx__status__in=[ChainTx.State.MINED, ChainTx.State.FINAL])
-    return held.first() or rows.first()
+    anchor = anchors().filter(size__gt=index).order_by("size").first()
+    return anchor.checkpoint if anchor else published(beyond=index)
 
 
 def anchor_of(checkpoint: Checkpoint | None) -> Anchor | None:
     """The transaction that holds a checkpoint, if a block has it."""
     if checkpoint is None:
         return None
-    mined = Q(tx__status__in=[ChainTx.State.MINED, ChainTx.State.FINAL])
-    return Anchor.objects.filter(mined, checkpoint=checkpoint).select_related("tx").first()
+    return anchors().filter(size=checkpoint.size).first()
 
 
 def receipt(request: ActorRequest, entry_id: UUID) -> HttpResponse:

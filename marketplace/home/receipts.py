@@ -2,7 +2,8 @@
 
 from dataspace.grants.queries import approvals_of
 from dataspace.provenance import space
-from dataspace.provenance.models import ChainTx, Checkpoint, Event
+from dataspace.provenance.models import Event
+from dataspace.provenance.queries import anchors, published
 from dataspace.provenance.store import log
 from ledger.documents import Document
 from ledger.receipt import chain_leg, make_receipt
@@ -13,9 +14,9 @@ def receipt_of(event: Event) -> Document | None:
     leaf = getattr(event, "leaf", None)
     if leaf is None:
         return None
-    rows = Checkpoint.objects.filter(size__gt=leaf.index).order_by("size")
-    held = rows.filter(anchor__tx__status__in=[ChainTx.State.MINED, ChainTx.State.FINAL]).first()
-    checkpoint = held or rows.first()
+    anchor = anchors().filter(size__gt=leaf.index).order_by("size").first()
+    held = anchor.checkpoint if anchor else None
+    checkpoint = held or published(beyond=leaf.index)
     if checkpoint is None:
         return None
     trust = space.trust()
@@ -24,7 +25,7 @@ def receipt_of(event: Event) -> Document | None:
         space_id=trust.space_id,
         index=leaf.index,
         inclusion=log().inclusion(leaf.index, checkpoint.size),
-        checkpoint=checkpoint.note,
+        checkpoint=checkpoint.cosigned,
         approvals=approvals_of(event.entry["body"].get("grants", [])),
         chain=chain_leg(trust) if held else None,
     )

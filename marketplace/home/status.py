@@ -7,8 +7,8 @@ from dataspace.errors import Unavailable
 from dataspace.participants.models import Participant
 from dataspace.participants.states import State
 from dataspace.provenance import space
-from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Leaf
-from dataspace.provenance.queries import anchored_size
+from dataspace.provenance.models import Anchor, Checkpoint, Leaf
+from dataspace.provenance.queries import anchored_size, anchors, published
 from ledger.trust import Trust
 
 
@@ -45,8 +45,7 @@ class Status:
 def now() -> Status:
     """Read it."""
     last = Leaf.objects.order_by("-index").first()
-    held = Anchor.objects.filter(tx__status__in=[ChainTx.State.MINED, ChainTx.State.FINAL])
-    anchor = held.select_related("tx", "checkpoint").order_by("-checkpoint_id").first()
+    anchor = anchors().order_by("-size").first()
     try:
         trust = space.trust()
     except Unavailable:
@@ -54,7 +53,7 @@ def now() -> Status:
     return Status(
         size=0 if last is None else last.index + 1,
         anchored=anchored_size(),
-        checkpoint=Checkpoint.objects.order_by("-size").first(),
+        checkpoint=published(),
         anchor=anchor,
         anchored_at=anchor.tx.sent_at if anchor else None,
         members=Participant.objects.filter(state=State.ADMITTED).count(),

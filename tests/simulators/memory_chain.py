@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from ledger import abi
-from ledger.chain import Block, Chain, TxReceipt
+from ledger.chain import AnchorHead, Block, Chain, TxReceipt
 from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.trust import Trust
 
@@ -31,6 +31,7 @@ class Mined:
     sent: list[str] = field(default_factory=list)
     nonces: dict[str, int] = field(default_factory=dict)
     height: int = 10
+    roots: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
 class MemoryChain(Chain):
@@ -69,7 +70,24 @@ class MemoryChain(Chain):
             block_hash = f"0x{self.state.height:064x}"
             self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
             self.state.nonces[tx.sender] = tx.nonce + 1
+            if status and tx.to == self.contracts["anchor"]:
+                self._anchor(bytes.fromhex(tx.data[10:]))
         self.state.height += blocks - 1
+
+    def _anchor(self, arguments: bytes) -> None:
+        """Keep what `Anchor.anchor` was called with; nothing is verified here."""
+        log_id, _, size, root = (arguments[at:at + 32] for at in range(0, 128, 32))
+        self.state.roots["0x" + log_id.hex(), int.from_bytes(size)] = "0x" + root.hex()
+
+    def anchor_head(self, log_id: str, block: str | int = "latest") -> AnchorHead:
+        self._asked()
+        sizes = [size for known, size in self.state.roots if known == log_id]
+        size = max(sizes, default=0)
+        return AnchorHead(self.state.roots.get((log_id, size), "0x" + "00" * 32), size, 0, len(sizes))
+
+    def root_at(self, log_id: str, size: int, block: str | int = "latest") -> str | None:
+        self._asked()
+        return self.state.roots.get((log_id, size))
 
     def account_nonce(self, address: str, block: str | int = "latest") -> int:
         self._asked()
@@ -96,4 +114,5 @@ class MemoryChain(Chain):
         """Come back from the very beginning, as after a lost snapshot."""
         self.state.receipts.clear()
         self.state.nonces.clear()
+        self.state.roots.clear()
         self.state.height = 10

@@ -14,8 +14,8 @@ from dataspace.actor import Actor
 from dataspace.errors import Conflict, Invalid, NotFound
 from dataspace.grants.queries import approvals_of
 from dataspace.provenance import followers, space
-from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Event
-from dataspace.provenance.queries import anchored_size, event_for, timeline_for
+from dataspace.provenance.models import Checkpoint, Event
+from dataspace.provenance.queries import anchored_size, anchors, event_for, published, timeline_for
 from dataspace.provenance.store import log
 from ledger.entry import grants_of
 from ledger.receipt import chain_leg, make_receipt
@@ -72,7 +72,7 @@ def receipt_of(actor: Actor, entry_id: UUID) -> schemas.Json | None:
         space_id=trust.space_id,
         index=index,
         inclusion=log().inclusion(index, checkpoint.size),
-        checkpoint=checkpoint.note,
+        checkpoint=checkpoint.cosigned,
         approvals=approvals_of(named),
         chain=chain_leg(trust),
     )
@@ -81,9 +81,7 @@ def receipt_of(actor: Actor, entry_id: UUID) -> schemas.Json | None:
 def _anchored_over(event: Event) -> Checkpoint | None:
     if not hasattr(event, "leaf"):
         return None
-    states = [ChainTx.State.MINED, ChainTx.State.FINAL]
-    rows = Anchor.objects.filter(tx__status__in=states, checkpoint_id__gt=event.leaf.index)
-    row = rows.select_related("checkpoint").order_by("checkpoint_id").first()
+    row = anchors().filter(size__gt=event.leaf.index).order_by("size").first()
     return row.checkpoint if row else None
 
 
@@ -104,10 +102,10 @@ class Nothing(Public):
 
 def checkpoint(request: HttpRequest) -> HttpResponse:
     """The newest checkpoint, as the signed note it is."""
-    newest = Checkpoint.objects.order_by("-size").first()
+    newest = published()
     if newest is None:
         return HttpResponse("no checkpoint yet\n", status=404, content_type="text/plain; charset=utf-8")
-    return HttpResponse(newest.note, content_type="text/plain; charset=utf-8")
+    return HttpResponse(newest.cosigned, content_type="text/plain; charset=utf-8")
 
 
 def _number(request: Request, name: str) -> int:

@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from dataspace.actor import SYSTEM
-from dataspace.provenance import chainwork, followers, recorder
+from dataspace.provenance import chainwork, followers, guard, queries, recorder
 from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Delivery, Event, Leaf
 from dataspace.provenance.queries import anchored_size
 from dataspace.provenance.record import record
@@ -31,6 +31,7 @@ def test_it_works(people: Space) -> None:
     followers.run_all()
     assert [one.hash for one in Leaf.objects.order_by("index")] == [leaf_hash(one.entry).hex() for one in events]
     checkpoint = Checkpoint.objects.get()
+    assert queries.published() == checkpoint
     found = verify_checkpoint(checkpoint.note, origin=people.trust.log.origin, key=people.trust.log.key)
     assert (found.size, found.root) == (3, log().root())
     assert anchored_size() == 3
@@ -63,6 +64,8 @@ def test_sequencing_twice_adds_nothing(people: Space) -> None:
 
 
 def test_while_the_chain_is_away_the_log_goes_on(people: Space) -> None:
+    followers.run_all()  # the chain was asked once how long the log is
+    guard.check()
     people.chain.switches.on = False
     happened(2)
     followers.run_all()
@@ -82,7 +85,7 @@ def test_one_anchor_at_a_time(people: Space) -> None:
     people.chain.mine()
     people.chain.switches.mining = True
     followers.run_all()
-    assert [one.prev_size for one in Anchor.objects.order_by("checkpoint_id")] == [0, 1]
+    assert [one.prev_size for one in Anchor.objects.order_by("size")] == [0, 1]
 
 
 def test_the_same_bytes_are_sent_again(people: Space) -> None:

@@ -1,0 +1,140 @@
+"""Asks the witnesses for cosignatures (c2sp.org/tlog-witness) and keeps those that hold.
+
+All are asked at once; nobody is waited for long once enough have answered, and one who does not answer or refuses is
+left alone for a while. Believes no answer: a line counts only as a signature by a key of the trust file, over this
+note, at about this time.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import httpx
+from django.conf import settings
+
+from dataspace.provenance import space, store
+from dataspace.provenance.models import Checkpoint, Cosignature, WitnessSeen
+from ledger.checkpoint import verify_cosignatures
+from ledger.errors import DocumentError
+from ledger.witness import write_submission
+
+log = logging.getLogger(__name__)
+
+SECONDS = 3.0
+GRACE = 0.3
+PAUSE = 2.0
+CLOCKS = 300
+MOST = 16_000
+Reply = tuple[int, str] | None
+_paused: dict[str, float] = {}
+
+
+@lru_cache(maxsize=1)
+def _client() -> httpx.Client:
+    return httpx.Client(timeout=SECONDS, follow_redirects=False, trust_env=False)
+
+
+def cosign(checkpoint: Checkpoint, *, now: datetime) -> int:
+    """Ask who has not cosigned this checkpoint yet; answers how many of the trust file's witnesses now have."""
+    wanted = space.trust().witnesses
+    have = set(checkpoint.cosignatures.values_list("key", flat=True))
+    rows = {one.url: one for one in WitnessSeen.objects.filter(url__in=settings.XINGLIN_WITNESSES)}
+    due = {
+        url: rows.get(url) or WitnessSeen(url=url)
+        for url in settings.XINGLIN_WITNESSES
+        if _paused.get(url, 0.0) < time.monotonic() and (url not in rows or rows[url].key not in have)
+    }
+    for _ in range(2):  # whoever remembers another size than we thought tells it, and is asked again
+        replies = _ask_all(checkpoint, due, enough=max(0, wanted.k - len(have)))
+        due = {url: row for url, row in due.items() if _take(checkpoint, row, replies.get(url), have, now=now)}
+        if not due:
+            break
+    return len(have & set(wanted.keys))
+
+
+def _ask_all(checkpoint: Checkpoint, due: Mapping[str, WitnessSeen], *, enough: int) -> dict[str, Reply]:
+    """Everybody's reply; None for those who did not answer in time."""
+    if not due:
+        return {}
+    space_log = store.log()
+    bodies = {
+        url: write_submission(row.size, space_log.consistency(row.size, checkpoint.size), checkpoint.note)
+        for url, row in due.items()
+        if row.size <= checkpoint.size
+    }
+    pool = ThreadPoolExecutor(max_workers=len(due))
+    asked = {pool.submit(_ask, url, body): url for url, body in bodies.items()}
+    waiting: set[Future[Reply]] = set(asked)
+    until, said = time.monotonic() + SECONDS, 0
+    while waiting and time.monotonic() < until:
+        done, waiting = wait(waiting, timeout=max(0.0, until - time.monotonic()), return_when="FIRST_COMPLETED")
+        said += sum(1 for one in done if (one.result() or (0, ""))[0] == 200)
+        if said >= enough:
+            until = min(until, time.monotonic() + GRACE)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return {url: one.result() if one not in waiting else None for one, url in asked.items()}
+
+
+def _ask(url: str, body: bytes) -> Reply:
+    try:
+        with _client().stream("POST", f"{url}/add-checkpoint", content=body) as answer:
+            read = b""
+            for part in answer.iter_bytes():
+                read += part
+                if len(read) > MOST:
+                    return None
+            return answer.status_code, read.decode(errors="replace")
+    except httpx.HTTPError:
+        return None
+
+
+def _take(checkpoint: Checkpoint, row: WitnessSeen, reply: Reply, have: set[str], *, now: datetime) -> bool:
+    """Keep what a reply says; whether this witness is worth a second question, with another size."""
+    status, body = reply or (0, "")
+    told = int(body) if status == 409 and body.strip().isdigit() and len(body) < 20 else None
+    again = told is not None and told != row.size and told <= checkpoint.size
+    if status == 200:
+        row.code = _keep(checkpoint, row, body, have, now=now)
+    elif reply is None:
+        row.code = "witness.unavailable" if row.size <= checkpoint.size else "witness.ahead"
+    elif told is not None:
+        row.code = "" if again else "witness.ahead" if told > checkpoint.size else "witness.forked"
+        row.size = told
+    else:
+        row.code = f"witness.refused_{status}"
+    if reply is not None:
+        row.answered_at = now
+    if row.code:
+        _paused[row.url] = time.monotonic() + PAUSE
+        log.warning("witness %s: %s", row.url, row.code)
+    heard = {"key": row.key, "size": row.size, "answered_at": row.answered_at, "cosigned_at": row.cosigned_at}
+    WitnessSeen.objects.update_or_create(url=row.url, defaults={**heard, "code": row.code})
+    return again
+
+
+def _keep(checkpoint: Checkpoint, row: WitnessSeen, body: str, have: set[str], *, now: datetime) -> str:
+    """Keep the lines that hold; the code of what is wrong if none does."""
+    code = "witness.no_cosignature"
+    for line in body.splitlines(keepends=True):
+        try:
+            found = verify_cosignatures(checkpoint.note + line, space.trust().witnesses.keys)
+        except DocumentError:
+            return "witness.malformed"
+        for key, at in found.items():
+            if abs(at - now.timestamp()) > CLOCKS:
+                return "witness.clock"
+            Cosignature.objects.bulk_create(
+                [Cosignature(checkpoint=checkpoint, key=key, line=line, at=datetime.fromtimestamp(at, UTC))],
+                ignore_conflicts=True,
+            )
+            have.add(key)
+            row.key, row.size, row.cosigned_at, code = key, checkpoint.size, now, ""
+    return code
+
+
+def forget_pauses() -> None:
+    """Ask everybody again at the next occasion."""
+    _paused.clear()
