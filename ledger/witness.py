@@ -47,13 +47,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, its body, and what must be stored before anybody is told; `origin` and `seen` only with 200."""
+    """A status, its body, and what must be stored before anybody is told; `origin` and `seen` only with 200.
+
+    `evidence` is a note that the log signed and that does not continue what it signed before: perhaps a fork's proof.
+    """
 
     status: int
     body: str = ""
     content_type: str = TEXT
     origin: str = ""
     seen: Seen | None = None
+    evidence: str = ""
 
 
 def read_submission(request: bytes) -> Submission:
@@ -101,12 +105,14 @@ def judge(request: bytes, *, logs: Mapping[str, str], seen: Mapping[str, Seen],
     if submission.old > claimed.size:
         return Answer(400, "the old size is beyond the checkpoint's\n")
     known = seen.get(claimed.origin, Seen(""))
-    if submission.old != known.size or (claimed.size == known.size and claimed.root != known.root):
+    if claimed.size == known.size and claimed.root != known.root:
+        return Answer(409, f"{known.size}\n", SIZE, evidence=submission.note)
+    if submission.old != known.size:
         return Answer(409, f"{known.size}\n", SIZE)
     try:
         verify_consistency(known.size, claimed.size, submission.proof, old_root=known.root, new_root=claimed.root)
     except VerificationError as wrong:
-        return Answer(422, f"{wrong.message}\n")
+        return Answer(422, f"{wrong.message}\n", evidence=submission.note)
     roots = (*known.roots, (claimed.size, claimed.root)) if claimed.size != known.size else known.roots
     return _judge_anchor(claimed, Seen(submission.note, claimed.size, claimed.root, roots[-MEMORY:]), check_anchor)
 
