@@ -67,13 +67,13 @@ def _witness_heads() -> list[Head]:
     return [Head("witnesses", sizes[-k], None)] if k and len(sizes) >= k else []
 
 
-def _place() -> Path:
+def place() -> Path:
     return Path(settings.XINGLIN_VAR) / "log" / f"{sha256(space.trust().log.origin.encode()).hexdigest()[:32]}.json"
 
 
 def _mark() -> Head | None:
     try:
-        kept = json.loads(_place().read_text())
+        kept = json.loads(place().read_text())
         return Head("mark", int(kept["size"]), bytes.fromhex(kept["root"]) if kept["root"] else None)
     except FileNotFoundError:
         return None
@@ -87,11 +87,11 @@ def keep(size: int, root: bytes | None) -> None:
     known = _mark()
     if known is not None and known.size >= size:
         return
-    place = _place()
-    part = place.with_name(f"{place.name}.{os.getpid()}.part")
+    file = place()
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part.write_text(json.dumps({"size": size, "root": root.hex() if root else ""}) + "\n")
-        part.replace(place)
+        part.replace(file)
     except OSError as trouble:
         log.warning("the log's mark cannot be written: %s", type(trouble).__name__)
