@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from dataspace.provenance import space
+from dataspace.provenance import chainwatch, space
 from dataspace.provenance.models import ChainTx, Sender
 from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.keys import EthKey
@@ -92,12 +92,26 @@ def push(row: ChainTx) -> None:
 def _send(row: ChainTx, *, now: datetime) -> None:
     try:
         space.chain().send_raw(row.raw)
-    except ChainRefused as trouble:  # not accepted now (a gap in the nonces, say): kept, and sent again
+    except ChainRefused as trouble:
         if not _look(row):
-            log.warning("transaction %s was not taken: %s", row.hash, trouble.code)
+            _refused(row, trouble)
         return
     row.status, row.sent_at = ChainTx.State.SENT, now
-    ChainTx.objects.filter(pk=row.pk, status=ChainTx.State.SIGNED).update(status=row.status, sent_at=now)
+    ChainTx.objects.filter(pk=row.pk, status__in=UNDER_WAY).update(status=row.status, sent_at=now)
+
+
+def _refused(row: ChainTx, trouble: ChainRefused) -> None:
+    """Kept and sent again later, unless another transaction has its nonce for good."""
+    log.warning("transaction %s was not taken: %s", row.hash, trouble.code)
+    if trouble.code != chainwatch.NONCE_TAKEN:
+        return
+    used = space.chain().account_nonce(row.sender_id, "finalized")
+    if used <= row.nonce:
+        return
+    chainwatch.alarm(chainwatch.NONCE_TAKEN, row.nonce)  # somebody else signs with our key, or our tables are old
+    row.status, row.code = ChainTx.State.FAILED, trouble.code
+    row.save(update_fields=["status", "code"])
+    Sender.objects.filter(pk=row.sender_id, next_nonce__lt=used).update(next_nonce=used)
 
 
 def _look(row: ChainTx) -> bool:
@@ -111,6 +125,7 @@ def _look(row: ChainTx) -> bool:
         row.code = _why(row)
         log.warning("transaction %s (%s) was reverted: %s", row.hash, row.kind, row.code)
     row.save(update_fields=["status", "block", "block_hash", "code"])
+    chainwatch.saw(receipt.block, receipt.block_hash)
     return True
 
 
@@ -129,41 +144,24 @@ def _why(row: ChainTx) -> str:
 
 def follow() -> None:
     """Carry every transaction on: send, send again, look for receipts, wait for finality."""
+    open_rows = ChainTx.objects.exclude(status__in=[ChainTx.State.FINAL, ChainTx.State.FAILED])
+    if not open_rows.exists() and not chainwatch.due():
+        return
+    final = chainwatch.watch()
     now = timezone.now()
-    if not ChainTx.objects.exclude(status__in=[ChainTx.State.FINAL, ChainTx.State.FAILED]).exists():
-        return
-    _rewound()
-    for row in ChainTx.objects.filter(status=ChainTx.State.SIGNED).order_by("nonce"):
-        _send(row, now=now)
-    for row in ChainTx.objects.filter(status=ChainTx.State.SENT).order_by("nonce"):
-        if not _look(row) and row.sent_at is not None and row.sent_at < now - RESEND:
-            ChainTx.objects.filter(pk=row.pk).update(status=ChainTx.State.SIGNED)
-    _finalize()
+    for row in ChainTx.objects.filter(status__in=UNDER_WAY).order_by("nonce"):
+        unanswered = row.sent_at is None or row.sent_at < now - RESEND
+        if row.status == ChainTx.State.SIGNED or (not _look(row) and unanswered):
+            _send(row, now=now)
+    _finalize(final)
 
 
-def _finalize() -> None:
+def _finalize(final: int) -> None:
     """What lies at or under the finalized head, and is still there, is final."""
-    mined = list(ChainTx.objects.filter(status=ChainTx.State.MINED).order_by("nonce"))
-    if not mined:
-        return
-    door = space.chain()
-    final = door.finalized().number
-    for row in mined:
-        if row.block is None or row.block > final:
-            continue
-        receipt = door.receipt(row.hash)
-        if receipt is None:
-            ChainTx.objects.filter(pk=row.pk).update(status=ChainTx.State.SIGNED, block=None, block_hash="")
-        elif receipt.block <= final:
-            ChainTx.objects.filter(pk=row.pk).update(status=ChainTx.State.FINAL, block=receipt.block)
-
-
-def _rewound() -> None:
-    """A chain that came back from an older snapshot knows less than we do: send it the same bytes again."""
-    for sender in Sender.objects.all():
-        known = space.chain().account_nonce(sender.address)
-        lost = ChainTx.objects.filter(sender=sender, nonce__gte=known).exclude(status=ChainTx.State.SIGNED)
-        done = lost.exclude(status=ChainTx.State.SENT)
-        if done.exists():
-            log.error("the chain knows %s transactions of ours less than before; sending them again", done.count())
-            lost.update(status=ChainTx.State.SIGNED, block=None, block_hash="")
+    for row in ChainTx.objects.filter(status=ChainTx.State.MINED, block__lte=final).order_by("nonce"):
+        receipt = space.chain().receipt(row.hash)
+        if receipt is None or receipt.block_hash != row.block_hash:
+            rows = ChainTx.objects.filter(pk=row.pk, status=ChainTx.State.MINED)
+            rows.update(status=ChainTx.State.SENT, sent_at=None, block=None, block_hash="")
+        else:
+            ChainTx.objects.filter(pk=row.pk, status=ChainTx.State.MINED).update(status=ChainTx.State.FINAL)

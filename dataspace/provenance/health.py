@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
 from dataspace.errors import DataspaceError
-from dataspace.provenance import space
+from dataspace.provenance import chainhealth, space
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size
 from ledger.errors import LedgerError
@@ -45,4 +45,5 @@ def healthz(request: HttpRequest) -> JsonResponse:
     except (DatabaseError, InterfaceError):
         return JsonResponse({"ok": False, "database": False, "version": version("xinglin")}, status=503)
     body = {"ok": True, "database": True, "chain": chain_answers(), "log": log, "version": version("xinglin")}
+    body |= {"chain_kind": chainhealth.label(), "alarms": chainhealth.alarms()}
     return JsonResponse(body)

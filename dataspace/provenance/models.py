@@ -214,3 +214,27 @@ class Anchor(models.Model):
 
     def __str__(self) -> str:
         return f"anchor {self.size}"
+
+
+class KnownBlock(models.Model):
+    """A block that mattered to us once: it held a transaction of ours, or it was the newest final one."""
+
+    height = models.BigIntegerField(primary_key=True)
+    hash = models.CharField(max_length=66)
+    time = models.BigIntegerField()
+    final = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"block {self.height}"
+
+
+class ChainAlarm(models.Model):
+    """What must never happen to a chain, and did; it stays visible until a person has seen to it."""
+
+    code = models.CharField(max_length=64)
+    height = models.BigIntegerField()
+    at = models.DateTimeField()
+    seen_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.height}"

@@ -13,9 +13,12 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from dataspace.errors import Unavailable
+from ledger.errors import VerificationError
 from ledger.keys import EthKey
+from ledger.profiles import refuse_development as refuse_development_chain
 from ledger.trust import Trust, load_trust
 
 if TYPE_CHECKING:
@@ -33,6 +36,16 @@ def trust() -> Trust:
     if not path or not Path(path).is_file():
         raise Unavailable("this portal has no trust file yet", code="space.not_founded")
     return _trust(path, settings.XINGLIN_FINGERPRINT, Path(path).stat().st_mtime_ns)
+
+
+def refuse_development() -> None:
+    """In production: a space on the embedded development chain is refused before anything is served."""
+    path = Path(settings.XINGLIN_TRUST)
+    if settings.PRODUCTION and path.is_file():
+        try:
+            refuse_development_chain(trust().chain.profile)
+        except VerificationError as trouble:
+            raise ImproperlyConfigured(trouble.message) from trouble
 
 
 def regulator_id() -> UUID:
@@ -66,7 +79,7 @@ def chain_key() -> EthKey:
 def _chain(path: str, fingerprint: str, changed: int) -> Chain:
     from ledger.chain import Chain
 
-    return Chain.from_trust(_trust(path, fingerprint, changed))
+    return Chain.from_trust(_trust(path, fingerprint, changed), production=settings.PRODUCTION)
 
 
 def chain() -> Chain:

@@ -5,6 +5,7 @@ book) and the ways round the portal: a revocation is handed to the chain and to 
 Every function answers a plain dict, which the command line prints as JSON.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -186,7 +187,7 @@ class Desk:
 
     def _revoke_on_chain(self, terms: Mapping[str, Any], revocation: Mapping[str, Any]) -> bool:
         """Our own transaction, from an account made for it: anyone may relay a signed revocation."""
-        chain = Chain.from_trust(self.roots)
+        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
         try:
             sender = EthKey.create()
             raw = chain.sign_revoke(sender, 0, grant_id=grant_chain_id(terms), reason_hash=revocation["reason_hash"],

@@ -30,7 +30,13 @@ class Mined:
     waiting: list[abi.RawTx] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     nonces: dict[str, int] = field(default_factory=dict)
+    senders: dict[str, str] = field(default_factory=dict)
     height: int = 10
+    branches: list[int] = field(default_factory=list)
+
+    def hash_of(self, height: int) -> str:
+        """Another one on each branch that begins at or under this height."""
+        return f"0x{sum(1 for start in self.branches if start <= height):08x}{height:056x}"
     roots: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
@@ -51,12 +57,15 @@ class MemoryChain(Chain):
             raise ChainUnavailable("chain.unavailable", "switched off")
 
     def head(self) -> Block:
-        self._asked()
-        return Block(self.state.height, "0x" + "ab" * 32, int(time.time()))
+        return self.block(self.state.height)
 
     def finalized(self) -> Block:
+        return self.block(self.state.height - FINAL_AFTER)
+
+    def block(self, number: int) -> Block:
+        """A block a second, the newest one now."""
         self._asked()
-        return Block(self.state.height - FINAL_AFTER, "0x" + "cd" * 32, int(time.time()))
+        return Block(number, self.state.hash_of(number), int(time.time()) - (self.state.height - number))
 
     def mine(self, blocks: int = 1) -> None:
         """Blocks pass; what waits is in the first of them, unless an earlier nonce is missing."""
@@ -67,9 +76,10 @@ class MemoryChain(Chain):
                 self.state.waiting.append(tx)
                 continue
             status = 0 if self.switches.reverting else 1
-            block_hash = f"0x{self.state.height:064x}"
+            block_hash = self.state.hash_of(self.state.height)
             self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
             self.state.nonces[tx.sender] = tx.nonce + 1
+            self.state.senders[tx.hash] = tx.sender
             if status and tx.to == self.contracts["anchor"]:
                 self._anchor(bytes.fromhex(tx.data[10:]))
         self.state.height += blocks - 1
@@ -110,8 +120,19 @@ class MemoryChain(Chain):
         self._asked()
         return self.state.receipts.get(tx_hash)
 
+    def reorganise(self, depth: int) -> None:
+        """Other blocks take the place of the newest ones; what they held is in no pool either."""
+        lost = self.state.height - depth
+        gone = [one for one, receipt in self.state.receipts.items() if receipt.block > lost]
+        for tx_hash in gone:
+            del self.state.receipts[tx_hash]
+        for sender in self.state.nonces:
+            self.state.nonces[sender] = sum(1 for one in self.state.receipts if self.state.senders[one] == sender)
+        self.state.branches.append(lost + 1)
+
     def forget(self) -> None:
         """Come back from the very beginning, as after a lost snapshot."""
+        self.state.branches.append(0)
         self.state.receipts.clear()
         self.state.nonces.clear()
         self.state.roots.clear()
