@@ -24,7 +24,8 @@ from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey, keccak256, recover
 
 CONTRACTS: Mapping[str, str] = MappingProxyType(
-    {"anchor": "Anchor", "grants": "GrantRegistry", "participants": "ParticipantRegistry"})
+    {"anchor": "Anchor", "grants": "GrantRegistry", "participants": "ParticipantRegistry",
+     "passkey": "PasskeyAccount"})
 CALL_GAS = 2_000_000
 DEPLOY_GAS = 6_000_000
 
@@ -49,7 +50,7 @@ def artifact() -> dict[str, Any]:
 
 
 def contract(name: str) -> dict[str, Any]:
-    """Of the trust file's names: anchor, grants, participants."""
+    """Of the trust file's names (anchor, grants, participants), or passkey: one person's account."""
     found: dict[str, Any] = artifact()["contracts"][CONTRACTS[name]]
     return found
 

@@ -1,20 +1,27 @@
 """EIP-712: the 32 bytes that a regulator, a custodian and a service key sign, and that contract and nodes verify.
 
-Approval (regulator) and Consent (custodian) are two message types, so one signature cannot fill both slots; Consent
-also names the service key that may consume. No web3 here, no clock: whether `sign_by` has passed is for who registers.
+Each slot has a message type of its own and each message names who speaks, so one signature never fills two; Consent
+also names the service key that may consume. Two schemes sign the same 32 bytes: secp256k1 from a key file, and a
+passkey, whose assertion the signer's PasskeyAccount takes (`ledger.passkey`) and whose keys the caller must know.
+No clock here: whether `sign_by` has passed is for who registers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ledger import ecdsa
 from ledger.documents import chain_id_of, check, document_hash, new_document, parse_time, sha256_hex
-from ledger.ecdsa import address_of, keccak256, recover_key, verify_digest
+from ledger.ecdsa import address_of, keccak256, recover_key
 from ledger.errors import VerificationError
+from ledger.passkey import Assertion, check_one_of
 from ledger.schemas import admission as ADMISSION
 from ledger.schemas import approval as APPROVAL
+from ledger.schemas import cancellation as CANCELLATION
+from ledger.schemas import suspension as SUSPENSION
 from ledger.trust import Trust
 
 if TYPE_CHECKING:
@@ -27,8 +34,19 @@ APPROVAL_TYPE = f"Approval({COMMON})"
 CONSENT_TYPE = f"Consent({COMMON},address service)"
 REVOCATION_TYPE = "Revocation(bytes32 grantId,bytes32 reasonHash,address decider)"
 USE_TYPE = "Use(bytes32 grantId,bytes32 jobHash)"
-RECORD_TYPE = "Record(bytes32 participantId,bytes32 recordHash,uint64 number,address decider)"
+CANCELLATION_TYPE = "Cancellation(bytes32 grantId,bytes32 nonce,address decider)"
+GRANT_SUSPENSION_TYPE = "Suspension(bytes32 grantId,bool suspended,uint64 number,address decider)"
+PARTICIPANT_SUSPENSION_TYPE = "Suspension(bytes32 participantId,bool suspended,uint64 number,address decider)"
+CONTENT = "bytes32 participantId,bytes32 recordHash,uint64 number,address controller"
+RECORD_TYPE = f"Record({CONTENT},address decider)"
+PROPOSAL_TYPE = f"Proposal({CONTENT},address decider)"
+VETO_TYPE = f"Veto({CONTENT},address decider)"
+GRANTS_NAME, PARTICIPANTS_NAME = "Xinglin GrantRegistry", "Xinglin ParticipantRegistry"
 NO_SERVICE = "0x" + "00" * 20
+
+Passkeys = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Of each PasskeyAccount, by its address: the keys in it, as a participant record or the trust file names them."""
+NO_PASSKEYS: Passkeys = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -54,12 +72,12 @@ def space_salt(space_id: str) -> str:
 
 def domain_of(trust: Trust) -> Domain:
     """The domain of grants: approvals, consents, revocations, uses."""
-    return Domain("Xinglin GrantRegistry", trust.chain.id, trust.chain.contracts["grants"].address,
+    return Domain(GRANTS_NAME, trust.chain.id, trust.chain.contracts["grants"].address,
                   space_salt(trust.space_id))
 
 
 def participants_domain_of(trust: Trust) -> Domain:
-    return Domain("Xinglin ParticipantRegistry", trust.chain.id, trust.chain.contracts["participants"].address,
+    return Domain(PARTICIPANTS_NAME, trust.chain.id, trust.chain.contracts["participants"].address,
                   space_salt(trust.space_id))
 
 
@@ -111,8 +129,29 @@ def _signed_approval(terms: Mapping[str, Any], key: EthKey, *, domain: Domain, r
                      service: str | None) -> dict[str, Any]:
     check(dict(terms), "grant_terms")
     value = terms_digest(domain, terms, role=role, decider=key.address, nonce=nonce, sign_by=sign_by, service=service)
-    approval = {"role": role, "decider": key.address, "nonce": nonce, "sign_by": sign_by, "service": service,
-                "public_key": key.public, "signature": "0x" + key.sign_digest(value).hex()}
+    approval = {"role": role, "nonce": nonce, "sign_by": sign_by, "service": service, **signed_by(key, value)}
+    APPROVAL(approval, "")
+    return approval
+
+
+def signed_by(key: EthKey, value: bytes) -> dict[str, Any]:
+    """A secp256k1 signature over a digest, with who made it."""
+    return {"decider": key.address, "scheme": "secp256k1", "public_key": key.public,
+            "signature": "0x" + key.sign_digest(value).hex()}
+
+
+def signed_by_passkey(account: str, assertion: Assertion) -> dict[str, Any]:
+    """A passkey's assertion over a digest in which `account`, the person's PasskeyAccount, is the decider."""
+    return {"decider": account, "scheme": "passkey", "public_key": assertion.public_key,
+            "signature": "0x" + assertion.encode().hex()}
+
+
+def approval_by_passkey(terms: Mapping[str, Any], account: str, assertion: Assertion, *, role: str, nonce: str,
+                        sign_by: int, service: str | None = None) -> dict[str, Any]:
+    """Either half of a grant, given on a page over `terms_digest` of the same values. Verify it before it is sent."""
+    check(dict(terms), "grant_terms")
+    approval = {"role": role, "nonce": nonce, "sign_by": sign_by, "service": service,
+                **signed_by_passkey(account, assertion)}
     APPROVAL(approval, "")
     return approval
 
@@ -132,7 +171,7 @@ def consent(terms: Mapping[str, Any], key: EthKey, *, service: str, domain: Doma
 
 
 def verify_approval(terms: Mapping[str, Any], approval: Mapping[str, Any], *, domain: Domain,
-                    role: str | None = None) -> str:
+                    role: str | None = None, passkeys: Passkeys = NO_PASSKEYS) -> str:
     """The address that decided. Whether that address may decide is the caller's to know: the trust file says it of the
     regulator's, the terms (checked here) and a hospital's own configuration of the custodian's.
     """
@@ -147,15 +186,28 @@ def verify_approval(terms: Mapping[str, Any], approval: Mapping[str, Any], *, do
         raise VerificationError("approval.wrong_custodian", "the terms name another key for this custodian")
     value = terms_digest(domain, terms, role=approval["role"], decider=approval["decider"], nonce=approval["nonce"],
                          sign_by=approval["sign_by"], service=approval["service"])
-    _verify_digest(value, approval)
+    verify_digest(value, approval, passkeys)
     return str(approval["decider"])
 
 
-def _verify_digest(value: bytes, signature: Mapping[str, Any]) -> None:
-    if address_of(signature["public_key"]) != signature["decider"]:
+def verify_digest(value: bytes, signature: Mapping[str, Any], passkeys: Passkeys = NO_PASSKEYS) -> None:
+    """That the decider named beside this signature made it over these 32 bytes, by the scheme it names.
+
+    A passkey says nothing without its account's keys: an account that is not in `passkeys` is a stranger's.
+    """
+    raw = bytes.fromhex(signature["signature"][2:])
+    if signature["scheme"] == "passkey":
+        if signature["decider"] not in passkeys:
+            raise VerificationError("approval.wrong_signer", "the keys of this account are not known here")
+        assertion = Assertion.decode(raw)
+        if assertion.public_key != signature["public_key"]:
+            raise VerificationError("approval.wrong_signer", "the key shown is not the one that signed")
+        check_one_of(assertion, passkeys[signature["decider"]], challenge=value)
+        return
+    if signature["decider"] in passkeys or address_of(signature["public_key"]) != signature["decider"]:
         raise VerificationError("approval.wrong_signer", "the key shown is not the decider's")
     try:
-        verify_digest(value, bytes.fromhex(signature["signature"][2:]), signature["public_key"])
+        ecdsa.verify_digest(value, raw, signature["public_key"])
     except VerificationError as trouble:
         raise VerificationError(
             "approval.signature", "the signature is not the decider's, or not over this") from trouble
@@ -170,11 +222,12 @@ def sign_revocation(terms: Mapping[str, Any], key: EthKey, *, by: str, reason: s
     """A revocation by the regulator or the grant's custodian; final wherever it is seen."""
     hashed = reason_hash(reason, terms)
     value = digest(domain, REVOCATION_TYPE, grant_chain_id(terms), hashed, key.address)
-    return new_document("revocation", grant=terms["id"], terms_hash=document_hash(terms), by=by, decider=key.address,
-                        reason_hash=hashed, public_key=key.public, signature="0x" + key.sign_digest(value).hex())
+    return new_document("revocation", grant=terms["id"], terms_hash=document_hash(terms), by=by,
+                        reason_hash=hashed, **signed_by(key, value))
 
 
-def verify_revocation(terms: Mapping[str, Any], revocation: Mapping[str, Any], *, domain: Domain) -> str:
+def verify_revocation(terms: Mapping[str, Any], revocation: Mapping[str, Any], *, domain: Domain,
+                      passkeys: Passkeys = NO_PASSKEYS) -> str:
     """The address that revoked; as with approvals the caller knows whether the regulator's may."""
     check(dict(revocation), "revocation")
     if revocation["grant"] != terms["id"] or revocation["terms_hash"] != document_hash(terms):
@@ -182,7 +235,7 @@ def verify_revocation(terms: Mapping[str, Any], revocation: Mapping[str, Any], *
     if revocation["by"] == "custodian" and revocation["decider"] != terms["custodian_approver"]:
         raise VerificationError("revocation.wrong_custodian", "the terms name another key for this custodian")
     value = digest(domain, REVOCATION_TYPE, grant_chain_id(terms), revocation["reason_hash"], revocation["decider"])
-    _verify_digest(value, revocation)
+    verify_digest(value, revocation, passkeys)
     return str(revocation["decider"])
 
 
@@ -198,20 +251,60 @@ def verify_use(grant_chain_id: str, job_hash: str, signature: str, *, domain: Do
     return address_of(recover_key(value, _hex(signature)))
 
 
-def sign_record(participant_chain_id: str, record_hash: str, number: int, key: EthKey,
-                domain: Domain) -> dict[str, Any]:
-    """The regulator's admission of a participant record, as ParticipantRegistry takes it."""
-    value = digest(domain, RECORD_TYPE, participant_chain_id, "0x" + record_hash.removeprefix("0x"), number,
-                   key.address)
-    return {"decider": key.address, "number": number, "public_key": key.public,
-            "signature": "0x" + key.sign_digest(value).hex()}
+def sign_cancellation(terms: Mapping[str, Any], nonce: str, key: EthKey, domain: Domain) -> dict[str, Any]:
+    """The decider takes back an approval or consent of its own, by its nonce, that nobody has registered yet."""
+    value = digest(domain, CANCELLATION_TYPE, grant_chain_id(terms), nonce, key.address)
+    return {"nonce": nonce, **signed_by(key, value)}
 
 
-def verify_record(participant_chain_id: str, record_hash: str, admission: Mapping[str, Any], *,
-                  domain: Domain) -> str:
-    """The address that admitted this record; whether the trust file names it is the caller's to know."""
+def verify_cancellation(terms: Mapping[str, Any], cancellation: Mapping[str, Any], *, domain: Domain,
+                        passkeys: Passkeys = NO_PASSKEYS) -> str:
+    """The address that takes its own approval back: it can be nobody else's."""
+    CANCELLATION(dict(cancellation), "")
+    value = digest(domain, CANCELLATION_TYPE, grant_chain_id(terms), cancellation["nonce"], cancellation["decider"])
+    verify_digest(value, cancellation, passkeys)
+    return str(cancellation["decider"])
+
+
+def sign_suspension(subject: str, suspended: bool, number: int, key: EthKey, domain: Domain) -> dict[str, Any]:
+    """Hold a grant or a participant (its id on chain; the domain says which), or let it go on.
+
+    Numbers rise, and none may lie more than a day ahead: the signer's clock in milliseconds.
+    """
+    value = digest(domain, _suspension_type(domain), subject, int(suspended), number, key.address)
+    return {"suspended": suspended, "number": number, **signed_by(key, value)}
+
+
+def verify_suspension(subject: str, suspension: Mapping[str, Any], *, domain: Domain,
+                      passkeys: Passkeys = NO_PASSKEYS) -> str:
+    """The address that suspends or lets go on; whether it may is the caller's to know."""
+    SUSPENSION(dict(suspension), "")
+    value = digest(domain, _suspension_type(domain), subject, int(suspension["suspended"]), suspension["number"],
+                   suspension["decider"])
+    verify_digest(value, suspension, passkeys)
+    return str(suspension["decider"])
+
+
+def _suspension_type(domain: Domain) -> str:
+    return GRANT_SUSPENSION_TYPE if domain.name == GRANTS_NAME else PARTICIPANT_SUSPENSION_TYPE
+
+
+def sign_record(participant: str, record_hash: str, number: int, key: EthKey, domain: Domain, *, controller: str,
+                type: str = RECORD_TYPE) -> dict[str, Any]:
+    """A regulator's admission of a participant record, as ParticipantRegistry takes it; `participant`: its id on chain.
+
+    With PROPOSAL_TYPE to replace a record whose holder's key is lost, with VETO_TYPE (also the holder's own) against
+    such a proposal.
+    """
+    value = digest(domain, type, participant, "0x" + record_hash.removeprefix("0x"), number, controller, key.address)
+    return {"number": number, **signed_by(key, value)}
+
+
+def verify_record(participant: str, record_hash: str, admission: Mapping[str, Any], *, domain: Domain,
+                  controller: str, type: str = RECORD_TYPE, passkeys: Passkeys = NO_PASSKEYS) -> str:
+    """The address that admitted (proposed, vetoed) this record; whether it may is the caller's to know."""
     ADMISSION(dict(admission), "")
-    value = digest(domain, RECORD_TYPE, participant_chain_id, "0x" + record_hash.removeprefix("0x"),
-                   admission["number"], admission["decider"])
-    _verify_digest(value, admission)
+    value = digest(domain, type, participant, "0x" + record_hash.removeprefix("0x"), admission["number"], controller,
+                   admission["decider"])
+    verify_digest(value, admission, passkeys)
     return str(admission["decider"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ledger import abi
@@ -15,12 +16,15 @@ from ledger.abi import RawTx, bytes32
 from ledger.approval import grant_chain_id, seconds
 from ledger.blockchain import Blockchain, TxReceipt
 from ledger.documents import document_hash
-from ledger.errors import VerificationError
+from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey, keccak256
 from ledger.rpc import Block, BlockTag
 from ledger.trust import Trust
 
-__all__ = ["AnchorHead", "Block", "Chain", "GrantOnChain", "RawTx", "RecordOnChain", "TxReceipt"]
+__all__ = ["AnchorHead", "Block", "Chain", "GrantOnChain", "PasskeyAccountOnChain", "ProposalOnChain", "RawTx",
+           "RecordOnChain", "TxReceipt"]
+
+ERC1271 = bytes.fromhex("1626ba7e")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class GrantOnChain:
 
     terms_hash: str
     dataset_id: str
+    purpose: str
     grantee: str
     not_before: int
     not_after: int
@@ -45,14 +50,45 @@ class GrantOnChain:
     uses: int
     custodian: str
     revoked: bool
+    suspended_by_regulator: bool
+    suspended_by_custodian: bool
     service: str
     registered_block: int
+
+    @property
+    def suspended(self) -> bool:
+        return self.suspended_by_regulator or self.suspended_by_custodian
 
 
 @dataclass(frozen=True)
 class RecordOnChain:
+    """A participant's current record; `controller` must sign the next one."""
+
     record_hash: str
     number: int
+    controller: str = ""
+    suspended: bool = False
+
+
+@dataclass(frozen=True)
+class ProposalOnChain:
+    """A record that takes effect at `ripe` (Unix seconds) unless its holder, or any regulator, vetoes it."""
+
+    record_hash: str
+    controller: str
+    number: int
+    decider: str
+    ripe: int
+
+
+@dataclass(frozen=True)
+class PasskeyAccountOnChain:
+    """One person's account: whose keys may speak for it, each on one origin only."""
+
+    guardian: str
+    device_bound: bool
+    delay: int
+    keys: Mapping[str, str]
 
 
 class Chain(Blockchain):
@@ -116,6 +152,15 @@ class Chain(Blockchain):
     def is_active(self, grant_id: str, block: BlockTag = "latest") -> bool:
         return bool(self._read("grants", "isActive", [bytes32(grant_id)], block)[0])
 
+    def is_active_for(self, grant_id: str, grantee: str, dataset_id: str, purpose: str,
+                      block: BlockTag = "latest") -> bool:
+        """Active, and for exactly this grantee (address), dataset and purpose (as on chain)."""
+        return bool(self._read("grants", "isActiveFor", [
+            bytes32(grant_id), grantee, bytes32(dataset_id), bytes32(purpose)], block)[0])
+
+    def is_cancelled(self, grant_id: str, decider: str, nonce: str, block: BlockTag = "latest") -> bool:
+        return bool(self._read("grants", "cancelled", [bytes32(grant_id), decider, bytes32(nonce)], block)[0])
+
     def used(self, grant_id: str, job_hash: str, block: BlockTag = "finalized") -> bool:
         return bool(self._read("grants", "used", [bytes32(grant_id), bytes32(job_hash)], block)[0])
 
@@ -124,8 +169,33 @@ class Chain(Blockchain):
         return str(owner).lower() if int(owner, 16) else None
 
     def participant_record(self, participant_id: str, block: BlockTag = "finalized") -> RecordOnChain | None:
-        record_hash, number = self._read("participants", "recordOf", [bytes32(participant_id)], block)
-        return RecordOnChain("0x" + record_hash.hex(), number) if number else None
+        found = self._read("participants", "recordOf", [bytes32(participant_id)], block)
+        record_hash, number, controller, suspended = found
+        return RecordOnChain("0x" + record_hash.hex(), number, str(controller).lower(), suspended) if number else None
+
+    def participant_proposal(self, participant_id: str, block: BlockTag = "latest") -> ProposalOnChain | None:
+        (found,) = self._read("participants", "proposalOf", [bytes32(participant_id)], block)
+        record_hash, controller, number, decider, ripe = found
+        if not number:
+            return None
+        return ProposalOnChain("0x" + record_hash.hex(), str(controller).lower(), number, str(decider).lower(), ripe)
+
+    def passkey_account(self, address: str, block: BlockTag = "finalized") -> PasskeyAccountOnChain:
+        """The account at this address, if its code is ours: its keys by id, with the origin of each."""
+        self.check_artifact("passkey", address)
+        ids, origins = self._read("passkey", "enrolled", [], block, to=address)
+        (guardian,), (bound,), (delay,) = (
+            self._read("passkey", name, [], block, to=address) for name in ("guardian", "deviceBound", "delay"))
+        keys = {"0x" + one.hex(): origin for one, origin in zip(ids, origins, strict=True)}
+        return PasskeyAccountOnChain(str(guardian).lower(), bound, delay, MappingProxyType(keys))
+
+    def account_accepts(self, address: str, digest: bytes, signature: str, block: BlockTag = "latest") -> bool:
+        """ERC-1271: whether this account contract takes the signature, as GrantRegistry would ask it."""
+        try:
+            (magic,) = self._read("passkey", "isValidSignature", [digest, _blob(signature)], block, to=address)
+        except ChainRefused:
+            return False
+        return bool(magic == ERC1271)
 
     def has_role(self, name: str, role: str, account: str) -> bool:
         """`role`: ANCHOR_ROLE, REGULATOR_ROLE or DEFAULT_ADMIN_ROLE."""
@@ -158,20 +228,53 @@ class Chain(Blockchain):
     def sign_consume(self, key: EthKey, nonce: int, *, grant_id: str, job_hash: str, signature: str) -> RawTx:
         return self._sign(key, nonce, "grants", "consume", [bytes32(grant_id), bytes32(job_hash), _blob(signature)])
 
+    def sign_cancel(self, key: EthKey, nonce: int, *, grant_id: str, approval_nonce: str, decider: str,
+                    signature: str) -> RawTx:
+        return self._sign(key, nonce, "grants", "cancel", [
+            bytes32(grant_id), bytes32(approval_nonce), decider, _blob(signature)])
+
+    def sign_suspend_grant(self, key: EthKey, nonce: int, *, grant_id: str, suspended: bool, number: int,
+                           decider: str, signature: str) -> RawTx:
+        return self._sign(key, nonce, "grants", "suspend", [
+            bytes32(grant_id), suspended, number, decider, _blob(signature)])
+
     def sign_put_participant(self, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, number: int,
-                             decider: str, signature: str) -> RawTx:
+                             controller: str, decider: str, signature: str, control: str,
+                             handover: str = "0x") -> RawTx:
+        """`control` is signed by the controller; `handover` by who held the record before, if it was another."""
         return self._sign(key, nonce, "participants", "put", [
-            bytes32(participant_id), bytes32(record_hash), number, decider, _blob(signature)])
+            (bytes32(participant_id), bytes32(record_hash), number, controller), decider, _blob(signature),
+            _blob(control), _blob(handover)])
+
+    def sign_propose_participant(self, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, number: int,
+                                 controller: str, decider: str, signature: str, control: str) -> RawTx:
+        return self._sign(key, nonce, "participants", "propose", [
+            (bytes32(participant_id), bytes32(record_hash), number, controller), decider, _blob(signature),
+            _blob(control)])
+
+    def sign_veto_participant(self, key: EthKey, nonce: int, *, participant_id: str, number: int, decider: str,
+                              signature: str) -> RawTx:
+        return self._sign(key, nonce, "participants", "veto", [
+            bytes32(participant_id), number, decider, _blob(signature)])
+
+    def sign_finish_participant(self, key: EthKey, nonce: int, *, participant_id: str) -> RawTx:
+        return self._sign(key, nonce, "participants", "finish", [bytes32(participant_id)])
+
+    def sign_suspend_participant(self, key: EthKey, nonce: int, *, participant_id: str, suspended: bool, number: int,
+                                 decider: str, signature: str) -> RawTx:
+        return self._sign(key, nonce, "participants", "suspend", [
+            bytes32(participant_id), suspended, number, decider, _blob(signature)])
 
     def _sign(self, key: EthKey, nonce: int, name: str, function: str, arguments: Sequence[Any]) -> RawTx:
         return abi.sign_transaction(key, chain_id=self.chain_id, nonce=nonce, to=self._address(name),
                                     data=abi.calldata(name, function, arguments), gas=abi.CALL_GAS,
                                     gas_price=self.gas_price())
 
-    def _read(self, name: str, function: str, arguments: Sequence[Any], block: BlockTag) -> tuple[Any, ...]:
+    def _read(self, name: str, function: str, arguments: Sequence[Any], block: BlockTag, *,
+              to: str | None = None) -> tuple[Any, ...]:
         self.require_fresh()
         data = abi.calldata(name, function, arguments)
-        return abi.returned(name, function, self._call({"to": self._address(name), "data": data}, block))
+        return abi.returned(name, function, self._call({"to": to or self._address(name), "data": data}, block))
 
     def _address(self, name: str) -> str:
         if name not in self.contracts:

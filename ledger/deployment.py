@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ledger import abi
@@ -10,16 +11,21 @@ from ledger.chain import Chain
 from ledger.errors import VerificationError
 from ledger.keys import EthKey
 
+VETO_DELAY = 2 * 24 * 3600
+
 
 def deploy_contracts(chain: Chain, deployer_key: EthKey, *, admin: str, operator: str, space_salt: str,
+                     regulators: Sequence[str] | None = None, veto_delay: int = VETO_DELAY,
                      seconds: float = 30.0) -> dict[str, dict[str, str]]:
     """Deploy the three contracts and check them; the deployer keeps no role in any.
 
-    `admin` is the regulator's approver, who alone may name other regulators and operators; `operator` may only anchor.
+    `admin` alone may name other regulators and operators, and only a day ahead; `regulators` approve from the start
+    (the admin, if nobody is named); `operator` may only anchor. `veto_delay`: seconds in which the holder of a
+    participant's record may refuse one that the regulator proposes without it.
     """
-    salt = bytes32(space_salt)
-    arguments: dict[str, list[Any]] = {"anchor": [admin, operator], "grants": [admin, salt],
-                                       "participants": [admin, salt]}
+    salt, approvers = bytes32(space_salt), list(regulators or [admin])
+    arguments: dict[str, list[Any]] = {"anchor": [admin, operator], "grants": [admin, approvers, salt],
+                                       "participants": [admin, approvers, veto_delay, salt]}
     nonce = chain.account_nonce(deployer_key.address)
     sent = {}
     for step, (name, given) in enumerate(arguments.items()):

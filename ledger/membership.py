@@ -14,7 +14,7 @@ from ledger.approval import participants_domain_of, sign_record
 from ledger.documents import Document, document_hash, new_document, sign
 from ledger.errors import PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
-from ledger.participant import make_wire, read_wire, record_chain_id, verify_sealing, verify_wire
+from ledger.participant import controller_of, make_wire, read_wire, record_chain_id, verify_sealing, verify_wire
 from ledger.trust import Trust
 
 FINGERPRINT_LENGTH = 32
@@ -95,7 +95,7 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
     both = _admitted(wire, office_keys, trust, fingerprint)
     key = regulator_approver(office_keys, approver, trust)
     admission = sign_record(record_chain_id(record), document_hash(record), record["number"], key,
-                            participants_domain_of(trust))
+                            participants_domain_of(trust), controller=controller_of(record))
     answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
     deadline = time.monotonic() + seconds
     while answer["state"] != "admitted":

@@ -68,8 +68,10 @@ column = fields({
     "unit": nullable(label), "min": nullable(decimal), "max": nullable(decimal), "step": nullable(decimal),
     "codes": nullable(items(label, 1, 10_000, unique=True)),
 }, column_rule)
+scheme = literal("secp256k1", "passkey")
 # A person's key: an account of its own, or the small account contract behind that person's passkeys.
-passkey = fields({"x": hexadecimal(32), "y": hexadecimal(32), "rp_id": label, "origin": label})
+passkey = fields({"x": hexadecimal(32), "y": hexadecimal(32), "rp_id": label, "origin": label,
+                  "device_bound": boolean})
 approval_key = tagged("scheme", {
     "secp256k1": fields({"scheme": literal("secp256k1"), "address": address}),
     "passkey": fields({"scheme": literal("passkey"), "address": address, "keys": items(passkey, 1, 8)}),
@@ -90,7 +92,9 @@ trust = _document("trust", {
     "log": fields({"origin": text(1, 200), "key": signing_key}),
     "witnesses": fields({"k": integer(0, 32), "keys": items(signing_key, 0, 32, unique=True)}),
     "regulator": fields({"participant": uuid, "signing": signing_key, "sealing": hexadecimal(32),
-                         "approvers": items(address, 1, 32, unique=True)}),
+                         "approvers": items(address, 1, 32, unique=True),
+                         "passkeys": items(fields({"address": address, "keys": items(passkey, 1, 8)}), 0, 32,
+                                           by="address")}),
     "dealer": fields({"participant": uuid, "signing": signing_key}),
     "release": fields({"keys": items(signing_key, 0, 16, unique=True)}),
 })
@@ -102,7 +106,7 @@ participant = _document("participant", {
 })
 
 # One key of a record signed the record; and the record with everything its holders, and then the regulator, signed.
-proof = fields({"key": address, "scheme": literal("secp256k1", "passkey"), "public_key": hexadecimal(64),
+proof = fields({"key": address, "scheme": scheme, "public_key": hexadecimal(64),
                 "signature": signature0x})
 participant_wire = fields({
     "document": lambda value, pointer: None,
@@ -198,20 +202,21 @@ entry = _document("entry", {
 
 revocation = _document("revocation", {
     "grant": uuid, "terms_hash": digest, "by": literal("regulator", "custodian"), "decider": address,
-    "reason_hash": hex0x(32), "public_key": hexadecimal(64), "signature": hex0x(65),
+    "reason_hash": hex0x(32), "scheme": scheme, "public_key": hexadecimal(64), "signature": signature0x,
 })
 
 # Not a document of its own: an EIP-712 signature over grant terms, with what the digest needs beside them.
 approval = fields({
     "role": literal("regulator", "custodian"), "decider": address, "nonce": hex0x(32),
-    "sign_by": integer(1, 2**48 - 1), "service": nullable(address), "public_key": hexadecimal(64),
-    "signature": hex0x(65),
+    "sign_by": integer(1, 2**48 - 1), "service": nullable(address), "scheme": scheme,
+    "public_key": hexadecimal(64), "signature": signature0x,
 })
 
-# The regulator's signature that ParticipantRegistry takes for one record.
-admission = fields({
-    "decider": address, "number": integer(1), "public_key": hexadecimal(64), "signature": hex0x(65),
-})
+# Signatures that the registries take: of a regulator over one record, of a decider over what it holds or takes back.
+decided = {"decider": address, "scheme": scheme, "public_key": hexadecimal(64), "signature": signature0x}
+admission = fields({"number": integer(1), **decided})
+suspension = fields({"suspended": boolean, "number": integer(1), **decided})
+cancellation = fields({"nonce": hex0x(32), **decided})
 
 trie_nodes = items(blob(1000), 0, 64)
 chain_leg = fields({

@@ -32,6 +32,7 @@ class ChainTrust:
     rpc: tuple[str, ...]
     quorum: int
     contracts: Mapping[str, ContractTrust]
+    validators: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class RegulatorTrust:
     signing: str
     sealing: str
     approvers: tuple[str, ...]
+    passkeys: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
@@ -104,21 +106,24 @@ def load_trust(source: str | Path | Mapping[str, Any], *, fingerprint: str) -> T
         raise VerificationError("trust.quorum", "the quorum is larger than the number of endpoints")
     if document["witnesses"]["k"] > len(document["witnesses"]["keys"]):
         raise VerificationError("trust.witnesses", "more witnesses are asked for than are named")
+    if {one["address"] for one in document["regulator"]["passkeys"]} - set(document["regulator"]["approvers"]):
+        raise VerificationError("trust.passkeys", "keys are named of an account that is no approver")
     return _from_document(document)
 
 
 def _from_document(document: dict[str, Any]) -> Trust:
     chain, regulator, dealer = document["chain"], document["regulator"], document["dealer"]
     contracts = {name: ContractTrust(**one) for name, one in chain["contracts"].items()}
+    accounts = {one["address"]: tuple(one["keys"]) for one in regulator["passkeys"]}
     return Trust(
         serial=document["serial"], space_id=document["space_id"], name=document["name"], root=document["root"],
         issued_at=document["issued_at"],
         chain=ChainTrust(chain["id"], chain["profile"], chain["genesis"], tuple(chain["rpc"]), chain["quorum"],
-                         MappingProxyType(contracts)),
+                         MappingProxyType(contracts), tuple(chain.get("validators", ()))),
         log=LogTrust(**document["log"]),
         witnesses=WitnessTrust(document["witnesses"]["k"], tuple(document["witnesses"]["keys"])),
         regulator=RegulatorTrust(regulator["participant"], regulator["signing"], regulator["sealing"],
-                                 tuple(regulator["approvers"])),
+                                 tuple(regulator["approvers"]), MappingProxyType(accounts)),
         dealer=DealerTrust(dealer["participant"], dealer["signing"]),
         release_keys=tuple(document["release"]["keys"]), document=document,
     )
@@ -133,6 +138,6 @@ def make_trust(root: Ed25519PrivateKey, *, space_id: str, name: str, chain: Mapp
     document = new_document(
         "trust", serial=serial, space_id=space_id, name=name, root=public_hex(root), chain=dict(chain),
         log={"origin": origin_of(space_id), "key": log_key},
-        witnesses=dict(witnesses or {"k": 0, "keys": []}), regulator=dict(regulator), dealer=dict(dealer),
+        witnesses=dict(witnesses or {"k": 0, "keys": []}), regulator={"passkeys": [], **regulator}, dealer=dict(dealer),
         release={"keys": list(release_keys)}, **values)
     return signed(document, root)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ledger.keys import EthKey
+from ledger.participant import controller_of
 
 if TYPE_CHECKING:
     from ledger.chain import Chain, RawTx
@@ -20,17 +21,28 @@ def anchor(
 
 
 def put_participant(
-    door: Chain, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, admission: Mapping[str, Any]
+    door: Chain,
+    key: EthKey,
+    nonce: int,
+    *,
+    participant_id: str,
+    record_hash: str,
+    record: Mapping[str, Any],
+    admission: Mapping[str, Any],
 ) -> RawTx:
-    """A participant record that the regulator admitted."""
+    """A participant record that its controller accepted and the regulator admitted; `record` as on the wire."""
+    handover = record["handover"]
     return door.sign_put_participant(
         key,
         nonce,
         participant_id=participant_id,
         record_hash="0x" + record_hash,
         number=admission["number"],
+        controller=controller_of(record["document"]),
         decider=admission["decider"],
         signature=admission["signature"],
+        control=record["control"]["signature"],
+        handover=handover["signature"] if handover else "0x",
     )
 
 

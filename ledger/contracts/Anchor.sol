@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {
-    AccessControlDefaultAdminRules
-} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {Rfc6962} from "./Rfc6962.sol";
+import {SpaceRoles} from "./SpaceRoles.sol";
 
 /// @notice Roots of append-only logs. The chain itself checks that each root continues the one before.
 /// @dev The operator's key may append a root and nothing else; it cannot rewrite, rewind or fork a log.
-contract Anchor is AccessControlDefaultAdminRules {
+contract Anchor is SpaceRoles {
     bytes32 public constant ANCHOR_ROLE = keccak256("ANCHOR_ROLE");
 
     struct Head {
@@ -28,7 +26,7 @@ contract Anchor is AccessControlDefaultAdminRules {
     error Equivocation(uint64 size);
     error BadRoot();
 
-    constructor(address admin, address operator) AccessControlDefaultAdminRules(1 days, admin) {
+    constructor(address admin, address operator) SpaceRoles(admin) {
         _grantRole(ANCHOR_ROLE, operator);
     }
 

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {
-    AccessControlDefaultAdminRules
-} from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
 import {SpaceDomain} from "./SpaceDomain.sol";
+import {SpaceRoles} from "./SpaceRoles.sol";
 
-/// @notice Permissions of use: registered with the regulator's approval and the custodian's consent, counted, revoked.
+/// @notice Permissions of use: registered with the regulator's approval and the custodian's consent, counted,
+///         suspended, revoked.
 /// @dev Anyone may relay anything here; only the signatures count. A sender can forge nothing and owns nothing.
 ///      Approval and Consent are two message types, each naming its decider: one signature never fills both slots.
-contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
-    bytes32 public constant REGULATOR_ROLE = keccak256("REGULATOR_ROLE");
+///      Roles and keys are looked at when a grant is registered. Taking REGULATOR_ROLE from somebody, or removing a key
+///      from an account, does NOT switch off the grants decided with it: whether they go on is a decision of its own
+///      (revoke or suspend, by any other regulator), so that a change of staff stops no research and a stolen admin key
+///      stops nothing in silence.
+contract GrantRegistry is SpaceRoles, SpaceDomain {
     uint48 public constant LONGEST_PERIOD = 3660 days;
+    uint48 public constant LONGEST_SIGNING = 92 days;
 
     bytes32 private constant APPROVAL_TYPEHASH = keccak256(
         "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy)"
@@ -21,6 +24,10 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
     );
     bytes32 private constant REVOCATION_TYPEHASH =
         keccak256("Revocation(bytes32 grantId,bytes32 reasonHash,address decider)");
+    bytes32 private constant CANCELLATION_TYPEHASH =
+        keccak256("Cancellation(bytes32 grantId,bytes32 nonce,address decider)");
+    bytes32 private constant SUSPENSION_TYPEHASH =
+        keccak256("Suspension(bytes32 grantId,bool suspended,uint64 number,address decider)");
     bytes32 private constant USE_TYPEHASH = keccak256("Use(bytes32 grantId,bytes32 jobHash)");
 
     struct Terms {
@@ -52,6 +59,7 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
     struct Grant {
         bytes32 termsHash;
         bytes32 datasetId;
+        bytes32 purpose;
         address grantee;
         uint48 notBefore;
         uint48 notAfter;
@@ -60,6 +68,8 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
         uint32 uses;
         address custodian;
         bool revoked;
+        bool suspendedByRegulator;
+        bool suspendedByCustodian;
         address service;
         uint64 registeredBlock;
     }
@@ -71,6 +81,10 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
     mapping(bytes32 grantId => mapping(address decider => bool)) public tombstones;
     /// Revoked before registration by a regulator: nobody registers it any more.
     mapping(bytes32 grantId => bool) public barred;
+    /// Approvals and consents that their decider took back before anybody registered them.
+    mapping(bytes32 grantId => mapping(address decider => mapping(bytes32 nonce => bool))) public cancelled;
+    /// The number of the last suspension or its lifting, of the regulator's side and of the custodian's.
+    mapping(bytes32 grantId => mapping(bool byCustodian => uint64 number)) public suspensions;
 
     event Granted(
         bytes32 indexed grantId,
@@ -81,6 +95,8 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
         bytes32 termsHash
     );
     event Revoked(bytes32 indexed grantId, address indexed decider, bytes32 reasonHash);
+    event Cancelled(bytes32 indexed grantId, address indexed decider, bytes32 nonce);
+    event Suspended(bytes32 indexed grantId, address indexed decider, bool suspended, uint64 number);
     event Used(bytes32 indexed grantId, bytes32 indexed jobHash, uint32 uses);
 
     error BadTerms();
@@ -88,17 +104,19 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
     error NotCustodian(address who);
     error SignedTooLate(uint48 signBy);
     error Exists(bytes32 grantId);
+    error AlreadyCancelled(bytes32 grantId, address decider);
+    error StaleNumber(uint64 have, uint64 given);
     error AlreadyRevoked(bytes32 grantId);
     error NotOwner(bytes32 datasetId, address owner, address who);
     error NotRegistered(bytes32 grantId);
     error NotActive(bytes32 grantId);
     error UsedUp(bytes32 grantId);
 
-    constructor(address admin, bytes32 salt)
-        AccessControlDefaultAdminRules(1 days, admin)
+    constructor(address admin, address[] memory regulators, bytes32 salt)
+        SpaceRoles(admin)
         SpaceDomain("Xinglin GrantRegistry", salt)
     {
-        _grantRole(REGULATOR_ROLE, admin);
+        _grantRegulators(regulators);
     }
 
     /// @notice Register a grant under both signatures; repeating one that stands is no error and changes nothing.
@@ -111,18 +129,14 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
             ) revert Exists(t.grantId);
             return;
         }
-        if (
-            t.grantId == 0 || t.termsHash == 0 || t.datasetId == 0 || t.grantee == address(0) || t.maxUses == 0
-                || c.service == address(0) || t.notAfter <= t.notBefore || t.notAfter <= block.timestamp
-                || t.notAfter - t.notBefore > LONGEST_PERIOD
-        ) revert BadTerms();
+        _checkTerms(t, c.service);
         if (barred[t.grantId] || tombstones[t.grantId][a.decider] || tombstones[t.grantId][c.decider]) {
             revert AlreadyRevoked(t.grantId);
         }
         if (!hasRole(REGULATOR_ROLE, a.decider)) revert NotRegulator(a.decider);
         if (hasRole(REGULATOR_ROLE, c.decider)) revert NotCustodian(c.decider);
-        if (a.signBy < block.timestamp) revert SignedTooLate(a.signBy);
-        if (c.signBy < block.timestamp) revert SignedTooLate(c.signBy);
+        _checkUsable(t.grantId, a.decider, a.nonce, a.signBy);
+        _checkUsable(t.grantId, c.decider, c.nonce, c.signBy);
         address owner = ownerOf[t.datasetId];
         if (owner != address(0) && owner != c.decider) revert NotOwner(t.datasetId, owner, c.decider);
         _requireSigned(a.decider, _approvalHash(t, a), a.signature);
@@ -130,6 +144,7 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
         if (owner == address(0)) ownerOf[t.datasetId] = c.decider;
         g.termsHash = t.termsHash;
         g.datasetId = t.datasetId;
+        g.purpose = t.purpose;
         g.grantee = t.grantee;
         g.notBefore = t.notBefore;
         g.notAfter = t.notAfter;
@@ -158,13 +173,48 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
         emit Revoked(grantId, decider, reasonHash);
     }
 
+    /// @notice Take back an approval or a consent that was signed and not yet registered: it can never be used.
+    /// @dev Anybody may cancel what they signed themselves. Of a registered grant it says Exists, never silence: revoke.
+    function cancel(bytes32 grantId, bytes32 nonce, address decider, bytes calldata signature) external {
+        if (cancelled[grantId][decider][nonce]) return;
+        if (entries[grantId].registeredBlock != 0) revert Exists(grantId);
+        _requireSigned(decider, keccak256(abi.encode(CANCELLATION_TYPEHASH, grantId, nonce, decider)), signature);
+        cancelled[grantId][decider][nonce] = true;
+        emit Cancelled(grantId, decider, nonce);
+    }
+
+    /// @notice Hold a grant, or let it go on: the regulators' side and the custodian each for itself. It is suspended
+    ///         while either side holds it.
+    /// @dev Each side's numbers rise (the signer's clock in milliseconds will do): an old signature cannot be played
+    ///      again. None may lie more than a day ahead, so that a stolen key cannot use them up. The custodian of a grant speaks for the custodian's side only,
+    ///      also if it was made a regulator since.
+    function suspend(bytes32 grantId, bool suspended, uint64 number, address decider, bytes calldata signature)
+        external
+    {
+        Grant storage g = entries[grantId];
+        if (g.registeredBlock == 0) revert NotRegistered(grantId);
+        bool byCustodian = decider == g.custodian;
+        if (!byCustodian && !hasRole(REGULATOR_ROLE, decider)) revert NotRegulator(decider);
+        _requireSigned(
+            decider, keccak256(abi.encode(SUSPENSION_TYPEHASH, grantId, suspended, number, decider)), signature
+        );
+        uint64 have = suspensions[grantId][byCustodian];
+        bool stands = byCustodian ? g.suspendedByCustodian : g.suspendedByRegulator;
+        if (number == have && number != 0 && suspended == stands) return;
+        if (number <= have || number > _latestNumber()) revert StaleNumber(have, number);
+        suspensions[grantId][byCustodian] = number;
+        if (byCustodian) g.suspendedByCustodian = suspended;
+        else g.suspendedByRegulator = suspended;
+        emit Suspended(grantId, decider, suspended, number);
+    }
+
     /// @notice Count one use for one job, under the service key the custodian named; the same job counts once.
     function consume(bytes32 grantId, bytes32 jobHash, bytes calldata signature) external {
         Grant storage g = entries[grantId];
         if (g.registeredBlock == 0) revert NotRegistered(grantId);
         _requireSigned(g.service, keccak256(abi.encode(USE_TYPEHASH, grantId, jobHash)), signature);
         if (used[grantId][jobHash]) return;
-        if (g.revoked || block.timestamp < g.notBefore || block.timestamp >= g.notAfter) revert NotActive(grantId);
+        if (!_stands(g)) revert NotActive(grantId);
         if (g.uses >= g.maxUses) revert UsedUp(grantId);
         used[grantId][jobHash] = true;
         g.uses += 1;
@@ -179,10 +229,38 @@ contract GrantRegistry is AccessControlDefaultAdminRules, SpaceDomain {
         return entries[grantId].revoked || barred[grantId];
     }
 
-    function isActive(bytes32 grantId) external view returns (bool) {
+    function isActive(bytes32 grantId) public view returns (bool) {
         Grant storage g = entries[grantId];
-        return g.registeredBlock != 0 && !g.revoked && block.timestamp >= g.notBefore && block.timestamp < g.notAfter
-            && g.uses < g.maxUses;
+        return g.registeredBlock != 0 && _stands(g) && g.uses < g.maxUses;
+    }
+
+    /// @notice Active, and for exactly this grantee, dataset and purpose.
+    function isActiveFor(bytes32 grantId, address grantee, bytes32 datasetId, bytes32 purpose)
+        external
+        view
+        returns (bool)
+    {
+        Grant storage g = entries[grantId];
+        return isActive(grantId) && g.grantee == grantee && g.datasetId == datasetId && g.purpose == purpose;
+    }
+
+    function _stands(Grant storage g) private view returns (bool) {
+        return !g.revoked && !g.suspendedByRegulator && !g.suspendedByCustodian && block.timestamp >= g.notBefore
+            && block.timestamp < g.notAfter;
+    }
+
+    function _checkTerms(Terms calldata t, address service) private view {
+        if (
+            t.grantId == 0 || t.termsHash == 0 || t.datasetId == 0 || t.grantee == address(0) || t.maxUses == 0
+                || service == address(0) || t.notAfter <= t.notBefore || t.notAfter <= block.timestamp
+                || t.notAfter - t.notBefore > LONGEST_PERIOD || t.notAfter - block.timestamp > LONGEST_PERIOD
+        ) revert BadTerms();
+    }
+
+    function _checkUsable(bytes32 grantId, address decider, bytes32 nonce, uint48 signBy) private view {
+        if (signBy < block.timestamp) revert SignedTooLate(signBy);
+        if (signBy - block.timestamp > LONGEST_SIGNING) revert BadTerms();
+        if (cancelled[grantId][decider][nonce]) revert AlreadyCancelled(grantId, decider);
     }
 
     function _approvalHash(Terms calldata t, Approval calldata a) private pure returns (bytes32) {

@@ -23,10 +23,20 @@ abstract contract SpaceDomain {
         return keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this), spaceSalt));
     }
 
-    /// @dev Accounts with a key and accounts that are contracts (ERC-1271) alike.
+    function _digest(bytes32 structHash) internal view returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
+    }
+
+    /// @dev The highest number that a decision may bear whose numbers are its signer's clock: a day ahead, in ms.
+    function _latestNumber() internal view returns (uint256) {
+        return (block.timestamp + 1 days) * 1000;
+    }
+
+    /// @dev Accounts with a key and accounts that are contracts (ERC-1271) alike. One signature never fills two slots:
+    ///      each slot has a message type of its own, and each message names the account that speaks, so that a key
+    ///      which sits in two accounts must sign twice.
     function _requireSigned(address signer, bytes32 structHash, bytes calldata signature) internal view {
-        bytes32 digest = keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
-        if (signer == address(0) || !SignatureChecker.isValidSignatureNow(signer, digest, signature)) {
+        if (signer == address(0) || !SignatureChecker.isValidSignatureNow(signer, _digest(structHash), signature)) {
             revert BadSigner(signer);
         }
     }

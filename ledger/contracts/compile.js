@@ -8,7 +8,7 @@ const solc = require('solc');
 
 const HERE = __dirname;
 const MODULES = path.join(HERE, '..', '..', 'node_modules');
-const NAMES = ['Anchor', 'GrantRegistry', 'ParticipantRegistry'];
+const NAMES = ['Anchor', 'GrantRegistry', 'ParticipantRegistry', 'PasskeyAccount'];
 const SETTINGS = {
   optimizer: { enabled: true, runs: 200 },
   evmVersion: 'london',

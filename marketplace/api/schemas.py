@@ -12,13 +12,15 @@ from dataspace.grants.models import Grant
 from dataspace.participants.models import Participant
 from dataspace.provenance.models import Event
 from dataspace.scenarios.models import Scenario
-from ledger.shapes import address, fields, hex0x, hexadecimal, integer
+from ledger.schemas import admission
+from ledger.shapes import fields, hex0x, hexadecimal
 from marketplace.agreements.models import Agreement
 from marketplace.products.models import Product
 
+__all__ = ["admission", "use"]
+
 Json = dict[str, Any]
 
-admission = fields({"decider": address, "number": integer(1), "public_key": hexadecimal(64), "signature": hex0x(65)})
 use = fields({"grant_chain_id": hex0x(32), "job_hash": hexadecimal(32), "signature": hex0x(65)})
 
 

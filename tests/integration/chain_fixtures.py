@@ -13,7 +13,7 @@ from ledger.chain import Chain
 from ledger.deployment import deploy_contracts
 from ledger.documents import new_id
 from ledger.keys import EthKey
-from tests.integration.chain_space import ChainSpace
+from tests.integration.chain_space import VETO_DELAY, ChainSpace
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,6 @@ def chain_space(devchain: DevChain) -> Iterator[ChainSpace]:
     space_id = new_id()
     chain = Chain([devchain.url])
     deployed = deploy_contracts(chain, deployer, admin=regulator.address, operator=operator.address,
-                                space_salt=space_salt(space_id))
+                                space_salt=space_salt(space_id), veto_delay=VETO_DELAY)
     yield ChainSpace(chain, deployed, space_id, deployer, regulator, operator)
     chain.close()

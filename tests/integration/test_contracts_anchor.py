@@ -1,4 +1,4 @@
-"""Anchor and ParticipantRegistry on a real chain: history only grows, and only the regulator admits."""
+"""Anchor on a real chain: history only grows, and only the operator adds to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from ledger.anchor import log_id_of, next_anchor
-from ledger.approval import sign_record
 from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey
 from ledger.log import Log, MemoryStore
@@ -122,39 +121,6 @@ def test_an_old_log_is_not_anchored_over(space: ChainSpace) -> None:
     with pytest.raises(VerificationError) as forked:
         next_anchor(log_of([b"other", *LEAVES[1:]]), 40, head, origin=origin)
     assert forked.value.code == "anchor.forked"
-
-
-def put(space: ChainSpace, participant: str, record_hash: str, number: int, key: EthKey) -> None:
-    signed = sign_record(participant, record_hash, number, key, space.participants)
-    space.send(space.chain.sign_put_participant(
-        space.stranger, space.nonce(space.stranger), participant_id=participant, record_hash=record_hash,
-        number=number, decider=signed["decider"], signature=signed["signature"]))
-
-
-def test_a_participants_record_is_replaced_only_by_a_later_one(space: ChainSpace) -> None:
-    participant, first, second = ("0x" + secrets.token_hex(32) for _ in range(3))
-    assert space.chain.participant_record(participant, "latest") is None
-    put(space, participant, first, 1, space.regulator)
-    put(space, participant, first, 1, space.regulator)  # again: no error
-    put(space, participant, second, 5, space.regulator)
-    for number in (5, 4, 1):
-        with refused("stale_number"):
-            put(space, participant, first, number, space.regulator)
-    found = space.chain.participant_record(participant, "latest")
-    assert found is not None
-    assert (found.record_hash, found.number) == (second, 5)
-
-
-def test_only_a_regulator_admits(space: ChainSpace) -> None:
-    participant, record = "0x" + secrets.token_hex(32), "0x" + secrets.token_hex(32)
-    for key in (space.operator, space.deployer, space.stranger):
-        with refused("not_regulator"):
-            put(space, participant, record, 1, key)
-    signed = sign_record(participant, record, 1, space.stranger, space.participants)
-    with refused("bad_signer"):
-        space.send(space.chain.sign_put_participant(
-            space.stranger, space.nonce(space.stranger), participant_id=participant, record_hash=record, number=1,
-            decider=space.regulator.address, signature=signed["signature"]))
 
 
 def test_the_artifact_is_what_the_sources_compile_to(root: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from ledger.abi import address_bytes, bytes32, calldata
-from ledger.approval import grant_chain_id, sign_revocation, sign_use
+from ledger.approval import grant_chain_id, sign_cancellation, sign_revocation, sign_suspension, sign_use
 from ledger.chain import Chain
 from ledger.documents import document_hash, new_id
 from ledger.errors import ChainRefused
@@ -250,11 +251,101 @@ def test_the_deployer_and_the_operator_hold_no_role(space: ChainSpace) -> None:
 
 
 def test_the_operator_cannot_name_a_regulator(space: ChainSpace) -> None:
-    data = calldata("grants", "grantRole", [bytes32(_role("REGULATOR_ROLE")), address_bytes(space.operator.address)])
-    with pytest.raises(ChainRefused) as caught:
-        space.chain._call({"from": space.operator.address, "to": space.deployed["grants"]["address"], "data": data},
+    arguments = [bytes32(_role("REGULATOR_ROLE")), address_bytes(space.operator.address)]
+    for contract in ("anchor", "grants", "participants"):
+        for function in ("grantRole", "scheduleRole"):
+            data = calldata(contract, function, arguments)
+            with pytest.raises(ChainRefused) as caught:
+                space.chain._call({"from": space.operator.address, "to": space.deployed[contract]["address"],
+                                   "data": data}, "latest")
+            assert caught.value.code == "chain.refused.access_control_unauthorized_account"
+
+
+def test_even_the_admin_names_a_regulator_only_a_day_ahead(space: ChainSpace) -> None:
+    data = calldata("grants", "grantRole", [bytes32(_role("REGULATOR_ROLE")), address_bytes(space.stranger.address)])
+    with refused("role_not_scheduled"):
+        space.chain._call({"from": space.regulator.address, "to": space.deployed["grants"]["address"], "data": data},
                           "latest")
-    assert caught.value.code == "chain.refused.access_control_unauthorized_account"
+
+
+def cancel(space: ChainSpace, terms: dict[str, Any], approval: dict[str, Any], key: EthKey) -> None:
+    signed = sign_cancellation(terms, approval["nonce"], key, space.grants)
+    space.send(space.chain.sign_cancel(
+        space.stranger, space.nonce(space.stranger), grant_id=grant_chain_id(terms), approval_nonce=signed["nonce"],
+        decider=signed["decider"], signature=signed["signature"]))
+
+
+@pytest.mark.parametrize("who", ["regulator", "custodian"])
+def test_a_cancelled_signature_registers_nothing(space: ChainSpace, who: str) -> None:
+    terms = space.terms()
+    approval, given = space.approval(terms), space.consent(terms)
+    mine = approval if who == "regulator" else given
+    cancel(space, terms, mine, getattr(space, who))
+    cancel(space, terms, mine, getattr(space, who))  # again: no error
+    assert space.chain.is_cancelled(grant_chain_id(terms), mine["decider"], mine["nonce"])
+    with refused("already_cancelled"):
+        space.register(terms, approval, given)
+    space.register(terms)  # signed anew: that one alone was taken back
+    with refused("exists"):  # too late, and told so
+        cancel(space, terms, space.approval(terms), space.regulator)
+
+
+def test_a_stranger_cancels_nothing_but_its_own(space: ChainSpace) -> None:
+    terms = space.terms()
+    approval = space.approval(terms)
+    cancel(space, terms, approval, space.stranger)
+    space.register(terms, approval)
+
+
+def suspend(space: ChainSpace, grant_id: str, suspended: bool, number: int, key: EthKey) -> None:
+    signed = sign_suspension(grant_id, suspended, number, key, space.grants)
+    space.send(space.chain.sign_suspend_grant(
+        space.stranger, space.nonce(space.stranger), grant_id=grant_id, suspended=suspended, number=number,
+        decider=signed["decider"], signature=signed["signature"]))
+
+
+def test_a_grant_is_suspended_while_either_side_holds_it(space: ChainSpace) -> None:
+    grant_id = space.register(space.terms())
+    now = int(time.time() * 1000)
+    suspend(space, grant_id, True, now, space.custodian)
+    suspend(space, grant_id, True, now, space.custodian)  # again: no error
+    suspend(space, grant_id, True, now, space.regulator)
+    assert not space.chain.is_active(grant_id)
+    with refused("not_active"):
+        space.consume(grant_id, job_hash())
+    suspend(space, grant_id, False, now + 1, space.regulator)
+    grant = space.chain.grant(grant_id, "latest")
+    assert grant is not None
+    assert (grant.suspended_by_regulator, grant.suspended_by_custodian, grant.suspended) == (False, True, True)
+    assert not space.chain.is_active(grant_id)
+    suspend(space, grant_id, False, now + 1, space.custodian)
+    assert space.chain.is_active(grant_id)
+    for number in (now, now + 1, now + 2 * 86_400_000):  # played again; another of the same; far ahead
+        with refused("stale_number"):
+            suspend(space, grant_id, True, number, space.regulator)
+    with refused("not_regulator"):
+        suspend(space, grant_id, True, now + 2, space.stranger)
+    with refused("not_registered"):
+        suspend(space, "0x" + "66" * 32, True, now, space.regulator)
+
+
+def test_active_for_one_grantee_dataset_and_purpose(space: ChainSpace) -> None:
+    terms = space.terms()
+    grant_id = space.register(terms)
+    asked = [terms["grantee_address"], terms["dataset_chain_id"], terms["purpose_hash"]]
+    assert space.chain.is_active_for(grant_id, *asked)
+    for place, other in enumerate(("0x" + "01" * 20, "0x" + "01" * 32, "0x" + "01" * 32)):
+        assert not space.chain.is_active_for(grant_id, *[*asked[:place], other, *asked[place + 1:]])
+    revoke(space, terms, space.custodian)
+    assert not space.chain.is_active_for(grant_id, *asked)
+
+
+def test_terms_far_ahead_and_endless_signatures_are_refused(space: ChainSpace) -> None:
+    with refused("bad_terms"):
+        space.register(space.terms(begins=3600 * 86400, ends=3700 * 86400))
+    terms = space.terms()
+    with refused("bad_terms"):
+        space.register(terms, space.approval(terms, sign_by=100 * 86400))
 
 
 def _role(name: str) -> str:

@@ -81,7 +81,11 @@ def test_the_digests_are_those_of_eth_account(people: People, grant: dict[str, A
         assert ours == typed(domain, type, values)
     for where, type, values in (
             (domain, ap.REVOCATION_TYPE, [NONCE, NONCE, decider]), (domain, ap.USE_TYPE, [NONCE, NONCE]),
-            (participants_domain_of(people.trust), ap.RECORD_TYPE, [NONCE, NONCE, 3, decider])):
+            (domain, ap.CANCELLATION_TYPE, [NONCE, NONCE, decider]),
+            (domain, ap.GRANT_SUSPENSION_TYPE, [NONCE, True, 3, decider]),
+            (participants_domain_of(people.trust), ap.PARTICIPANT_SUSPENSION_TYPE, [NONCE, False, 3, decider]),
+            *((participants_domain_of(people.trust), one, [NONCE, NONCE, 3, decider, decider])
+              for one in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE, ap.VETO_TYPE))):
         assert digest(where, type, *values) == typed(where, type, values)
 
 
@@ -194,11 +198,38 @@ def test_uses_and_records_name_their_signer(people: People) -> None:
         with pytest.raises(VerificationError):
             verify_use(grant_id, job, shown, domain=domain)
     registry = participants_domain_of(people.trust)
-    admission = sign_record(NONCE, "09" * 32, 1, key, registry)
-    assert verify_record(NONCE, "09" * 32, admission, domain=registry) == key.address
-    for wrong in ({**admission, "number": 2}, {**admission, "decider": people.approver("outsider").address},
-                  {**admission, "number": True}, {**admission, "public_key": "zz" * 64}, {**admission, "more": 1}, {}):
-        with pytest.raises(VerificationError):
-            verify_record(NONCE, "09" * 32, wrong, domain=registry)
+    controller = people.approver("hospital_a").address
+    for type in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE, ap.VETO_TYPE):
+        admission = sign_record(NONCE, "09" * 32, 1, key, registry, controller=controller, type=type)
+        say = {"domain": registry, "controller": controller, "type": type}
+        assert verify_record(NONCE, "09" * 32, admission, **say) == key.address
+        for wrong in ({**admission, "number": 2}, {**admission, "decider": people.approver("outsider").address},
+                      {**admission, "number": True}, {**admission, "public_key": "zz" * 64}, {**admission, "more": 1},
+                      {}, {**admission, "scheme": "passkey"}, {**admission, "scheme": "none"}):
+            with pytest.raises(VerificationError):
+                verify_record(NONCE, "09" * 32, wrong, **say)
+        for other in ({"controller": key.address}, {"type": ap.PROPOSAL_TYPE if type == ap.RECORD_TYPE else
+                                                    ap.RECORD_TYPE}):
+            with pytest.raises(VerificationError):
+                verify_record(NONCE, "09" * 32, admission, **{**say, **other})
     with pytest.raises(VerificationError):
         recover(bytes(31), bytes(65))
+
+
+def test_suspensions_and_cancellations_name_their_signer(people: People, grant: dict[str, Any]) -> None:
+    key, terms = people.approver("office"), grant["terms"]
+    grants, registry = domain_of(people.trust), participants_domain_of(people.trust)
+    for domain, other in ((grants, registry), (registry, grants)):
+        signed = ap.sign_suspension(NONCE, True, 7, key, domain)
+        assert ap.verify_suspension(NONCE, signed, domain=domain) == key.address
+        for change in ({"suspended": False}, {"number": 8}, {"decider": people.approver("outsider").address}, {"x": 1}):
+            with pytest.raises(VerificationError):
+                ap.verify_suspension(NONCE, {**signed, **change}, domain=domain)
+        for subject, where in (("0x" + "08" * 32, domain), (NONCE, other)):
+            with pytest.raises(VerificationError):
+                ap.verify_suspension(subject, signed, domain=where)
+    signed = ap.sign_cancellation(terms, NONCE, key, grants)
+    assert ap.verify_cancellation(terms, signed, domain=grants) == key.address
+    for change in ({"nonce": "0x" + "08" * 32}, {"decider": people.approver("outsider").address}, {"more": 1}):
+        with pytest.raises(VerificationError):
+            ap.verify_cancellation(terms, {**signed, **change}, domain=grants)

@@ -98,7 +98,13 @@ def test_only_the_regulator_admits(people: Space) -> None:
     people.admit("office", "maker")
     wire = enrolled(people, "rival")
     row = Participant.objects.get(pk=people.id("rival"))
-    admission = {"decider": "0x" + "11" * 20, "number": 1, "public_key": "22" * 64, "signature": "0x" + "33" * 65}
+    admission = {
+        "decider": "0x" + "11" * 20,
+        "number": 1,
+        "scheme": "secp256k1",
+        "public_key": "22" * 64,
+        "signature": "0x" + "33" * 65,
+    }
     body = {"record": wire, "approval": admission}
     with pytest.raises(PortalRefused) as refused:
         people.door("rival").post(f"/participants/{row.pk}/admission", body)
@@ -117,7 +123,12 @@ def test_an_admission_under_another_key_than_the_trust_files_is_refused(people: 
         "signatures": [*wire["signatures"], sign(document, people.keys["office"].signing)],
     }
     admission = sign_record(
-        row.chain_id, document_hash(document), 1, people.approver("rival"), participants_domain_of(people.trust)
+        row.chain_id,
+        document_hash(document),
+        1,
+        people.approver("rival"),
+        participants_domain_of(people.trust),
+        controller=document["keys"]["approval"][0]["address"],
     )
     with pytest.raises(PortalRefused) as refused:
         people.door("office").post(f"/participants/{row.pk}/admission", {"record": both_signed, "approval": admission})
