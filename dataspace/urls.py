@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 from django.urls import include, path
 
+from dataspace.provenance import views as log
 from dataspace.provenance.health import healthz
 
 _PAGES = {
@@ -24,6 +25,9 @@ def _stands(module: str) -> bool:
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
+    path("log/checkpoint", log.checkpoint),
+    path("log/tile/entries/<path:name>", log.entries),
+    path("log/tile/<str:level>/<path:name>", log.tile),
     path("i18n/", include("django.conf.urls.i18n")),
     path("", include("marketplace.urls")),
     *(path(prefix, include(module)) for prefix, module in _PAGES.items() if _stands(module)),

@@ -105,6 +105,13 @@ class Log:
         reader = _Reader(self._store)
         return [reader.range_root(*one) for one in consistency_ranges(old, self._known(new))]
 
+    def tile(self, level: int, index: int, width: int) -> bytes:
+        """The first `width` hashes of a tile."""
+        data = self._store.tile(level, index)[:width * HASH_SIZE]
+        if len(data) != width * HASH_SIZE:
+            raise VerificationError("log.damaged", f"tile {level}/{index} does not hold what the size says")
+        return data
+
     def leaves(self, start: int, count: int) -> list[bytes]:
         """Leaf hashes from `start`, at most `count`."""
         reader, end = _Reader(self._store), min(start + count, self.size)

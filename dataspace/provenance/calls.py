@@ -46,6 +46,57 @@ def put_participant(
     )
 
 
+def propose_participant(
+    door: Chain,
+    key: EthKey,
+    nonce: int,
+    *,
+    participant_id: str,
+    record_hash: str,
+    record: Mapping[str, Any],
+    proposal: Mapping[str, Any],
+) -> RawTx:
+    """A record that the regulator proposes for who lost its keys; `record` as on the wire."""
+    return door.sign_propose_participant(
+        key,
+        nonce,
+        participant_id=participant_id,
+        record_hash="0x" + record_hash,
+        number=proposal["number"],
+        controller=controller_of(record["document"]),
+        decider=proposal["decider"],
+        signature=proposal["signature"],
+        control=record["control"]["signature"],
+    )
+
+
+def veto_participant(door: Chain, key: EthKey, nonce: int, *, participant_id: str, veto: Mapping[str, Any]) -> RawTx:
+    """A veto as it was signed."""
+    return door.sign_veto_participant(
+        key,
+        nonce,
+        participant_id=participant_id,
+        number=veto["number"],
+        decider=veto["decider"],
+        signature=veto["signature"],
+    )
+
+
+def suspend_participant(
+    door: Chain, key: EthKey, nonce: int, *, participant_id: str, suspension: Mapping[str, Any]
+) -> RawTx:
+    """A suspension or restoration as the regulator signed it."""
+    return door.sign_suspend_participant(
+        key,
+        nonce,
+        participant_id=participant_id,
+        suspended=suspension["suspended"],
+        number=suspension["number"],
+        decider=suspension["decider"],
+        signature=suspension["signature"],
+    )
+
+
 def register(
     door: Chain,
     key: EthKey,
@@ -68,6 +119,31 @@ def revoke(door: Chain, key: EthKey, nonce: int, *, grant_id: str, revocation: M
         reason_hash=revocation["reason_hash"],
         decider=revocation["decider"],
         signature=revocation["signature"],
+    )
+
+
+def suspend_grant(door: Chain, key: EthKey, nonce: int, *, grant_id: str, suspension: Mapping[str, Any]) -> RawTx:
+    """A suspension of a grant, or the lifting of one, as it was signed."""
+    return door.sign_suspend_grant(
+        key,
+        nonce,
+        grant_id=grant_id,
+        suspended=suspension["suspended"],
+        number=suspension["number"],
+        decider=suspension["decider"],
+        signature=suspension["signature"],
+    )
+
+
+def cancel(door: Chain, key: EthKey, nonce: int, *, grant_id: str, cancellation: Mapping[str, Any]) -> RawTx:
+    """The taking back of an approval or consent, as it was signed."""
+    return door.sign_cancel(
+        key,
+        nonce,
+        grant_id=grant_id,
+        approval_nonce=cancellation["nonce"],
+        decider=cancellation["decider"],
+        signature=cancellation["signature"],
     )
 
 

@@ -19,7 +19,20 @@ _chain_seen: list[tuple[float, bool]] = [(0.0, False)]
 
 
 def _log() -> dict[str, Any]:
-    return {"size": Leaf.objects.count(), "anchored": anchored_size()}
+    """Sizes, and `state`: ok, or the code for which nothing is written (ledger.behind_chain, ...)."""
+    newest = published()
+    try:
+        state, k = guard.state(), space.trust().witnesses.k
+    except DataspaceError as trouble:
+        state, k = trouble.code, 0
+    well = sum(1 for one in witnesses() if one.state in ("cosigning", "behind"))
+    return {
+        "size": log_size(),
+        "published": newest.size if newest else 0,
+        "anchored": anchored_size(),
+        "state": state,
+        "witnesses": {"needed": k, "well": well},
+    }
 
 
 def chain_answers() -> bool:
