@@ -9,9 +9,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
 from dataspace.errors import DataspaceError
-from dataspace.provenance import chainhealth, space
-from dataspace.provenance.models import Leaf
-from dataspace.provenance.queries import anchored_size
+from dataspace.provenance import chainhealth, guard, space
+from dataspace.provenance.queries import anchored_size, log_size, published, witnesses
 from ledger.errors import LedgerError
 
 FRESH = 2.0
