@@ -7,6 +7,7 @@ transactions and anchor; it ends with no other role on any contract.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -44,7 +45,9 @@ def _ed25519(value: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(value))
 
 
-def found(places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: EthKey) -> Trust:
+def found(
+    places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: EthKey, witnesses: Mapping[str, Any]
+) -> Trust:
     """Put the contracts on the chain and sign the trust file; a space that has one keeps it."""
     root = _root_key(places)
     fingerprint = fingerprint_of_root(public_hex(root))
@@ -78,6 +81,7 @@ def found(places: Places, homes: Mapping[str, Config], *, rpc: str, chain_key: E
             "approvers": [office.approver],
         },
         dealer={"participant": dealer.participant, "signing": KeyFile.load(dealer.keys).signing_public},
+        witnesses=witnesses,
     )
     _write_trust(places.trust, document)
     return load_trust(places.trust, fingerprint=fingerprint)

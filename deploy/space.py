@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from deploy import environment, founding
+from deploy import environment, founding, witnesses
 from deploy.children import free_port
 from deploy.commands import Command
 from deploy.organisations import adopt_trust, bring_file, make_home
@@ -123,7 +123,7 @@ def _build(
     accept_drafts: bool,
     fresh: bool,
 ) -> Space:
-    ports = _ports(places, port)
+    ports = _ports(places, port, *(witnesses.port_name(one) for one in witnesses.chosen(cast)))
     url = f"http://127.0.0.1:{ports['portal']}"
     with steps.step(
         "start", "1. Starting the database, the development chain, the portal, the commission's office, the nodes"
@@ -137,7 +137,10 @@ def _build(
         )
         prepared = Command("prepare", environment.python("manage.py", "prepare"), settings, places.logs)
         supervisor.wait("chain")
-        trust = founding.found(places, homes, rpc=f"http://127.0.0.1:{ports['rpc']}", chain_key=chain_key)
+        rpc = f"http://127.0.0.1:{ports['rpc']}"
+        watching = witnesses.make(places, cast)
+        trust = founding.found(places, homes, rpc=rpc, chain_key=chain_key, witnesses=watching)
+        settings |= witnesses.start(supervisor, places, cast, trust, ports, rpc=rpc, stage=CHAIN)
         for home in homes.values():
             adopt_trust(home.home, places.trust, fingerprint=trust.fingerprint)
         _start_nodes(supervisor, cast, homes)  # now, so that their spare workers warm up while the portal starts
@@ -157,11 +160,12 @@ def _build(
     return space
 
 
-def _ports(places: Places, portal: int) -> dict[str, int]:
-    """The chain's port is in the trust file, so it stays; the portal's is taken anew when somebody else has it."""
+def _ports(places: Places, portal: int, *others: str) -> dict[str, int]:
+    """The chain's port is in the trust file, so it stays; every other is taken anew when somebody else has it."""
     file = places.home / "ports.json"
     known: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     chosen = {"portal": free_port(known.get("portal") or portal or None), "rpc": known.get("rpc") or free_port()}
+    chosen |= {name: free_port(known.get(name)) for name in others}
     if free_port(chosen["rpc"]) != chosen["rpc"]:
         raise OSError(f"port {chosen['rpc']} of this space's chain is taken by another program; try again, or --fresh")
     file.write_text(json.dumps(chosen) + "\n")
