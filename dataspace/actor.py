@@ -8,12 +8,13 @@ NO_ID = UUID(int=0)
 
 @dataclass(frozen=True)
 class Actor:
-    """One acting organisation; `admitted_as` holds only while the participant is admitted."""
+    """One acting organisation; `admitted_as` holds only while the participant is admitted, and not suspended."""
 
     participant_id: UUID | None
     person_id: UUID | None = None
     admitted_as: frozenset[str] = frozenset()
     roles: frozenset[str] = field(default_factory=frozenset)
+    suspended: bool = False
 
     @property
     def organisation(self) -> UUID:

@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from ledger.approval import approve, consent, domain_of, sign_revocation, verify_approval
+from ledger.approval import (
+    approve,
+    consent,
+    domain_of,
+    grant_chain_id,
+    sign_cancellation,
+    sign_revocation,
+    sign_suspension,
+    verify_approval,
+)
 from ledger.documents import (
     Document,
     chain_id_of,
@@ -25,24 +34,33 @@ from ledger.documents import (
     signed,
     verify_signed,
 )
-from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
+from ledger.errors import VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import (
     DoorLike,
     admit,
+    clock_number,
+    delivered,
     enrol,
     fingerprint_of,
+    finish,
     named,
     participant_of,
+    propose,
+    recover,
     regulator_approver,
+    rotate,
+    suspend_participant,
+    veto,
 )
 from ledger.trust import Trust
 
 __all__ = [
-    "AUTHORS", "DoorLike", "address_of_grantee", "admit", "apply_scenario", "check_datasets", "confirm_product",
-    "consent_grant", "dataset_of", "decide_listing", "decide_scenario", "enrol", "fingerprint_of", "offer_product",
-    "participant_of", "product_of", "references", "register_dataset", "revoke_grant", "roster_of", "scenario_of",
-    "submit_product", "terms_for", "verify_regulator_approval", "verify_terms",
+    "AUTHORS", "DoorLike", "address_of_grantee", "admit", "apply_scenario", "cancel_approval", "check_datasets",
+    "confirm_product", "consent_grant", "dataset_of", "decide_listing", "decide_scenario", "enrol", "fingerprint_of",
+    "finish", "offer_product", "participant_of", "product_of", "propose", "recover", "references", "register_dataset",
+    "resume_grant", "revoke_grant", "roster_of", "rotate", "scenario_of", "submit_product", "suspend_grant",
+    "suspend_participant", "terms_for", "verify_regulator_approval", "verify_terms", "veto",
 ]
 
 SIGN_WITHIN = timedelta(hours=24)
@@ -288,19 +306,51 @@ def revoke_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKe
     Answers {terms, revocation, delivered}: it is final wherever it is seen, so the caller hands it on also when the
     portal refused it or could not be asked. With `terms` at hand the portal need not be asked for them.
     """
+    known, by = _own_terms(door, trust, grant_id, approver, terms)
+    revocation = sign_revocation(known, approver, by=by, reason=reason, domain=domain_of(trust))
+    return {"terms": known, "revocation": revocation,
+            "delivered": delivered(door, f"/grants/{grant_id}/revocation", {"revocation": revocation})}
+
+
+def suspend_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey, suspended: bool = True,
+                  terms: Mapping[str, Any] | None = None) -> Document:
+    """Hold a registered grant, or let go of it again, as the regulator or as its custodian, whichever the key is.
+
+    It is suspended while either side holds it. Answers {terms, suspension, delivered}; like a revocation it may be
+    handed to the chain without the portal.
+    """
+    known = _own_terms(door, trust, grant_id, approver, terms)[0]
+    suspension = sign_suspension(grant_chain_id(known), suspended, clock_number(), approver, domain_of(trust))
+    return {"terms": known, "suspension": suspension,
+            "delivered": delivered(door, f"/grants/{grant_id}/suspension", {"suspension": suspension})}
+
+
+def resume_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey,
+                 terms: Mapping[str, Any] | None = None) -> Document:
+    """Let go of a grant that this side suspended."""
+    return suspend_grant(door, trust, grant_id, approver=approver, suspended=False, terms=terms)
+
+
+def cancel_approval(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey) -> Document:
+    """Take back one's own approval or consent that is not registered yet: nobody can ever use it."""
+    grant = door.get(f"/grants/{grant_id}")
+    terms, by = _own_terms(door, trust, grant_id, approver, grant["terms"])
+    mine = grant["approval"] if by == "regulator" else grant["consent"]
+    if mine is None or mine["decider"] != approver.address:
+        raise VerificationError("approval.missing", "this key signed nothing that could be taken back")
+    cancellation = sign_cancellation(terms, mine["nonce"], approver, domain_of(trust))
+    door.post(f"/grants/{grant_id}/cancellation", {"cancellation": cancellation})
+    return {"terms": terms, "cancellation": cancellation}
+
+
+def _own_terms(door: DoorLike, trust: Trust, grant_id: str, approver: EthKey,
+               terms: Mapping[str, Any] | None) -> tuple[Document, str]:
+    """The terms, and for which side this key speaks: `regulator` or `custodian`."""
     known = dict(terms) if terms else door.get(f"/grants/{grant_id}")["terms"]
     check(known, "grant_terms")
     named(known, "id", grant_id)
     if approver.address in trust.regulator.approvers:
-        by = "regulator"
-    elif approver.address == known["custodian_approver"]:
-        by = "custodian"
-    else:
-        raise VerificationError("key.wrong_role", "neither the regulator's nor this custodian's approval key")
-    revocation = sign_revocation(known, approver, by=by, reason=reason, domain=domain_of(trust))
-    delivered = True
-    try:
-        door.post(f"/grants/{grant_id}/revocation", {"revocation": revocation})
-    except (PortalRefused, PortalUnavailable):
-        delivered = False
-    return {"terms": known, "revocation": revocation, "delivered": delivered}
+        return known, "regulator"
+    if approver.address == known["custodian_approver"]:
+        return known, "custodian"
+    raise VerificationError("key.wrong_role", "neither the regulator's nor this custodian's approval key")

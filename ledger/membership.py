@@ -10,11 +10,26 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from ledger.approval import participants_domain_of, sign_record
+from ledger.approval import (
+    PROPOSAL_TYPE,
+    RECORD_TYPE,
+    VETO_TYPE,
+    participants_domain_of,
+    sign_record,
+    sign_suspension,
+)
 from ledger.documents import Document, document_hash, new_document, sign
-from ledger.errors import PortalUnavailable, VerificationError
+from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
-from ledger.participant import controller_of, make_wire, read_wire, record_chain_id, verify_sealing, verify_wire
+from ledger.participant import (
+    controller_of,
+    make_wire,
+    read_wire,
+    record_chain_id,
+    verify_next,
+    verify_sealing,
+    verify_wire,
+)
 from ledger.trust import Trust
 
 FINGERPRINT_LENGTH = 32
@@ -88,22 +103,38 @@ def _approvers(keyfile: KeyFile, others: Sequence[EthKey]) -> list[EthKey]:
 
 
 def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *, fingerprint: str,
-          approver: EthKey | None = None, seconds: float = 60.0) -> Document:
-    """The regulator admits a participant whose fingerprint it has confirmed outside the portal, and waits for it."""
-    wire = door.get(f"/participants/{participant_id}")["record"]
-    record = named(verify_wire(wire, trust, admitted=False), "id", participant_id)
+          approver: EthKey | None = None, seconds: float = 60.0, chain: RecordReader | None = None) -> Document:
+    """The regulator admits a participant, or the new record of one, whose fingerprint it has confirmed outside the
+    portal, and waits until the chain holds it."""
+    answer = door.get(f"/participants/{participant_id}")
+    wire = answer.get("next") or answer["record"]
+    if answer.get("next"):
+        former = participant_of(door, trust, participant_id, chain=chain)
+        record = verify_next(wire, former, trust)
+    else:
+        record = named(verify_wire(wire, trust, admitted=False), "id", participant_id)
     both = _admitted(wire, office_keys, trust, fingerprint)
-    key = regulator_approver(office_keys, approver, trust)
-    admission = sign_record(record_chain_id(record), document_hash(record), record["number"], key,
-                            participants_domain_of(trust), controller=controller_of(record))
+    admission = _decided(record, regulator_approver(office_keys, approver, trust), trust, RECORD_TYPE)
     answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
     deadline = time.monotonic() + seconds
-    while answer["state"] != "admitted":
+    while not _stands(answer, record, later=record["number"] > 1):
         if time.monotonic() > deadline:
             raise PortalUnavailable(f"still {answer['state']} after {seconds:.0f} s", "participant.pending")
         time.sleep(0.2)
         answer = door.get(f"/participants/{participant_id}")
     return both
+
+
+def _stands(answer: Mapping[str, Any], record: Mapping[str, Any], *, later: bool) -> bool:
+    """Admitted; of a later record also that it is the one which is shown by now."""
+    shown = answer.get("record")
+    stands = not later if shown is None else document_hash(shown["document"]) == document_hash(record)
+    return answer["state"] != "applied" and stands
+
+
+def _decided(record: Mapping[str, Any], key: EthKey, trust: Trust, type: str) -> Document:
+    return sign_record(record_chain_id(record), document_hash(record), record["number"], key,
+                       participants_domain_of(trust), controller=controller_of(record), type=type)
 
 
 def _admitted(wire: Mapping[str, Any], office_keys: KeyFile, trust: Trust, fingerprint: str) -> Document:
@@ -126,3 +157,90 @@ def regulator_approver(office_keys: KeyFile, approver: EthKey | None, trust: Tru
     if key is None or key.address not in trust.regulator.approvers:
         raise VerificationError("key.wrong_role", "no approval key of the trust file's approvers was given")
     return key
+
+
+# -- new keys ------------------------------------------------------------------------------------------------------
+
+def next_record(former: Mapping[str, Any], keys: KeyFile, approvers: Sequence[EthKey]) -> Document:
+    """The record that follows: the same participant with other keys, the first approver in control."""
+    held = tuple(one.address for one in _approvers(keys, approvers))
+    same = {name: former[name] for name in ("id", "name", "admitted_as", "id_salt")}
+    return new_document("participant", **same, number=former["number"] + 1, keys=keys.public_record_keys(held))
+
+
+def rotate(door: DoorLike, trust: Trust, former_keys: KeyFile, keys: KeyFile, *, holder: EthKey,
+           approvers: Sequence[EthKey] = (), chain: RecordReader | None = None) -> Document:
+    """Offer a record with new keys, under the old ones; it stands once the regulator admits it, on chain.
+
+    `door` still signs with the former key; `holder` is the approval key that controls the record until now.
+    """
+    former = participant_of(door, trust, former_keys.participant, chain=chain)
+    record = next_record(former, keys, approvers)
+    wire = make_wire(record, trust=trust, keys=keys, approvers=_approvers(keys, approvers), former=former_keys,
+                     holder=holder)
+    verify_next(wire, former, trust)
+    door.post(f"/participants/{record['id']}/records", {"record": wire})
+    return wire
+
+
+def recover(former: Mapping[str, Any], trust: Trust, keys: KeyFile, *, approvers: Sequence[EthKey] = ()) -> Document:
+    """A record with new keys of who lost the old ones: for the office to propose, handed over outside the portal."""
+    record = next_record(former, keys, approvers)
+    return make_wire(record, trust=trust, keys=keys, approvers=_approvers(keys, approvers))
+
+
+def propose(door: DoorLike, office_keys: KeyFile, trust: Trust, wire: Mapping[str, Any], *, fingerprint: str,
+            approver: EthKey | None = None, chain: RecordReader | None = None) -> Document:
+    """The regulator proposes the record of a participant that lost its keys: it may be finished after the delay, in
+    which whoever still holds the old key can veto."""
+    participant_id = read_wire(wire)["id"]
+    former = participant_of(door, trust, participant_id, chain=chain)
+    record = verify_next(wire, former, trust, lost=True)
+    both = _admitted(wire, office_keys, trust, fingerprint)
+    proposal = _decided(record, regulator_approver(office_keys, approver, trust), trust, PROPOSAL_TYPE)
+    door.post(f"/participants/{participant_id}/proposal", {"record": both, "proposal": proposal})
+    return {"record": both, "proposal": proposal}
+
+
+def veto(door: DoorLike, trust: Trust, former: Mapping[str, Any], proposal: Any, *, approver: EthKey) -> Document:
+    """Say no to a record proposed in our place: by the controller until now, or by any regulator.
+
+    `proposal` is what the chain says is proposed. Answers {veto, delivered}: whoever signed it hands it to the chain
+    as well.
+    """
+    if approver.address not in (controller_of(former), *trust.regulator.approvers):
+        raise VerificationError("key.wrong_role", "neither the controller of the record nor the regulator's approver")
+    signed = sign_record(record_chain_id(former), proposal.record_hash, proposal.number, approver,
+                         participants_domain_of(trust), controller=proposal.controller, type=VETO_TYPE)
+    return {"veto": signed, "delivered": delivered(door, f"/participants/{former['id']}/veto", {"veto": signed})}
+
+
+def delivered(door: DoorLike, path: str, body: Mapping[str, Any]) -> bool:
+    """Whether the portal took what stands also without it."""
+    try:
+        door.post(path, body)
+    except (PortalRefused, PortalUnavailable):
+        return False
+    return True
+
+
+def finish(door: DoorLike, participant_id: str) -> Any:
+    """Have the proposed record put in place, once the delay is over; anybody may ask the chain for it."""
+    return door.post(f"/participants/{participant_id}/finish", {})
+
+
+# -- suspending ----------------------------------------------------------------------------------------------------
+
+def suspend_participant(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *,
+                        suspended: bool = True, approver: EthKey | None = None) -> Document:
+    """The regulator suspends a participant, or lets it act again; answers {suspension, record, delivered}."""
+    record = participant_of(door, trust, participant_id)
+    suspension = sign_suspension(record_chain_id(record), suspended, clock_number(),
+                                 regulator_approver(office_keys, approver, trust), participants_domain_of(trust))
+    return {"suspension": suspension, "record": record,
+            "delivered": delivered(door, f"/participants/{participant_id}/suspension", {"suspension": suspension})}
+
+
+def clock_number() -> int:
+    """A number above every earlier one of the same signer: its clock in milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ledger.approval import Domain, digest, participants_domain_of
+from ledger.approval import Domain, digest, participants_domain_of, signed_by, verify_digest
 from ledger.documents import Document, chain_id_of, check, document_hash, sign, verify_signed
 from ledger.errors import VerificationError
-from ledger.keys import EthKey, KeyFile, address_of, recover_public
+from ledger.keys import EthKey, KeyFile
 from ledger.schemas import participant_wire as WIRE
 from ledger.trust import Trust
 
@@ -77,8 +77,8 @@ def verify_wire(wire: object, trust: Trust, *, admitted: bool = True, former: It
     domain = participants_domain_of(trust)
     proofs = {one["key"]: one for one in given["proofs"]}
     for key in keys_to_prove(document):
-        _verify(key_digest(domain, document, key), proofs.get(key), document["keys"], key)
-    _verify(control_digest(domain, document), given["control"], document["keys"], controller_of(document))
+        _verify(key_digest(domain, document, key), proofs.get(key), document, key)
+    _verify(control_digest(domain, document), given["control"], document, controller_of(document))
     return document
 
 
@@ -95,7 +95,7 @@ def verify_next(wire: object, former: Mapping[str, Any], trust: Trust, *, lost: 
     holder, given = controller_of(former), wire
     if not lost and holder != controller_of(document):
         handover = given["handover"]  # type: ignore[index]
-        _verify(handover_digest(participants_domain_of(trust), document, holder), handover, former["keys"], holder)
+        _verify(handover_digest(participants_domain_of(trust), document, holder), handover, former, holder)
     return document
 
 
@@ -151,21 +151,26 @@ def handover_digest(domain: Domain, document: Mapping[str, Any], holder: str) ->
                   controller_of(document), holder)
 
 
+def passkeys_of(*records: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The keys behind each account of a person's passkeys that these records name."""
+    return {one["address"]: one["keys"] for record in records for one in record["keys"]["approval"]
+            if one["scheme"] == "passkey"}
+
+
 def _proof(key: EthKey, value: bytes) -> dict[str, str]:
-    return {"key": key.address, "scheme": "secp256k1", "public_key": key.public,
-            "signature": "0x" + key.sign_digest(value).hex()}
+    made = signed_by(key, value)
+    return {"key": made.pop("decider"), **made}
 
 
-def _verify(value: bytes, proof: Mapping[str, Any] | None, keys: Mapping[str, Any], key: str) -> None:
-    """`proof` is the signature of the key with this address, in the scheme that the record's `keys` name for it."""
-    scheme = next((one["scheme"] for one in keys["approval"] if one["address"] == key), "secp256k1")
+def _verify(value: bytes, proof: Mapping[str, Any] | None, record: Mapping[str, Any], key: str) -> None:
+    """`proof` is the signature of the key with this address, in the scheme that the record names for it."""
+    approval = record["keys"]["approval"]
+    scheme = next((one["scheme"] for one in approval if one["address"] == key), "secp256k1")
     if proof is None or proof["key"] != key:
         raise VerificationError("participant.key_not_proven", "a key of the record did not sign it")
-    if proof["scheme"] != scheme or scheme != "secp256k1":
+    if proof["scheme"] != scheme:
         raise VerificationError("participant.key_not_proven", "a key signed by another scheme than its record says")
     try:
-        signer = recover_public(value, bytes.fromhex(proof["signature"][2:]))
+        verify_digest(value, {**proof, "decider": key}, passkeys_of(record))
     except VerificationError as trouble:
-        raise VerificationError("participant.key_not_proven", "a key's signature on the record is wrong") from trouble
-    if signer != proof["public_key"] or address_of(signer) != key:
-        raise VerificationError("participant.key_not_proven", "a key of the record is somebody else's")
+        raise VerificationError("participant.key_not_proven", "a key of the record is not who shows it") from trouble

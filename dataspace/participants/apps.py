@@ -9,7 +9,7 @@ class ParticipantsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from dataspace.participants import services
+        from dataspace.participants.services import follow
         from dataspace.provenance import followers
 
-        followers.register("participants", services.follow)
+        followers.register("participants", follow.follow)

@@ -21,6 +21,7 @@ class Participant(models.Model):
     signing_key = models.CharField(max_length=64)
     chain_id = models.CharField(max_length=66)
     admission = models.JSONField(null=True)
+    suspension = models.JSONField(null=True)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -31,6 +32,39 @@ class Participant(models.Model):
 
     def __str__(self) -> str:
         return self.name_zh
+
+
+class Renewal(models.Model):
+    """A later record of a participant on its way to the chain: other keys, offered under the old or proposed for lost
+    ones. It stands when the chain holds it for good; `former` keeps the record that it then replaced."""
+
+    class Outcome(models.TextChoices):
+        STANDS = "stands"
+        VETOED = "vetoed"
+        REFUSED = "refused"
+        REPLACED = "replaced"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="renewals")
+    number = models.BigIntegerField()
+    record = models.JSONField()
+    record_hash = models.CharField(max_length=64)
+    admission = models.JSONField(null=True)
+    proposal = models.JSONField(null=True)
+    veto = models.JSONField(null=True)
+    finish_asked = models.BooleanField(default=False)
+    outcome = models.CharField(max_length=16, choices=Outcome, blank=True)
+    former = models.JSONField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("created_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=["participant"], condition=models.Q(outcome=""), name="renewal_one_open"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.participant_id} {self.number}"
 
 
 class FailedSignIn(models.Model):

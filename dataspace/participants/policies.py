@@ -32,3 +32,27 @@ def check_may_admit(actor: Actor) -> None:
     """The regulator admits."""
     if not actor.is_regulator:
         raise Denied("only the regulator admits participants")
+
+
+def check_may_suspend(actor: Actor) -> None:
+    """The regulator suspends and restores, by a signature of its approver."""
+    if not actor.is_regulator:
+        raise Denied("only the regulator suspends or restores participants")
+
+
+def check_may_propose(actor: Actor) -> None:
+    """Of who lost its keys the regulator proposes the new record."""
+    if not actor.is_regulator:
+        raise Denied("only the regulator proposes a record for lost keys")
+
+
+def check_may_change_keys(actor: Actor, *, participant_id: UUID) -> None:
+    """A participant offers its own new record, also while it is suspended: its keys may be why."""
+    if actor.participant_id != participant_id:
+        raise Denied("a participant's new record is offered by itself")
+
+
+def check_may_veto(actor: Actor, *, participant_id: UUID) -> None:
+    """Who held the keys until now hands in a veto, or the regulator; whose signature counts is checked besides."""
+    if actor.participant_id != participant_id and not actor.is_regulator:
+        raise Denied("a veto is handed in by the participant or by the regulator")

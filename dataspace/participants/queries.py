@@ -9,7 +9,7 @@ from django.utils.crypto import salted_hmac
 
 from dataspace.actor import NOBODY, Actor
 from dataspace.errors import NotFound
-from dataspace.participants.models import FailedSignIn, Participant, Person
+from dataspace.participants.models import FailedSignIn, Participant, Person, Renewal
 from dataspace.participants.policies import FAILURES_COUNT_FOR
 from dataspace.participants.states import State
 from dataspace.provenance import space
@@ -39,7 +39,13 @@ def actor_for_key(participant_id: UUID, *, regulator_id: UUID) -> Actor:
     admitted = set(row.admitted_as) if row.state == State.ADMITTED else set()
     if participant_id == regulator_id:
         admitted.add("regulator")
-    return Actor(participant_id=participant_id, admitted_as=frozenset(admitted))
+    suspended = row.state == State.SUSPENDED and participant_id != regulator_id
+    return Actor(participant_id=participant_id, admitted_as=frozenset(admitted), suspended=suspended)
+
+
+def open_renewal_of(participant: Participant) -> Renewal | None:
+    """The record that is on its way to replace the participant's, if any."""
+    return Renewal.objects.filter(participant=participant, outcome="").first()
 
 
 def signing_key_of(row: Participant) -> str:
@@ -73,10 +79,10 @@ def failed_sign_ins(name: str, *, now: datetime) -> int:
 def participants_for(actor: Actor) -> QuerySet[Participant]:
     """The admitted see the admitted; the regulator and the operator see all; anyone sees itself."""
     if actor.is_regulator or "operator" in actor.roles:
-        return Participant.objects.all()
-    own = Participant.objects.filter(pk=actor.organisation)
+        return Participant.objects.prefetch_related("renewals")
+    own = Participant.objects.prefetch_related("renewals").filter(pk=actor.organisation)
     if actor.is_admitted:
-        return own | Participant.objects.filter(state=State.ADMITTED)
+        return own | Participant.objects.prefetch_related("renewals").filter(state=State.ADMITTED)
     return own
 
 

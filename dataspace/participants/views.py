@@ -7,7 +7,8 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from dataspace.participants import policies, queries, services
+from dataspace.participants import policies, queries
+from dataspace.participants.services import sign_in
 
 
 class SignIn(auth.LoginView):
@@ -26,11 +27,11 @@ class SignIn(auth.LoginView):
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        services.forget_failed_sign_ins(now=timezone.now(), name=self._name())
+        sign_in.forget_failed_sign_ins(now=timezone.now(), name=self._name())
         return super().form_valid(form)
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
-        services.note_failed_sign_in(self._name(), now=timezone.now())
+        sign_in.note_failed_sign_in(self._name(), now=timezone.now())
         return super().form_invalid(form)
 
     def _name(self) -> str:

@@ -14,6 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from dataspace.actor import Actor
+from dataspace.errors import Denied
 from dataspace.participants.queries import actor_for_key, signing_key_by_id
 from dataspace.provenance import space
 from ledger.documents import load_json
@@ -111,10 +112,16 @@ def _see_once(keyid: str, nonce: str) -> None:
 
 
 class Signed(BasePermission):
-    """Somebody signed the request; what they may do is the areas' to say."""
+    """Somebody signed the request; what they may do is the areas' to say, but a suspended participant may little."""
 
     def has_permission(self, request: Request, view: object) -> bool:
-        return isinstance(request.user, Caller)
+        caller: Any = request.user
+        if not isinstance(caller, Caller):
+            return False
+        if caller.actor.suspended and not getattr(view, "open_while_suspended", False):
+            text = "the regulator suspended this participant"
+            raise Denied(text, code="participant.suspended", who_must_act="regulator")
+        return True
 
 
 def actor_of(request: Request) -> Actor:

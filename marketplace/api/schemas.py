@@ -69,7 +69,8 @@ def an_object(value: Any) -> Json:
 
 
 def participant(row: Participant) -> Json:
-    return {"id": str(row.pk), "state": row.state, "record": row.record}
+    coming = [one.record for one in row.renewals.all() if not one.outcome]
+    return {"id": str(row.pk), "state": row.state, "record": row.record, "next": coming[0] if coming else None}
 
 
 def dataset(row: Dataset) -> Json:

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass, field
 
 from ledger import abi
-from ledger.chain import AnchorHead, Block, Chain, TxReceipt
+from ledger.chain import AnchorHead, Block, Chain, ProposalOnChain, RecordOnChain, TxReceipt
 from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.trust import Trust
+from tests.simulators.memory_registry import Registry
 
 FINAL_AFTER = 2
 
@@ -31,6 +32,7 @@ class Mined:
     sent: list[str] = field(default_factory=list)
     nonces: dict[str, int] = field(default_factory=dict)
     senders: dict[str, str] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
     height: int = 10
     branches: list[int] = field(default_factory=list)
 
@@ -80,6 +82,10 @@ class MemoryChain(Chain):
             self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
             self.state.nonces[tx.sender] = tx.nonce + 1
             self.state.senders[tx.hash] = tx.sender
+            if status and tx.to == self.contracts["participants"]:
+                done = self.state.registry.apply(tx.data, height=self.state.height, now=int(time.time()))
+                status = int(done)
+                self.state.receipts[tx.hash] = TxReceipt(tx.hash, status, self.state.height, block_hash)
             if status and tx.to == self.contracts["anchor"]:
                 self._anchor(bytes.fromhex(tx.data[10:]))
         self.state.height += blocks - 1
@@ -94,6 +100,19 @@ class MemoryChain(Chain):
         sizes = [size for known, size in self.state.roots if known == log_id]
         size = max(sizes, default=0)
         return AnchorHead(self.state.roots.get((log_id, size), "0x" + "00" * 32), size, 0, len(sizes))
+
+    def participant_record(self, participant_id: str, block: str | int = "finalized") -> RecordOnChain | None:
+        self._asked()
+        return self.state.registry.record(participant_id, self._height(block))
+
+    def participant_proposal(self, participant_id: str, block: str | int = "latest") -> ProposalOnChain | None:
+        self._asked()
+        return self.state.registry.proposal(participant_id, self._height(block))
+
+    def _height(self, block: str | int) -> int:
+        """A height, for a tag."""
+        return {"finalized": self.state.height - FINAL_AFTER, "latest": self.state.height}.get(str(block), int(
+            block if isinstance(block, int) else 0))
 
     def root_at(self, log_id: str, size: int, block: str | int = "latest") -> str | None:
         self._asked()

@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
 from dataspace.celery import app as queue
-from dataspace.participants import services as participants
+from dataspace.participants.services import sign_in
 from dataspace.provenance import followers
 from ledger.door import REPLAY_WINDOW
 from marketplace.api.idempotency import forget
@@ -67,6 +67,6 @@ def sweep() -> None:
 
 def clean() -> None:
     """Forget nonces that are too old to be replayed, answered requests, and passwords that once did not fit."""
-    participants.forget_failed_sign_ins(now=timezone.now())
+    sign_in.forget_failed_sign_ins(now=timezone.now())
     Nonce.objects.filter(seen_at__lt=timezone.now() - REPLAY_WINDOW).delete()
     forget()

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from dataspace.participants import services
 from dataspace.participants.models import FailedSignIn, Person
 from dataspace.participants.policies import FAILURES_COUNT_FOR, MOST_FAILURES
+from dataspace.participants.services import sign_in as counting
 from tests.simulators.portal_space import Space
 
 PASSWORD = "long enough to be one"
@@ -46,7 +46,7 @@ def test_after_some_failures_the_name_waits(person: Person, name: str) -> None:
 
 def test_what_counts_no_more_is_forgotten(person: Person) -> None:
     sign_in("Reader", "wrong")
-    services.forget_failed_sign_ins(now=timezone.now())
+    counting.forget_failed_sign_ins(now=timezone.now())
     assert FailedSignIn.objects.count() == 1
-    services.forget_failed_sign_ins(now=timezone.now() + FAILURES_COUNT_FOR * 2)
+    counting.forget_failed_sign_ins(now=timezone.now() + FAILURES_COUNT_FOR * 2)
     assert FailedSignIn.objects.count() == 0

@@ -1,6 +1,5 @@
-"""Verbs about participants: apply, be admitted."""
+"""Verbs about joining: apply, and be admitted once the chain holds the record."""
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,20 +9,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from dataspace.actor import Actor
-from dataspace.errors import Conflict, DataspaceError, Refused
+from dataspace.errors import Conflict, Refused
 from dataspace.moves import advance, begin
 from dataspace.participants import policies
-from dataspace.participants.models import FailedSignIn, Participant
-from dataspace.participants.queries import hash_of_name, signing_key_of
+from dataspace.participants.models import Participant
+from dataspace.participants.queries import signing_key_of
 from dataspace.participants.states import BEGIN, INITIAL, MOVES, Move, State
 from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
 from ledger.approval import participants_domain_of, verify_record
 from ledger.documents import chain_id_of, document_hash
-from ledger.errors import VerificationError
 from ledger.participant import controller_of, read_wire, verify_wire
-
-log = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -137,42 +133,3 @@ def settle(row: Participant) -> None:
         )
     elif tx.status == ChainTx.State.FAILED:
         Participant.objects.filter(pk=row.pk, state=State.APPLIED).update(admission=None)
-
-
-def follow() -> None:
-    """Carry every stored admission on."""
-    for row in Participant.objects.filter(state=State.APPLIED, admission__isnull=False):
-        try:
-            settle(row)
-        except (VerificationError, DataspaceError) as trouble:  # this one's own; a chain that is away stops the pass
-            log.warning("the admission of %s waits: %s", row.pk, trouble.code)
-
-
-def note_failed_sign_in(name: str, *, now: datetime) -> None:
-    """Count it; after some within a quarter of an hour the name has to wait."""
-    FailedSignIn.objects.create(name_hash=hash_of_name(name), at=now)
-
-
-def forget_failed_sign_ins(*, now: datetime, name: str | None = None) -> None:
-    """Those of a name that signed in, or all that count no more."""
-    old = FailedSignIn.objects.all()
-    old = (
-        old.filter(at__lt=now - policies.FAILURES_COUNT_FOR)
-        if name is None
-        else old.filter(name_hash=hash_of_name(name))
-    )
-    old.delete()
-
-
-@transaction.atomic
-def suspend(participant: Participant, *, actor: Actor, now: datetime) -> None:
-    """The regulator suspends a participant: its requests are refused until it is restored."""
-    policies.check_may_admit(actor)
-    advance(participant, Move.SUSPEND, moves=MOVES, actor=actor, now=now, audience=[participant.pk])
-
-
-@transaction.atomic
-def restore(participant: Participant, *, actor: Actor, now: datetime) -> None:
-    """The regulator lets a suspended participant act again."""
-    policies.check_may_admit(actor)
-    advance(participant, Move.RESTORE, moves=MOVES, actor=actor, now=now, audience=[participant.pk])
