@@ -1,39 +1,58 @@
 """Receipts: an entry with the proof that it is in the log, the approvals behind it, and where the chain anchors it.
 
 A receipt file is the canonical bytes of its document and nothing else, so no bit of it can be changed and still
-verify. Each level is judged apart and an unchecked level is never called valid. No Django, no web3; the chain is asked
-through a function that the caller brings.
+verify. Each of six levels is judged apart and what was not checked is never called valid. Needs the standard library,
+`cryptography` and a keccak; no network: the chain is asked only through an object that the caller brings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+from ledger import chainproof
 from ledger import entry as entries
 from ledger.anchor import log_id_of
-from ledger.approval import domain_of, verify_approval
-from ledger.checkpoint import Checkpoint, cosigners, parse_note, verify_checkpoint
-from ledger.documents import Document, canonical, check, document_hash, load_json, new_document
+from ledger.approval import domain_of, seconds, verify_approval
+from ledger.chainproof import Header
+from ledger.checkpoint import Checkpoint, anchor_seen, parse_note, verify_checkpoint, verify_cosignatures
+from ledger.documents import Document, canonical, check, document_hash, from_b64, load_json, new_document, to_b64
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.merkle import verify_inclusion
+from ledger.profiles import PROFILES
 from ledger.trust import Trust
 
 __all__ = [
-    "NEED_CONSENT", "ChainRoot", "Level", "Levels", "chain_leg", "log_id_of", "make_receipt", "read_receipt",
+    "LEVELS", "NEED_CONSENT", "ChainView", "Level", "Levels", "chain_leg", "log_id_of", "make_receipt", "read_receipt",
     "verify_receipt",
 ]
 
-ChainRoot = Callable[[str, int], str]
-"""Takes log id (0x) and size; answers the anchored root (0x). VerificationError: wrong; ChainUnavailable: unknown."""
+LEVELS = ("inclusion", "log_signature", "witnesses", "approvals", "chain_proof", "chain_header")
 NEED_CONSENT = "job."
 """Entries of these kinds name a whole roster's grants and need both approvals of each; grants' own entries may be
 older than the consent."""
+USES = ("grant.used", "job.accepted", "job.started", "job.released")
+"""Entries that say a grant was used: they lie within its period."""
+GIVEN = ("grant.approved", "grant.consented")
+"""Entries that say an approval was given: they lie before it lapsed."""
+EPOCH = "1970-01-01T00:00:00Z"
 NOTHING = "0x" + "00" * 32
 """What the contract answers where nothing is anchored."""
+
+
+class ChainView(Protocol):
+    """One or several endpoints of the chain, by whose word a level can be valid. Unknown raises ChainUnavailable."""
+
+    def final_hash(self, number: int) -> str:
+        """The hash (0x) of this block, if it is final."""
+        ...
+
+    def root_at(self, log_id: str, size: int) -> str:
+        """The root (0x) that the anchor holds for this size at the newest final block."""
+        ...
 
 
 class Level(StrEnum):
@@ -44,47 +63,59 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Levels:
-    """What was found, level by level, with a sentence for each that is not simply valid."""
+    """What was found, level by level, with a sentence for each that is not simply valid.
+
+    `required`: the levels that must be valid unless somebody asks for more.
+    """
 
     inclusion: Level
     log_signature: Level
-    approvals: Level
     witnesses: Level
-    chain_state: Level
+    approvals: Level
+    chain_proof: Level
+    chain_header: Level
     reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    required: tuple[str, ...] = ("inclusion", "log_signature")
 
     def as_dict(self) -> dict[str, str]:
-        return {name: str(getattr(self, name))
-                for name in ("inclusion", "log_signature", "approvals", "witnesses", "chain_state")}
+        return {name: str(getattr(self, name)) for name in LEVELS}
 
-    def holds(self, *, with_chain: bool = False) -> bool:
-        """Nothing is invalid; inclusion and log signature (and the chain's state, if asked) are valid."""
-        needed = [self.inclusion, self.log_signature] + ([self.chain_state] if with_chain else [])
-        return Level.INVALID not in self.as_dict().values() and all(one is Level.VALID for one in needed)
+    def holds(self, required: Collection[str] | None = None) -> bool:
+        """Nothing is invalid, and the required levels are valid."""
+        found, needed = self.as_dict(), self.required if required is None else required
+        return Level.INVALID not in found.values() and all(found[name] == Level.VALID for name in needed)
 
-    def require(self, *, with_chain: bool = False) -> Levels:
-        """Itself, if it holds. ChainUnavailable if only the chain's word is wanting: that is unknown, not wrong."""
-        if self.holds(with_chain=with_chain):
+    def require(self, required: Collection[str] | None = None) -> Levels:
+        """Itself, if it holds. ChainUnavailable if only what the chain would say is wanting: unknown, not wrong."""
+        if self.holds(required):
             return self
         said = "; ".join(f"{name}: {value}" for name, value in self.as_dict().items())
-        if self.holds():
+        needed = self.required if required is None else required
+        if self.holds([name for name in needed if not name.startswith("chain_")]):
             raise ChainUnavailable("receipt.chain_not_checked", said)
         raise VerificationError("receipt.invalid", said)
 
 
 def make_receipt(entry: Mapping[str, Any], *, space_id: str, index: int, inclusion: Sequence[bytes], checkpoint: str,
                  approvals: Sequence[Mapping[str, Any]] = (), chain: Mapping[str, Any] | None = None) -> Document:
-    """Put a receipt together; `approvals` are {terms, approval}, one for each signature."""
+    """Put a receipt together; `approvals` are {terms, signatures}, one for each grant."""
+    found = [{"terms": dict(one["terms"]), "signatures": sorted((dict(by) for by in one["signatures"]),
+                                                                key=lambda by: str(by["role"]))} for one in approvals]
     return new_document(
         "receipt", space_id=space_id, entry=dict(entry), index=index, inclusion=[one.hex() for one in inclusion],
         checkpoint=checkpoint, chain=dict(chain) if chain else None,
-        approvals=[{"terms": dict(one["terms"]), "approval": dict(one["approval"])} for one in approvals])
+        approvals=sorted(found, key=lambda one: str(one["terms"]["id"])))
 
 
-def chain_leg(trust: Trust) -> dict[str, Any]:
-    """A receipt's `chain`: where its checkpoint is anchored."""
-    return {"chain_id": trust.chain.id, "contract": trust.chain.contracts["anchor"].address,
-            "log_id": log_id_of(trust.log.origin), "profile": trust.chain.profile}
+def chain_leg(trust: Trust, *, header: bytes | None = None, account_proof: Sequence[bytes] = (),
+              storage_proof: Sequence[bytes] = (), checkpoint: str | None = None) -> dict[str, Any]:
+    """A receipt's `chain`: where its checkpoint is anchored, and what proves it. `checkpoint`: a later note that names
+    the header's block, unless the receipt's own does.
+    """
+    return {"chain_id": trust.chain.id, "profile": trust.chain.profile, "log_id": log_id_of(trust.log.origin),
+            "contract": trust.chain.contracts["anchor"].address, "header": to_b64(header) if header else None,
+            "account_proof": [to_b64(one) for one in account_proof],
+            "storage_proof": [to_b64(one) for one in storage_proof], "checkpoint": checkpoint}
 
 
 def read_receipt(data: bytes | Mapping[str, Any]) -> Document:
@@ -96,75 +127,117 @@ def read_receipt(data: bytes | Mapping[str, Any]) -> Document:
     return receipt
 
 
-def verify_receipt(data: bytes | Mapping[str, Any], trust: Trust, *, chain_root: ChainRoot | None = None) -> Levels:
+def verify_receipt(data: bytes | Mapping[str, Any], trust: Trust, *, chain: ChainView | None = None) -> Levels:
     """Judge a receipt against a trust file; a file that is no receipt of this space raises instead."""
     receipt = read_receipt(data)
     if receipt["space_id"] != trust.space_id:
         raise VerificationError("receipt.other_space", "the receipt is of another space")
-    claimed = parse_note(receipt["checkpoint"]).checkpoint
+    case = _Case(receipt, parse_note(receipt["checkpoint"]).checkpoint, trust, chain)
     judged: dict[str, Level] = {}
     reasons: dict[str, str] = {}
-    for name, judge in (("inclusion", _inclusion), ("log_signature", _log_signature), ("approvals", _approvals),
-                        ("witnesses", _witnesses)):
+    for name, judge in _JUDGES.items():
         try:
-            judged[name], reason = judge(receipt, claimed, trust)
+            judged[name], reason = judge(case)
         except VerificationError as wrong:
             judged[name], reason = Level.INVALID, str(wrong)
+        except ChainUnavailable as unknown:
+            judged[name], reason = Level.NOT_CHECKED, str(unknown)
         if reason:
             reasons[name] = reason
-    judged["chain_state"], reason = _chain_state(receipt, claimed, trust, chain_root)
-    if reason:
-        reasons["chain_state"] = reason
-    return Levels(**judged, reasons=MappingProxyType(reasons))
+    required = ("inclusion", "log_signature", *(("witnesses",) if trust.witnesses.k else ()))
+    return Levels(**judged, reasons=MappingProxyType(reasons), required=required)
+
+
+@dataclass(frozen=True)
+class _Case:
+    receipt: Document
+    claimed: Checkpoint
+    """Size and root, taken as one pair from the note: an inclusion proof does not bind the size of its tree."""
+    trust: Trust
+    chain: ChainView | None
 
 
 Judgement = tuple[Level, str]
 
 
-def _inclusion(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
-    path = [bytes.fromhex(one) for one in receipt["inclusion"]]
-    verify_inclusion(entries.leaf_hash(receipt["entry"]), receipt["index"], claimed.size, path, root=claimed.root)
+def _inclusion(case: _Case) -> Judgement:
+    path = [bytes.fromhex(one) for one in case.receipt["inclusion"]]
+    verify_inclusion(entries.leaf_hash(case.receipt["entry"]), case.receipt["index"], case.claimed.size, path,
+                     root=case.claimed.root)
     return Level.VALID, ""
 
 
-def _log_signature(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
-    verify_checkpoint(receipt["checkpoint"], origin=trust.log.origin, key=trust.log.key)
+def _log_signature(case: _Case) -> Judgement:
+    log = case.trust.log
+    verify_checkpoint(case.receipt["checkpoint"], origin=log.origin, key=log.key)
     return Level.VALID, ""
 
 
-def _approvals(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
-    named = entries.grants_of(receipt["entry"])
-    seen: set[tuple[str, str]] = set()
+def _witnesses(case: _Case) -> Judgement:
+    return _cosigned(case.receipt["checkpoint"], case.trust)
+
+
+def _cosigned(note: str, trust: Trust) -> Judgement:
+    """Whether as many witnesses as the trust file asks for, and nobody else, have cosigned this note."""
+    found, named = verify_cosignatures(note, trust.witnesses.keys), trust.witnesses
+    if len(parse_note(note).signatures) != 1 + len(found):
+        raise VerificationError("receipt.witnesses", "a signature on the checkpoint is nobody's in the trust file")
+    if named.k == 0:
+        return Level.NOT_CHECKED, "the trust file asks for no witnesses"
+    said = f"{len(found)} of {len(named.keys)} witnesses have cosigned, {named.k} are asked for"
+    return (Level.VALID if len(found) >= named.k else Level.INVALID), said
+
+
+def _approvals(case: _Case) -> Judgement:
+    receipt, named = case.receipt, entries.grants_of(case.receipt["entry"])
+    terms = [one["terms"] for one in receipt["approvals"]]
+    if len({one["id"] for one in terms}) != len(terms) or any(named.get(one["id"]) != document_hash(one)
+                                                            for one in terms):
+        raise VerificationError("receipt.approvals", "an approval is double, or of a grant not named")
+    unknown = ""
     for one in receipt["approvals"]:
-        terms, approval = one["terms"], one["approval"]
-        slot = (terms["id"], approval["role"])
-        if named.get(terms["id"]) != document_hash(terms) or slot in seen:
-            raise VerificationError("receipt.approvals", "an approval is double, or of a grant not named")
-        _check_decider(terms, approval, trust)
-        seen.add(slot)
-    missing = 2 * len(named) - len(seen)
+        for approval in one["signatures"]:
+            unknown = _check_decider(one["terms"], approval, case.trust) or unknown
+            _check_time(receipt["entry"], one["terms"], approval)
+    missing = 2 * len(named) - sum(len(one["signatures"]) for one in receipt["approvals"])
     if receipt["entry"]["kind"].startswith(NEED_CONSENT):
         if not named:
             raise VerificationError("receipt.approvals", "an entry about a job names no grants")
         if missing:
             raise VerificationError("receipt.approvals", f"{missing} approvals of the job's grants are missing")
-        _check_roster([one["terms"] for one in receipt["approvals"] if one["approval"]["role"] == "custodian"])
+        _check_roster(terms)
     if not named:
         return Level.NOT_CHECKED, "the entry names no grants"
     if missing:
         return Level.NOT_CHECKED, f"{missing} approvals of the entry's grants are not in the receipt"
-    return Level.VALID, ""
+    return (Level.NOT_CHECKED, unknown) if unknown else (Level.VALID, "")
 
 
-def _check_decider(terms: Document, approval: Document, trust: Trust) -> None:
+def _check_decider(terms: Document, approval: Document, trust: Trust) -> str:
+    """That who decided may; what cannot be known from here is said."""
     if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
         raise VerificationError("receipt.approvals", "terms of another space or dealer")
-    decider = verify_approval(terms, approval, domain=domain_of(trust))
-    is_regulator = decider in trust.regulator.approvers
+    if terms["not_before"] < EPOCH:
+        raise VerificationError("receipt.approvals", "the chain knows no time before 1970")
+    is_regulator = approval["decider"] in trust.regulator.approvers
     if approval["role"] == "regulator" and not is_regulator:
         raise VerificationError("receipt.approvals", "the trust file names no such approver of the regulator")
     if approval["role"] == "custodian" and is_regulator:
         raise VerificationError("receipt.approvals", "the regulator's approver stands in the custodian's place")
+    if approval["role"] == "custodian" and approval["scheme"] == "passkey":
+        if approval["decider"] != terms["custodian_approver"]:
+            raise VerificationError("receipt.approvals", "the terms name another account for this custodian")
+        return "whose keys are in a custodian's passkey account stands on the chain, and no trust file says it"
+    verify_approval(terms, approval, domain=domain_of(trust), passkeys=trust.regulator.passkeys)
+    return ""
+
+
+def _check_time(entry: Document, terms: Document, approval: Document) -> None:
+    """A use lies in the grant's period; an approval was not given after it had lapsed."""
+    if entry["kind"] in USES and not terms["not_before"] <= entry["at"] <= terms["not_after"]:
+        raise VerificationError("receipt.approvals", "the entry's time lies outside the grant's period")
+    if entry["kind"] in GIVEN and seconds(entry["at"]) > approval["sign_by"]:
+        raise VerificationError("receipt.approvals", "the approval had lapsed when it was given")
 
 
 def _check_roster(terms: Sequence[Document]) -> None:
@@ -177,34 +250,100 @@ def _check_roster(terms: Sequence[Document]) -> None:
         raise VerificationError("receipt.approvals", "the job's grants are of different applications")
 
 
-def _witnesses(receipt: Document, claimed: Checkpoint, trust: Trust) -> Judgement:
-    found = cosigners(receipt["checkpoint"], trust.witnesses.keys)
-    if len(parse_note(receipt["checkpoint"]).signatures) != 1 + len(found):
-        raise VerificationError("receipt.witnesses", "a signature on the checkpoint is nobody's in the trust file")
-    if trust.witnesses.k == 0:
-        return Level.NOT_CHECKED, "the trust file asks for no witnesses"
-    if len(found) < trust.witnesses.k:
-        raise VerificationError("receipt.witnesses", f"{len(found)} of {trust.witnesses.k} witnesses have cosigned")
-    return Level.VALID, ""
+def _leg(case: _Case) -> tuple[Document | None, Header | None, str]:
+    """The receipt's chain leg, its header, and what has to be said of a chain of this kind."""
+    leg, trust = case.receipt["chain"], case.trust
+    if leg is None:
+        return None, None, ""
+    bare = {name: value for name, value in chain_leg(trust).items() if not name.endswith(("proof", "header", "point"))}
+    if any(leg[name] != value for name, value in bare.items()):
+        raise VerificationError("receipt.chain", "another chain, contract or log than the trust file's")
+    header = None if leg["header"] is None else chainproof.read_header(from_b64(leg["header"]))
+    known = PROFILES.get(trust.chain.profile)
+    return leg, header, known.label if known and known.development else ""
 
 
-def _chain_state(receipt: Document, claimed: Checkpoint, trust: Trust, chain_root: ChainRoot | None) -> Judgement:
-    leg = receipt["chain"]
+def _chain_proof(case: _Case) -> Judgement:
+    leg, header, label = _leg(case)
     if leg is None:
         return Level.NOT_CHECKED, "the receipt says of no chain"
-    if leg != chain_leg(trust):
-        return Level.INVALID, "the receipt says another chain, contract or log than the trust file"
-    note = "development chain: the operator's word" if trust.chain.profile == "embedded" else ""
-    if chain_root is None:
-        return Level.NOT_CHECKED, "no endpoint was given to ask"
-    try:
-        root = chain_root(leg["log_id"], claimed.size)
-    except ChainUnavailable as unknown:
-        return Level.NOT_CHECKED, str(unknown)
-    except VerificationError as wrong:
-        return Level.INVALID, str(wrong)
-    if root.lower() == NOTHING:
-        return Level.INVALID, f"the chain has nothing anchored at size {claimed.size}"
-    if root.lower() != "0x" + claimed.root.hex():
-        return Level.INVALID, f"the chain has another root at size {claimed.size}"
-    return Level.VALID, note
+    anchor, size = case.trust.chain.contracts["anchor"], case.claimed.size
+    if header is None:
+        if case.chain is None:
+            return Level.NOT_CHECKED, "the receipt holds no proof of the chain's state"
+        root = case.chain.root_at(leg["log_id"], size).lower()
+        said = "; ".join(filter(None, ("as the endpoint says, without a proof", label)))
+    else:
+        account = chainproof.prove_account(header.state_root, anchor.address, _nodes(leg["account_proof"]))
+        if "0x" + account.code_hash.hex() != anchor.code_hash:
+            raise VerificationError("receipt.chain", "the contract's code is not the one the trust file names")
+        slot = chainproof.root_slot(leg["log_id"], size)
+        root, said = "0x" + chainproof.prove_slot(account.storage_root, slot, _nodes(leg["storage_proof"])).hex(), label
+    if root in (NOTHING, "0x"):
+        return Level.INVALID, f"the chain has nothing anchored at size {size}"
+    if root != "0x" + case.claimed.root.hex():
+        return Level.INVALID, f"the chain has another root at size {size}"
+    return Level.VALID, said
+
+
+def _nodes(values: Sequence[str]) -> list[bytes]:
+    return [from_b64(one) for one in values]
+
+
+def _chain_header(case: _Case) -> Judgement:
+    """Valid if somebody other than the receipt vouches for its header; whoever contradicts makes it invalid."""
+    leg, header, label = _leg(case)
+    if leg is None or header is None:
+        return Level.NOT_CHECKED, "the receipt holds no header of the chain"
+    name, by, unknown = chainproof.block_hash(header, case.trust.chain.profile), list[str](), list[str]()
+    for vouch in (_by_note, _by_seals, _by_endpoint):
+        try:
+            level, said = vouch(case, header, name)
+        except ChainUnavailable as away:
+            level, said = Level.NOT_CHECKED, str(away)
+        (by if level is Level.VALID else unknown).append(said)
+    said = "; ".join(filter(None, [*(by or unknown), label]))
+    return (Level.VALID if by else Level.NOT_CHECKED), said
+
+
+def _by_note(case: _Case, header: Header, name: str) -> Judgement:
+    """A checkpoint that names the header's block; k witnesses have cosigned it."""
+    trust, given = case.trust, case.receipt["chain"]["checkpoint"]
+    note = case.receipt["checkpoint"] if given is None else given
+    found = verify_checkpoint(note, origin=trust.log.origin, key=trust.log.key)
+    seen = anchor_seen(found)
+    if given is None and (seen is None or seen.size < case.claimed.size):
+        return Level.NOT_CHECKED, "no checkpoint of the receipt names the block"
+    if seen is None or (seen.chain_id, seen.block, seen.block_hash) != (trust.chain.id, header.number, name):
+        raise VerificationError("receipt.header", "the checkpoint names another block than the header's")
+    if seen.size < case.claimed.size or found.size < case.claimed.size:
+        raise VerificationError("receipt.header", "the checkpoint that names the block is older than the receipt's")
+    level, said = _cosigned(note, trust)
+    if level is Level.INVALID:
+        raise VerificationError("receipt.header", said)
+    return level, said if level is Level.VALID else "only the log names the block: " + said
+
+
+def _by_seals(case: _Case, header: Header, name: str) -> Judgement:
+    chain = case.trust.chain
+    if chain.profile != chainproof.QBFT:
+        return Level.NOT_CHECKED, ""
+    if not chain.validators:
+        if chainproof.unsealed(header) != header:
+            raise VerificationError("receipt.header", "the header carries seals of validators nobody has named")
+        return Level.NOT_CHECKED, "the trust file names no validators"
+    chainproof.check_seals(header, chain.validators)
+    return Level.VALID, f"sealed by {len(chainproof.sealers(header))} of {len(chain.validators)} validators"
+
+
+def _by_endpoint(case: _Case, header: Header, name: str) -> Judgement:
+    if case.chain is None:
+        return Level.NOT_CHECKED, ""
+    if case.chain.final_hash(header.number).lower() != name:
+        raise VerificationError("receipt.header", f"the chain has another block {header.number}")
+    return Level.VALID, "the endpoint holds the block as final"
+
+
+_JUDGES = MappingProxyType({
+    "inclusion": _inclusion, "log_signature": _log_signature, "witnesses": _witnesses, "approvals": _approvals,
+    "chain_proof": _chain_proof, "chain_header": _chain_header})

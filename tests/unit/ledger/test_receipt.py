@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from fixtures import state_trie
 from ledger.anchor import log_id_of
 from ledger.approval import approve, consent, domain_of
-from ledger.checkpoint import cosign, sign_checkpoint
-from ledger.documents import canonical, document_hash, new_id, public_hex
+from ledger.chainproof import block_hash, encode, read_header, root_slot
+from ledger.checkpoint import AnchorSeen, cosign, sign_checkpoint
+from ledger.documents import canonical, document_hash, from_b64, new_id, public_hex, timestamp, to_b64
+from ledger.ecdsa import keccak256
 from ledger.entry import grants_named, leaf_hash, new_entry
 from ledger.errors import ChainUnavailable, DocumentError, LedgerError, VerificationError
+from ledger.keys import EthKey
 from ledger.log import Log, MemoryStore
-from ledger.receipt import Level, chain_leg, make_receipt, verify_receipt
+from ledger.receipt import LEVELS, Level, chain_leg, make_receipt, verify_receipt
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from tests.unit.ledger.people import People
 
@@ -28,6 +33,25 @@ GOLDEN = Path(__file__).resolve().parents[3] / "fixtures" / "golden"
 def golden_trust() -> Trust:
     facts = json.loads((GOLDEN / "facts.json").read_text())
     return load_trust(GOLDEN / "trust.json", fingerprint=facts["trust_fingerprint"])
+
+
+def approved(grants: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"terms": one["terms"], "signatures": [one["consent"], one["approval"]]} for one in grants]
+
+
+def on_chain(trust: Trust, log: Log, log_key: Ed25519PrivateKey, *, root: bytes | None = None,
+             code: str | None = None, **header: Any) -> dict[str, Any]:
+    """A chain leg over a state that holds this log's root, and a later checkpoint that names its block."""
+    anchor, size = trust.chain.contracts["anchor"], log.size
+    slot, address = root_slot(log_id_of(trust.log.origin), size), bytes.fromhex(anchor.address[2:])
+    storage = {slot: log.root() if root is None else root, b"1" * 32: b"2" * 32}
+    state = {address: state_trie.account(storage, bytes.fromhex((code or anchor.code_hash)[2:])),
+             b"3" * 20: state_trie.account({}, bytes(32))}
+    raw = state_trie.header(state_trie.trie_root(state), 9, 1_795_332_000, **header)
+    seen = AnchorSeen(trust.chain.id, size, 9, block_hash(read_header(raw), trust.chain.profile))
+    later = sign_checkpoint(trust.log.origin, size, log.root(), log_key, [seen.line()])
+    return chain_leg(trust, header=raw, account_proof=state_trie.trie_proof(state, address),
+                     storage_proof=state_trie.trie_proof(state_trie.slots(storage), slot), checkpoint=later)
 
 
 @pytest.fixture
@@ -42,68 +66,185 @@ def case(people: People) -> tuple[People, dict[str, Any], Log]:
     receipt = make_receipt(
         entry, space_id=people.trust.space_id, index=5, inclusion=log.inclusion(5),
         checkpoint=sign_checkpoint(people.trust.log.origin, log.size, log.root(), people.log_key),
-        approvals=[{"terms": one["terms"], "approval": one[which]} for one in grants
-                   for which in ("approval", "consent")],
-        chain=chain_leg(people.trust))
+        approvals=approved(grants), chain=on_chain(people.trust, log, people.log_key))
     return people, receipt, log
 
 
 Case = tuple[People, dict[str, Any], Log]
 
 
-def anchored(log: Log) -> Callable[[str, int], str]:
-    return lambda log_id, size: "0x" + log.root(size).hex()
+@dataclass
+class View:
+    """Endpoints that say what a test wants them to."""
+
+    name: str = ""
+    root: str = ""
+    wrong: Exception | None = None
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def final_hash(self, number: int) -> str:
+        return self._say(self.name, number)
+
+    def root_at(self, log_id: str, size: int) -> str:
+        return self._say(self.root, log_id, size)
+
+    def _say(self, value: str, *what: Any) -> str:
+        self.asked.append(what)
+        if self.wrong is not None:
+            raise self.wrong
+        return value
+
+
+def named(receipt: dict[str, Any]) -> str:
+    return block_hash(read_header(from_b64(receipt["chain"]["header"])))
+
+
+def with_witnesses(people: People, count: int, k: int, **chain: Any) -> tuple[Trust, list[Ed25519PrivateKey]]:
+    document = people.trust_wire["document"]
+    keys = [Ed25519PrivateKey.generate() for _ in range(count)]
+    wire = make_trust(people.root, space_id=document["space_id"], name="t", chain={**document["chain"], **chain},
+                      log_key=document["log"]["key"], dealer=document["dealer"], regulator=document["regulator"],
+                      witnesses={"k": k, "keys": [public_hex(one) for one in keys]})
+    return load_trust(wire, fingerprint=fingerprint_of_root(public_hex(people.root))), keys
+
+
+def by(note: str, keys: list[Ed25519PrivateKey]) -> str:
+    for number, key in enumerate(keys):
+        note = cosign(note, key, name=f"witness-{number}", now=1_795_332_000 + number)
+    return note
 
 
 def test_it_works(case: Case) -> None:
-    people, receipt, log = case
-    levels = verify_receipt(canonical(receipt), people.trust, chain_root=anchored(log))
-    assert levels.as_dict() == {"inclusion": "valid", "log_signature": "valid", "approvals": "valid",
-                                "witnesses": "not checked", "chain_state": "valid"}
-    assert levels.require(with_chain=True) is levels
-    assert "operator" in levels.reasons["chain_state"]
+    people, receipt, _ = case
+    levels = verify_receipt(canonical(receipt), people.trust, chain=View(named(receipt)))
+    assert levels.as_dict() == {"inclusion": "valid", "log_signature": "valid", "witnesses": "not checked",
+                                "approvals": "valid", "chain_proof": "valid", "chain_header": "valid"}
+    assert levels.require(LEVELS[:2] + LEVELS[3:]) is levels
+    assert levels.required == ("inclusion", "log_signature")
+    assert "one operator" in levels.reasons["chain_proof"]
+    assert "one operator" in levels.reasons["chain_header"]
 
 
-def test_without_an_endpoint_the_chain_is_not_checked(case: Case) -> None:
+def test_with_witnesses_all_six_are_valid_offline(case: Case) -> None:
+    people, receipt, _ = case
+    trust, keys = with_witnesses(people, 3, 2)
+    full = {**receipt, "checkpoint": by(receipt["checkpoint"], keys[:2]),
+            "chain": {**receipt["chain"], "checkpoint": by(receipt["chain"]["checkpoint"], keys[1:])}}
+    levels = verify_receipt(canonical(full), trust)
+    assert set(levels.as_dict().values()) == {"valid"}
+    assert levels.required == ("inclusion", "log_signature", "witnesses")
+    one_note = {**full, "checkpoint": full["chain"]["checkpoint"], "chain": {**full["chain"], "checkpoint": None}}
+    assert set(verify_receipt(one_note, trust).as_dict().values()) == {"valid"}
+    for few in ({**full, "checkpoint": by(receipt["checkpoint"], keys[:1])},
+                {**full, "checkpoint": by(receipt["checkpoint"], [keys[0]] * 2)}):
+        levels = verify_receipt(few, trust)
+        assert levels.witnesses is Level.INVALID
+        assert not levels.holds()
+    thin = {**full, "chain": {**full["chain"], "checkpoint": by(receipt["chain"]["checkpoint"], keys[:1])}}
+    assert verify_receipt(thin, trust).chain_header is Level.INVALID
+
+
+def test_without_witness_or_endpoint_nobody_vouches_for_the_header(case: Case) -> None:
     people, receipt, _ = case
     levels = verify_receipt(receipt, people.trust)
-    assert levels.chain_state is Level.NOT_CHECKED
+    assert (levels.chain_proof, levels.chain_header) == (Level.VALID, Level.NOT_CHECKED)
+    assert "only the log" in levels.reasons["chain_header"]
     assert levels.holds()
-    assert not levels.holds(with_chain=True)
     with pytest.raises(ChainUnavailable, match=r"receipt\.chain_not_checked"):  # unknown, and so not wrong
-        levels.require(with_chain=True)
+        levels.require(["inclusion", "chain_header"])
     with pytest.raises(VerificationError, match=r"receipt\.invalid"):
-        verify_receipt({**receipt, "index": 4}, people.trust).require(with_chain=True)
+        levels.require(["witnesses"])
+    with pytest.raises(VerificationError, match=r"receipt\.invalid"):
+        verify_receipt({**receipt, "index": 4}, people.trust).require(["inclusion", "chain_header"])
 
 
 def test_what_the_chain_does_not_say_is_unknown_and_what_it_denies_is_invalid(case: Case) -> None:
     people, receipt, _ = case
+    for view, level in ((View(wrong=ChainUnavailable("chain.stale_head", "old")), Level.NOT_CHECKED),
+                        (View(wrong=VerificationError("chain.wrong", "another chain")), Level.INVALID),
+                        (View("0x" + "00" * 32), Level.INVALID)):
+        levels = verify_receipt(receipt, people.trust, chain=view)
+        assert levels.chain_header is level
+        assert not levels.holds(["chain_header"])
+        assert view.asked == [(9,)]
 
-    def away(log_id: str, size: int) -> str:
-        raise ChainUnavailable("chain.unavailable", "away")
 
-    def stranger(log_id: str, size: int) -> str:
-        raise VerificationError("chain.wrong", "another chain")
-    for reader, level in ((away, Level.NOT_CHECKED), (stranger, Level.INVALID),
-                          (lambda log_id, size: "0x" + "00" * 32, Level.INVALID)):
-        levels = verify_receipt(receipt, people.trust, chain_root=reader)
-        assert levels.chain_state is level
-        assert not levels.holds(with_chain=True)
+def test_a_chain_without_proofs_is_asked_for_the_root(case: Case) -> None:
+    people, receipt, log = case
+    bare = {**receipt, "chain": chain_leg(people.trust)}
+    levels = verify_receipt(bare, people.trust)
+    assert (levels.chain_proof, levels.chain_header) == (Level.NOT_CHECKED, Level.NOT_CHECKED)
+    for root, level in (("0x" + log.root().hex(), Level.VALID), ("0x" + "00" * 32, Level.INVALID),
+                        ("0x" + "11" * 32, Level.INVALID)):
+        view = View(root=root)
+        levels = verify_receipt(bare, people.trust, chain=view)
+        assert (levels.chain_proof, levels.chain_header) == (level, Level.NOT_CHECKED)
+        assert view.asked == [(log_id_of(people.trust.log.origin), log.size)]
 
 
 def test_an_anchor_of_nothing_is_not_the_root_of_zeros(case: Case) -> None:
     """What the contract answers for a size it does not hold must not pass for a checkpoint that says just that."""
     people, receipt, log = case
     zeros = sign_checkpoint(people.trust.log.origin, log.size, bytes(32), people.log_key)
-    levels = verify_receipt({**receipt, "checkpoint": zeros}, people.trust, chain_root=lambda *_: "0x" + "00" * 32)
-    assert levels.chain_state is Level.INVALID
+    bare = {**receipt, "checkpoint": zeros, "chain": chain_leg(people.trust)}
+    assert verify_receipt(bare, people.trust, chain=View(root="0x" + "00" * 32)).chain_proof is Level.INVALID
 
 
-def test_the_chain_is_asked_for_this_log_and_size(case: Case) -> None:
+def test_the_state_must_hold_this_root_under_this_code(case: Case) -> None:
     people, receipt, log = case
-    asked = []
-    verify_receipt(receipt, people.trust, chain_root=lambda *what: asked.append(what) or "0x")  # type: ignore[func-returns-value]
-    assert asked == [(log_id_of(people.trust.log.origin), log.size)]
+    for wrong in ({"root": b"\x07" * 32}, {"code": "0x" + "07" * 32}):
+        leg = on_chain(people.trust, log, people.log_key, **wrong)  # type: ignore[arg-type]
+        assert verify_receipt({**receipt, "chain": leg}, people.trust).chain_proof is Level.INVALID
+
+
+def test_a_proof_of_another_size_is_not_of_this_checkpoint(case: Case) -> None:
+    """An inclusion proof does not bind the tree's size: size and root come as one pair, from the note."""
+    people, receipt, log = case
+    note = sign_checkpoint(people.trust.log.origin, log.size, log.root(), people.log_key)
+    log.append([b"later" + bytes(27)])
+    leg = on_chain(people.trust, log, people.log_key)
+    levels = verify_receipt({**receipt, "checkpoint": note, "chain": leg}, people.trust)
+    assert levels.chain_proof is Level.INVALID
+
+
+def test_a_note_that_names_another_block_contradicts_the_header(case: Case) -> None:
+    people, receipt, log = case
+    trust, keys = with_witnesses(people, 1, 1)
+    origin, size, root = trust.log.origin, log.size, log.root()
+    true = named(receipt)
+    for seen, level in ((AnchorSeen(trust.chain.id, size, 9, true), Level.VALID),
+                        (AnchorSeen(trust.chain.id, size, 8, true), Level.INVALID),
+                        (AnchorSeen(trust.chain.id + 1, size, 9, true), Level.INVALID),
+                        (AnchorSeen(trust.chain.id, size - 1, 9, true), Level.INVALID),
+                        (AnchorSeen(trust.chain.id, size, 9, "0x" + "00" * 32), Level.INVALID), (None, Level.INVALID)):
+        note = sign_checkpoint(origin, size, root, people.log_key, [seen.line()] if seen else ())
+        judged = verify_receipt({**receipt, "checkpoint": by(receipt["checkpoint"], keys), "chain": {
+            **receipt["chain"], "checkpoint": by(note, keys)}}, trust)
+        assert judged.chain_header is level
+    plain = {**receipt, "checkpoint": by(receipt["checkpoint"], keys),
+             "chain": {**receipt["chain"], "checkpoint": None}}
+    assert verify_receipt(plain, trust).chain_header is Level.NOT_CHECKED
+
+
+def test_seals_of_pinned_validators_vouch_for_a_qbft_header(case: Case) -> None:
+    people, receipt, log = case
+    validators = [EthKey.create() for _ in range(4)]
+    trust, _ = with_witnesses(people, 0, 0, profile="qbft", validators=[one.address for one in validators])
+    unpinned, _ = with_witnesses(people, 0, 0, profile="qbft")
+    extra: list[Any] = [bytes(32), [bytes.fromhex(one.address[2:]) for one in validators], [], b"", []]
+    bare = on_chain(trust, log, people.log_key, extra=encode(extra))
+    header = read_header(from_b64(bare["header"]))
+    seals = [one.sign_digest(keccak256(header.raw)) for one in validators]
+
+    def leg(count: int) -> dict[str, Any]:
+        put = [one[:64] + bytes([one[64] - 27]) for one in seals[:count]]
+        return {**bare, "header": to_b64(header.with_extra(encode([*extra[:4], put])))}
+    for chain, roots, level in ((leg(4), trust, Level.VALID), (leg(3), trust, Level.VALID),
+                                (leg(2), trust, Level.INVALID), (bare, trust, Level.INVALID),
+                                (bare, unpinned, Level.NOT_CHECKED), (leg(4), unpinned, Level.INVALID)):
+        judged = verify_receipt({**receipt, "chain": {**chain, "checkpoint": bare["checkpoint"]}}, roots)
+        assert judged.chain_header is level, judged.reasons
+        assert judged.chain_proof is Level.VALID
 
 
 def change(receipt: dict[str, Any], path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
@@ -119,13 +260,14 @@ def change(receipt: dict[str, Any], path: tuple[str | int, ...], value: Any) -> 
     (("index",), 4, "inclusion"), (("inclusion", 0), "00" * 32, "inclusion"), (("inclusion",), [], "inclusion"),
     (("entry", "salt"), "00" * 32, "inclusion"), (("entry", "kind"), "job.failed", "inclusion"),
     (("entry", "at"), "2020-01-01T00:00:00Z", "inclusion"), (("entry", "body", "more"), 1, "inclusion"),
-    (("approvals",), [], "approvals"), (("chain", "chain_id"), 1, "chain_state"),
-    (("chain", "profile"), "qbft", "chain_state"), (("chain", "contract"), "0x" + "00" * 20, "chain_state"),
-    (("chain", "log_id"), "0x" + "00" * 32, "chain_state"),
+    (("approvals",), [], "approvals"), (("chain", "chain_id"), 1, "chain_proof"),
+    (("chain", "profile"), "qbft", "chain_header"), (("chain", "contract"), "0x" + "00" * 20, "chain_proof"),
+    (("chain", "log_id"), "0x" + "00" * 32, "chain_proof"), (("chain", "storage_proof"), ["gA"], "chain_proof"),
+    (("chain", "header"), "wIA", "chain_header"), (("approvals", 0, "signatures", 0, "sign_by"), 1, "approvals"),
 ])
 def test_a_lie_is_found_at_its_level(case: Case, path: tuple[str | int, ...], value: Any, level: str) -> None:
-    people, receipt, log = case
-    levels = verify_receipt(change(receipt, path, value), people.trust, chain_root=anchored(log))
+    people, receipt, _ = case
+    levels = verify_receipt(change(receipt, path, value), people.trust, chain=View())
     assert getattr(levels, level) is Level.INVALID
     assert not levels.holds()
 
@@ -133,26 +275,44 @@ def test_a_lie_is_found_at_its_level(case: Case, path: tuple[str | int, ...], va
 def test_approvals_must_be_all_and_only_those_of_the_entry(case: Case) -> None:
     people, receipt, _ = case
     approvals = receipt["approvals"]
-    foreign = people.grants()[0]
-    strange = {"terms": foreign["terms"], "approval": foreign["approval"]}
-    forged = change(approvals[0], ("approval", "decider"), people.approver("outsider").address)
+    first, strange = approvals[0], approved(people.grants())[0]
+    half = {**first, "signatures": first["signatures"][:1]}
+    forged = change(first, ("signatures", 0, "decider"), people.approver("outsider").address)
     for wrong in (approvals[1:], approvals[:-1], approvals + approvals[:1], [*approvals, strange],
-                  [strange, *approvals[1:]], [forged, *approvals[1:]]):
+                  [strange, *approvals[1:]], [forged, *approvals[1:]], [half, *approvals[1:]]):
         levels = verify_receipt({**receipt, "approvals": wrong}, people.trust)
         assert levels.approvals is Level.INVALID
         assert not levels.holds()
+    twice = {**first, "signatures": first["signatures"][:1] * 2}
+    with pytest.raises(DocumentError):
+        verify_receipt({**receipt, "approvals": [twice, *approvals[1:]]}, people.trust)
 
 
-def with_entry(people: People, receipt: dict[str, Any], kind: str, grants: list[dict[str, Any]]) -> dict[str, Any]:
+def with_entry(people: People, receipt: dict[str, Any], kind: str, grants: list[dict[str, Any]],
+               at: str | None = None) -> dict[str, Any]:
     """The receipt of a log that was made to say this: what the operator alone can bring about."""
     named = grants_named({one["terms"]["id"]: document_hash(one["terms"]) for one in grants})
-    entry = new_entry(kind, subject=("job", new_id()), participant=None, body={"grants": named} if named else {})
+    entry = new_entry(kind, subject=("job", new_id()), participant=None, at=at,
+                      body={"grants": named} if named else {})
     log = Log(MemoryStore())
     log.append([leaf_hash(entry)])
     return {**receipt, "entry": entry, "index": 0, "inclusion": [],
             "checkpoint": sign_checkpoint(people.trust.log.origin, 1, log.root(), people.log_key),
-            "approvals": [{"terms": one["terms"], "approval": one[which]} for one in grants
-                          for which in ("approval", "consent")]}
+            "chain": None, "approvals": approved(grants)}
+
+
+def test_a_use_lies_in_the_period_and_an_approval_before_it_lapsed(case: Case) -> None:
+    people, receipt, _ = case
+    grants = people.grants()
+    terms, lapse = grants[0]["terms"], grants[0]["approval"]["sign_by"]
+    late = timestamp(datetime.fromtimestamp(lapse + 1, UTC))
+    for kind, at, level in (("job.released", terms["not_after"], Level.VALID),
+                            ("job.released", "2027-01-01T00:00:01Z", Level.INVALID),
+                            ("job.accepted", "2025-12-31T23:59:59Z", Level.INVALID),
+                            ("job.settled", "2027-02-01T00:00:00Z", Level.VALID),
+                            ("grant.approved", late, Level.INVALID), ("grant.registered", late, Level.VALID)):
+        levels = verify_receipt(with_entry(people, receipt, kind, grants, at), people.trust)
+        assert levels.approvals is level, (kind, levels.reasons)
 
 
 def test_a_job_needs_the_grants_of_its_whole_roster_and_of_one_application(case: Case) -> None:
@@ -210,7 +370,7 @@ def test_an_early_entry_is_not_called_valid_for_want_of_consent(people: People) 
     note = sign_checkpoint(people.trust.log.origin, 1, log.root(), people.log_key)
     levels = verify_receipt(
         make_receipt(entry, space_id=people.trust.space_id, index=0, inclusion=[], checkpoint=note,
-                     approvals=[{"terms": grant["terms"], "approval": grant["approval"]}]), people.trust)
+                     approvals=[{"terms": grant["terms"], "signatures": [grant["approval"]]}]), people.trust)
     assert levels.approvals is Level.NOT_CHECKED
 
 
@@ -222,19 +382,6 @@ def test_a_checkpoint_of_another_key_or_a_stray_line_is_invalid(case: Case) -> N
     assert levels.log_signature is Level.INVALID
     stray = cosign(receipt["checkpoint"], stranger, name="somebody", now=1)
     assert verify_receipt({**receipt, "checkpoint": stray}, people.trust).witnesses is Level.INVALID
-
-
-def test_witnesses_are_needed_when_the_trust_file_says_so(case: Case) -> None:
-    people, receipt, _ = case
-    document = people.trust_wire["document"]
-    witness = Ed25519PrivateKey.generate()
-    wire = make_trust(people.root, space_id=document["space_id"], name="t", chain=document["chain"],
-                      log_key=document["log"]["key"], dealer=document["dealer"], regulator=document["regulator"],
-                      witnesses={"k": 1, "keys": [public_hex(witness)]})
-    trust = load_trust(wire, fingerprint=fingerprint_of_root(public_hex(people.root)))
-    assert verify_receipt(receipt, trust).witnesses is Level.INVALID
-    seen = {**receipt, "checkpoint": cosign(receipt["checkpoint"], witness, name="witness", now=1_795_332_000)}
-    assert verify_receipt(seen, trust).witnesses is Level.VALID
 
 
 def test_a_receipt_of_another_space_is_none_of_ours(case: Case) -> None:
