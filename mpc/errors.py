@@ -3,6 +3,7 @@
 * MpcError                  root; `code` is for programs, the text for people, `about_seat` names whose fault it was
   - ParametersInvalid       parameters.invalid         the request does not fit the function or the dictionary
   - SpecRefused             spec.*                     the job's description is not one a party may work on
+  - SetRefused              paillier.second_freeze     another set was frozen (or: too_early, too_few)
   - RangeExceeded           encoding.range             declared bounds and rows do not fit the ring
   - DataRefused             dataset.*                  the rows are not as described, or not those registered
   - FloorTooLow             disclosure.floor           the order's floor lies under what the function needs
@@ -14,6 +15,9 @@
   - DealerLost              dealer.lost                the dealer's link broke or fell silent
   - DeadlinePassed          session.deadline           the order's deadline passed first
   - ProtocolBroken          session.protocol           a peer sent what the protocol does not allow
+  - RelayRefused            relay.refused              the relay does not let this seat in, or not any longer
+  - RelayLost               relay.lost                 the relay cannot be reached, or not any longer
+  - Tampered                relay.tampered             what arrived is not what the peer sent: somebody on the way lies
   - Stopped                 the agent's own code       the agent (or a peer's agent) asked to stop, e.g. grant.revoked
   - EngineUnfit             engine.unfit               a safeguard of the engine is not in place: nothing runs
   - WorkerFailed            worker.failed              anything unforeseen; the text never quotes data
@@ -43,6 +47,10 @@ class ParametersInvalid(MpcError):
 
 class SpecRefused(MpcError):
     code = "spec.malformed"
+
+
+class SetRefused(MpcError):
+    code = "paillier.second_freeze"
 
 
 class RangeExceeded(MpcError):
@@ -87,6 +95,18 @@ class DeadlinePassed(MpcError):
 
 class ProtocolBroken(MpcError):
     code = "session.protocol"
+
+
+class RelayRefused(MpcError):
+    code = "relay.refused"
+
+
+class RelayLost(MpcError):
+    code = "relay.lost"
+
+
+class Tampered(MpcError):
+    code = "relay.tampered"
 
 
 class Stopped(MpcError):

@@ -29,10 +29,12 @@ def print_machine() -> None:
 
 
 def print_line(
-    *, bench: str, case: str, metric: str, values: Sequence[float], unit: str, reference: tuple[str, Sequence[float]]
+    *, bench: str, case: str, metric: str, values: Sequence[float], unit: str, reference: tuple[str, Sequence[float]],
+    more_is_better: bool = False,
 ) -> None:
-    """Medians; `ratio` above 1 means that we are faster than the reference."""
+    """Medians; `ratio` above 1 means that we are better than the reference: quicker, or more in the same time."""
     name, others = reference
+    ratio = median(values) / median(others) if more_is_better else median(others) / median(values)
     body = {
         "bench": bench,
         "case": case,
@@ -40,7 +42,7 @@ def print_line(
         "value": round(median(values), 4),
         "unit": unit,
         "reference": {"name": name, "value": round(median(others), 4)},
-        "ratio": round(median(others) / median(values), 4),
+        "ratio": round(ratio, 4),
         "n": len(values),
         "spread": [round(min(values), 4), round(max(values), 4)],
     }
