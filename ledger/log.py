@@ -8,6 +8,7 @@ at a time, inside the store's transaction, and the store's owner sees to that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Protocol
 
 from ledger.errors import VerificationError
@@ -24,6 +25,8 @@ TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
 TILE_BYTES = TILE_WIDTH * HASH_SIZE
 TileKey = tuple[int, int]
+Rows = tuple[bytes, ...]
+KEPT_TILES = 4096  # with the hashes above them: 16 kB each
 
 
 class Store(Protocol):
@@ -65,6 +68,7 @@ class Log:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._rows: dict[TileKey, Rows] = {}
 
     @property
     def size(self) -> int:
@@ -95,14 +99,14 @@ class Log:
 
     def root(self, size: int | None = None) -> bytes:
         size = self._known(size)
-        return _Reader(self._store).range_root(0, size) if size else EMPTY_ROOT
+        return self._reader().range_root(0, size) if size else EMPTY_ROOT
 
     def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
-        reader = _Reader(self._store)
+        reader = self._reader()
         return [reader.range_root(*one) for one in inclusion_ranges(index, self._known(size))]
 
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
-        reader = _Reader(self._store)
+        reader = self._reader()
         return [reader.range_root(*one) for one in consistency_ranges(old, self._known(new))]
 
     def tile(self, level: int, index: int, width: int) -> bytes:
@@ -114,8 +118,11 @@ class Log:
 
     def leaves(self, start: int, count: int) -> list[bytes]:
         """Leaf hashes from `start`, at most `count`."""
-        reader, end = _Reader(self._store), min(start + count, self.size)
+        reader, end = self._reader(), min(start + count, self.size)
         return [reader.perfect(0, index) for index in range(start, end)]
+
+    def _reader(self) -> _Reader:
+        return _Reader(self._store, self._rows)
 
     def _known(self, size: int | None) -> int:
         have = self._store.size()
@@ -125,23 +132,36 @@ class Log:
 
 
 class _Reader:
-    """Reads each tile once for one question."""
+    """Reads each tile once for one question, and full ones, which never change, once for one log."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, known: dict[TileKey, Rows]) -> None:
         self._store = store
-        self._tiles: dict[TileKey, bytes] = {}
+        self._known = known
+        self._seen: dict[TileKey, Rows] = {}
 
     def perfect(self, height: int, index: int) -> bytes:
         """The root of the perfect subtree of 2^height leaves, the index-th of its height."""
         level, rest = divmod(height, TILE_HEIGHT)
-        tile_index, inside = divmod(index << rest, TILE_WIDTH)
-        key = (level, tile_index)
-        if key not in self._tiles:
-            self._tiles[key] = self._store.tile(level, tile_index)
-        part = self._tiles[key][inside * HASH_SIZE:(inside + (1 << rest)) * HASH_SIZE]
-        if len(part) != HASH_SIZE << rest:
-            raise VerificationError("log.damaged", f"tile {level}/{tile_index} does not hold what the size says")
-        return _perfect_root(part)
+        at = index & (TILE_WIDTH >> rest) - 1
+        key = (level, index >> TILE_HEIGHT - rest)
+        found = self._rows(key)[rest][at * HASH_SIZE:(at + 1) * HASH_SIZE]
+        if len(found) != HASH_SIZE:
+            raise VerificationError("log.damaged", f"tile {key[0]}/{key[1]} does not hold what the size says")
+        return found
+
+    def _rows(self, key: TileKey) -> Rows:
+        found = self._seen.get(key)
+        if found is None:
+            known = self._known.get(key, (b"",))
+            if len(known[0]) == TILE_BYTES:
+                return known
+            data = self._store.tile(*key)
+            found = self._seen[key] = known if known[0] == data else _rows(data)
+            self._known.pop(key, None)
+            if len(self._known) >= KEPT_TILES:
+                del self._known[next(iter(self._known))]
+            self._known[key] = found
+        return found
 
     def range_root(self, start: int, end: int) -> bytes:
         width = end - start
@@ -152,9 +172,16 @@ class _Reader:
         return node_hash(self.range_root(start, middle), self.range_root(middle, end))
 
 
+def _rows(hashes: bytes) -> Rows:
+    """The tile's hashes, and row by row the roots of the perfect subtrees above them."""
+    rows = [hashes]
+    for _ in range(TILE_HEIGHT - 1):
+        row = rows[-1]
+        pairs = range(0, len(row) // (2 * HASH_SIZE) * 2 * HASH_SIZE, 2 * HASH_SIZE)
+        rows.append(b"".join([sha256(b"\x01" + row[at:at + 2 * HASH_SIZE]).digest() for at in pairs]))
+    return tuple(rows)
+
+
 def _perfect_root(hashes: bytes) -> bytes:
-    """The root over a power of two of hashes."""
-    row = [hashes[at:at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE)]
-    while len(row) > 1:
-        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
-    return row[0]
+    """The root of a full tile."""
+    return sha256(b"\x01" + _rows(hashes)[-1]).digest()
