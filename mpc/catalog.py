@@ -28,8 +28,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "bb9adeebe6c62d40c2295d55bfc9a1de4af121ab5f4a58c4c17846550d5b9b76",
-    "describe@1": "5c6a179af5f03ad36bcd911bc6e44f2fec3af3471effbfcd27794a1dc1e4312c",
+    "crosstab@1": "e5aee57d2147f20f5bb00849253c568fcdea1eecbcd37612f1189d8dc0f9bfcd",
+    "describe@1": "cbceaf159d694d79083cfc333df539f2decb54df7bbc10158b4e2bfb7571029e",
 }
 
 
@@ -74,11 +74,14 @@ CATALOG: Mapping[str, FunctionEntry] = MappingProxyType({
             "by": {"type": ["string", "null"], "minLength": 1, "maxLength": 63},
         }),
         reveals={
-            "zh": "购买方得到：每组在所选各列均完整的人数、各列均值、方差与标准差（由人数、总和与平方和算出），"
-                  "以及各列缺失数。任一医院以外的人数低于门槛的组不公开。",
-            "en": "To the consumer: for each group the number of persons complete in all columns asked, each column's "
+            "zh": "购买方得到：每组在所选各列均完整的行数、各列均值、方差与标准差（由行数、总和与平方和算出），"
+                  "以及各列缺失数；不公开合计。门槛按人计：任一医院以外的人数低于门槛、或其余人中两人占平方和九成以上的组"
+                  "不公开，与之成对的组也一并不公开。",
+            "en": "To the consumer: for each group the number of rows complete in all columns asked, each column's "
                   "mean, variance and standard deviation (from count, sum, sum of squares), and each column's number "
-                  "of missing values. A group stays closed if without any one hospital it would be under the floor.",
+                  "of missing values; no total is opened. The floor counts persons: a group stays closed if without "
+                  "any one hospital it would be under the floor, or if two of the others' persons make up more than "
+                  "nine tenths of its sum of squares; the group or groups it is paired with stay closed with it.",
         },
         min_parties=3, minimum_floor=5, digest=DIGESTS["describe@1"]),
     "crosstab@1": FunctionEntry(
@@ -86,11 +89,12 @@ CATALOG: Mapping[str, FunctionEntry] = MappingProxyType({
         title={"zh": "交叉表", "en": "Cross table"},
         parameters=_schema({"rows": _NAME, "columns": _NAME}),
         reveals={
-            "zh": "购买方得到：两列代码的每一组合的人数，以及两列各自的缺失数；不公开合计。"
-                  "任一医院以外的人数低于门槛的格不公开。",
-            "en": "To the consumer: the number of persons of every pair of codes, and the number of missing values of "
-                  "both columns; no margin is opened. A cell stays closed if without any one hospital it would be "
-                  "under the floor.",
+            "zh": "购买方得到：两列代码的每一组合的行数，以及两列各自的缺失数；不公开合计。门槛按人计："
+                  "任一医院以外的人数低于门槛的格不公开，与之成对的格也一并不公开。",
+            "en": "To the consumer: the number of rows of every pair of codes, and the number of missing values of "
+                  "both columns; no margin is opened. The floor counts persons: a cell stays closed if without any "
+                  "one hospital it would be under the floor, and the cell or cells it is paired with stay closed with "
+                  "it.",
         },
         min_parties=3, minimum_floor=3, digest=DIGESTS["crosstab@1"]),
 })

@@ -21,7 +21,7 @@ def serve(order: Order, plan: Plan, mesh: Mesh, *, deal: Serve, check: Callable[
     """Deal for the plan until party 0 ends it; returns the number of rounds."""
     check()
     _, keys = keys_of(order)
-    rounds = deal(mesh, [keys[seat] for seat in range(order.parties)], cells=len(plan.cells), check=check)
+    rounds = deal(mesh, [keys[seat] for seat in range(order.parties)], gate=plan.gate, check=check)
     started()
     allowed()
     check()

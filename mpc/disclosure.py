@@ -1,17 +1,30 @@
 """What may be opened, to whom, and how all parties prove that they mean the same decision.
 
-A cell opens only if for every party the count of the *others* reaches the floor k. The decision is a pattern, one bit
-a cell; every party learns it, the consumer learns it inside the sealed part, nobody else does: outside travels only
-gate_hash = HMAC(gate_key, session || pattern), where gate_key comes from 32 random bytes of each party.
-Shares of cells that stay closed are replaced by zeros before sealing, so that all envelopes of a job have one length.
+The rule, in persons. The cells of a table are the leaves of a binary tree, fixed by the dictionary alone; a node stands
+for all persons of its cells. For every party the *others'* persons are what counts ("leave one out").
+1. A node is strong if for every party the others' persons reach the floor k. A cell that holds sums of a number column
+   is strong only if for every party the two largest contributions among the others' persons make up at most 90 % of
+   the others' sum: NK(2, 0.9), on squares, which implies the same for the sums themselves.
+2. A node opens its two halves only if both are strong; else every cell under it stays closed. A cell opens if the root
+   is strong and every node above the cell opens its halves.
+3. The number of missing values of a column opens if both sides, persons that lack it and persons that have it, are
+   strong.
+So case and control, zero and full, stay closed together, and of all cells that stay closed within one node nobody can
+tell which was too small. No total is opened, of a line or of the table. What this proves: `docs/adr/0006-splits.md`.
+
+The decision is a pattern, one bit a cell; every party learns it, the consumer learns it inside the sealed part, nobody
+else does: outside travels only gate_hash = HMAC(gate_key, session || pattern), where gate_key comes from 32 random
+bytes of each party. Shares of cells that stay closed are replaced by zeros before sealing, so that all envelopes of a
+job have one length.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import combinations
 from typing import Any
 
 from ledger.documents import canonical, from_b64, load_json, to_b64
@@ -20,6 +33,9 @@ from mpc.errors import FloorTooLow, NotOpenable, ProtocolBroken
 from mpc.sharing import combine, pack, unpack
 
 Pattern = tuple[bool, ...]
+Tree = int | tuple["Tree", "Tree"]
+Node = tuple[int, ...]
+SHARE_OF_TWO = (9, 10)
 
 
 def strictest(*floors: int) -> int:
@@ -30,8 +46,116 @@ def strictest(*floors: int) -> int:
 
 
 def passes(total: int, own: Sequence[int], floor: int) -> bool:
-    """The rule itself, in the clear: used by the oracle and by tests, never on real counts."""
+    """Strong, in the clear: used by the oracle and by tests, never on real counts."""
     return all(total - count >= floor for count in own)
+
+
+def dominated(contributions: Sequence[Sequence[int]]) -> bool:
+    """NK(2, 0.9) in the clear, from every person's contribution, by party: for some party two of the others' persons
+    hold more than nine tenths. Used by the oracle and by tests."""
+    part, whole = SHARE_OF_TWO
+    for left in range(len(contributions)):
+        others = sorted(value for at, values in enumerate(contributions) if at != left for value in values)
+        if whole * sum(others[-2:]) > part * sum(others):
+            return True
+    return False
+
+
+def balanced(parts: Sequence[Tree]) -> Tree:
+    """The tree over these parts in their order, halved again and again."""
+    if len(parts) == 1:
+        return parts[0]
+    half = (len(parts) + 1) // 2
+    return balanced(parts[:half]), balanced(parts[half:])
+
+
+def leaves(tree: Tree) -> Node:
+    """The cells under a node."""
+    return (tree,) if isinstance(tree, int) else leaves(tree[0]) + leaves(tree[1])
+
+
+def nodes(tree: Tree) -> list[Node]:
+    """Every node as its cells, the root first."""
+    return [leaves(tree)] if isinstance(tree, int) else [leaves(tree), *nodes(tree[0]), *nodes(tree[1])]
+
+
+def open_leaves(tree: Tree, strong: Callable[[Node], bool]) -> frozenset[int]:
+    """The cells that open, by the rule as it is written above; for the oracles."""
+    def below(node: Tree) -> frozenset[int]:
+        if isinstance(node, int):
+            return frozenset({node})
+        if not all(strong(leaves(half)) for half in node):
+            return frozenset()
+        return below(node[0]) | below(node[1])
+
+    return below(tree) if strong(leaves(tree)) else frozenset()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the parties compare in secret: public, from the plan alone.
+
+    Each party brings one vector of numbers: `counts` numbers of persons, then `tops` triples (sum of contributions,
+    largest, second largest). Condition c < counts: count c is strong; the others: triple c - counts is not dominated.
+    `needs` names for each cell its conditions, all of which must hold. Nothing but the cells' bits is opened.
+    """
+
+    counts: int
+    tops: int
+    needs: tuple[tuple[int, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """How many numbers each party brings."""
+        return self.counts + 3 * self.tops
+
+    def comparisons(self, parties: int) -> int:
+        """How many numbers are compared with zero: for each party left out, counts and all that may be the top two."""
+        return parties * (self.counts + self.tops * parties * (parties - 1) // 2)
+
+    def decide(self, own: Sequence[Sequence[int]], floor: int) -> Pattern:
+        """The same comparisons in the clear, from each party's numbers: for the cleartext engine, not for real data."""
+        held = [passes(sum(column), column, floor)
+                for column in zip(*(numbers[: self.counts] for numbers in own), strict=True)]
+        for at in range(self.counts, self.width, 3):
+            held.append(all(margin >= 0 for margin in _margins([numbers[at : at + 3] for numbers in own])))
+        return tuple(all(held[condition] for condition in needed) for needed in self.needs)
+
+
+def _margins(triples: Sequence[Sequence[int]]) -> list[int]:
+    """9/10 of the others' sum less any two that may be their largest, times ten, for every party left out."""
+    part, whole = SHARE_OF_TWO
+    found = []
+    for left in range(len(triples)):
+        others = [triple for at, triple in enumerate(triples) if at != left]
+        total = part * sum(triple[0] for triple in others)
+        found += [total - whole * (triple[1] + triple[2]) for triple in others]
+        found += [total - whole * (one[1] + other[1]) for one, other in combinations(others, 2)]
+    return found
+
+
+def gate_of(tree: Tree, *, missing: int, tops: int) -> Gate:
+    """The gate of a table: its tree, then so many columns' missing values (two counts each: without it, with it); every
+    leaf has so many triples. Counts stand in the order of `nodes`, triples in the order of cells."""
+    of = {node: at for at, node in enumerate(nodes(tree))}
+    cells, counts = len(leaves(tree)), len(of) + 2 * missing
+    needs: list[tuple[int, ...]] = [()] * cells
+
+    def conditions(node: Tree) -> tuple[int, ...]:
+        own = tuple(range(counts + node * tops, counts + (node + 1) * tops)) if isinstance(node, int) else ()
+        return (of[leaves(node)], *own)
+
+    def below(node: Tree, above: tuple[int, ...]) -> None:
+        if isinstance(node, int):
+            needs[node] = above
+            return
+        both = above + conditions(node[0]) + conditions(node[1])
+        below(node[0], both)
+        below(node[1], both)
+
+    below(tree, conditions(tree))
+    pairs = [(len(of) + 2 * at, len(of) + 2 * at + 1) for at in range(missing)]
+    return Gate(counts, cells * tops, (*needs, *pairs))
 
 
 def gate_key(contributions: Sequence[bytes]) -> bytes:

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import isqrt
 from typing import Any
 
 from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
 
 COUNT_LIMIT = 2**46
 SUM_LIMIT = 2**255
+COARSE_LIMIT = 2**59
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 
 Column = Mapping[str, Any]
@@ -62,6 +64,19 @@ class Grid:
 
     def decode(self, steps: int) -> Fraction:
         return steps * self.step
+
+    @property
+    def points(self) -> int:
+        return self.high - self.low + 1
+
+    def coarse(self, rows: int) -> int:
+        """How many steps make one step of the coarser grid on which contributions are compared: the least with which
+        sixteen times the largest sum of squares stays below 2^63. One, unless bounds are wide and rows many."""
+        return max(1, -(-self.reach // isqrt((COARSE_LIMIT - 1) // rows)))
+
+    def contribution(self, steps: int, coarse: int) -> int:
+        """What one row adds to the sum of squares, on the coarser grid, rounded away from zero."""
+        return (-(-abs(steps) // coarse)) ** 2
 
     def check_fit(self, rows: int) -> None:
         """Sums of values and of squares over that many rows stay inside the ring, signs included."""

@@ -22,7 +22,7 @@ from mpc.catalog import CATALOG, digest_of, validate_parameters
 from mpc.disclosure import Opening, gate_hash, gate_key, strictest
 from mpc.engines.base import Engine
 from mpc.errors import FloorTooLow, SpecRefused
-from mpc.functions.plan import Plan
+from mpc.functions.plan import Counted, Plan
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.functions.sums import run
@@ -79,8 +79,8 @@ def keys_of(order: Order) -> tuple[PairKeys, Mapping[int, bytes]]:
     )
 
 
-def count(order: Order, plan: Plan) -> list[int]:
-    """This hospital's own vector; the rows are closed again before anything is sent."""
+def count(order: Order, plan: Plan) -> Counted:
+    """What this hospital counts; the rows are closed again before anything is sent."""
     if order.data is None:
         raise SpecRefused("a party without data")
     rows = Rows.open(order.data.path, order.data.kind, plan.columns, check=order.data.check,
@@ -91,7 +91,7 @@ def count(order: Order, plan: Plan) -> list[int]:
         rows.close()
 
 
-def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, values: list[int], *,
+def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Counted, *,
             started: Callable[[], None], finished: Callable[[], None], allowed: Callable[[], None]) -> Sealed:
     """Steps 3 to 6, over links that are up."""
     seats = range(order.parties)
@@ -102,7 +102,7 @@ def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, values: list[i
         mesh.send(seat, CONTRIBUTION, mine)
     parts = {seat: mesh.recv(seat, CONTRIBUTION, limit=32) for seat in others} | {order.seat: mine}
     started()
-    outcome = run(engine, plan, values, floor)
+    outcome = run(engine, plan, counted, floor)
     finished()
     allowed()
     wait_for_all(mesh)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mpc.disclosure import Pattern
+from mpc.disclosure import Gate, Pattern
 
 
 class Engine(Protocol):
@@ -20,6 +20,7 @@ class Engine(Protocol):
     def share_total(self, values: Sequence[int]) -> list[int]:
         """This party's shares over Z_2^256 of the sum of all parties' vectors."""
 
-    def gate(self, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
-        """Which cells every party may let go: for each party the others' count reaches the floor. Takes the shares of
-        the very totals that would be opened; raises `gate.inconsistent` if own counts do not add up to them."""
+    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+        """Which cells every party may let go. `own` is what this party brings: its counts of the cells, then the
+        numbers that the gate compares. Takes the shares of the very totals that would be opened; raises
+        `gate.inconsistent` if own counts do not add up to them."""

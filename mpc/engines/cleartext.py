@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from mpc.disclosure import Pattern, passes
+from mpc.disclosure import Gate, Pattern
 from mpc.errors import GateInconsistent
 from mpc.sharing import WORD, PairKeys, low_words, share_total
 
@@ -30,14 +30,15 @@ class Hub:
         self._shares: dict[int, list[int]] = {}
         self._own: dict[int, list[int]] = {}
 
-    def decide(self, seat: int, shares: list[int], own: list[int], floor: int) -> Pattern:
+    def decide(self, seat: int, gate: Gate, shares: list[int], own: list[int], floor: int) -> Pattern:
         self._shares[seat], self._own[seat] = shares, own
         self._barrier.wait()
         totals = [sum(column) % WORD for column in zip(*self._shares.values(), strict=True)]
-        counts = list(zip(*(self._own[seat] for seat in range(self.parties)), strict=True))
+        brought = [self._own[seat] for seat in range(self.parties)]
+        counts = list(zip(*(one[: len(totals)] for one in brought), strict=True))
         if any(sum(column) % WORD != total for total, column in zip(totals, counts, strict=True)):
             raise GateInconsistent("own counts and the total disagree")
-        return tuple(passes(total, column, floor) for total, column in zip(totals, counts, strict=True))
+        return gate.decide([one[len(totals) :] for one in brought], floor)
 
 
 class CleartextEngine:
@@ -57,5 +58,5 @@ class CleartextEngine:
     def share_total(self, values: Sequence[int]) -> list[int]:
         return share_total(values, self._keys)
 
-    def gate(self, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
-        return self._hub.decide(self._seat, low_words(count_shares), list(own), floor)
+    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+        return self._hub.decide(self._seat, gate, low_words(count_shares), list(own), floor)

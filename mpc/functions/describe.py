@@ -2,6 +2,8 @@
 
 n of a group counts the rows that are complete in every column asked (and in `by`); its moments are, for each column,
 S1 = Σk and S2 = Σk² over grid steps k. Each column's number of missing values, over all rows, is a cell of its own.
+The gate's tree halves the codes of `by` in the dictionary's order. A group is also closed by one column's dominance: a
+person's contribution is Σ⌈|k|/c⌉² over that person's rows, c being the column's coarser grid (`Grid.coarse`).
 Variance is that of a sample, (n*S2 - S1²) / (n*(n-1)) in integers, times step²; it needs n >= 2.
 The protocol, and what is revealed to whom, stand in `sums.py`.
 """
@@ -13,10 +15,25 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from mpc.disclosure import Pattern, passes
+from mpc.disclosure import Node, Pattern, balanced, dominated, nodes, open_leaves, passes
 from mpc.encoding import Grid, decimal
 from mpc.errors import ParametersInvalid
-from mpc.functions.plan import MISSING, Cell, Columns, Plan, check_fit, codes, column, listed
+from mpc.functions.plan import (
+    MISSING,
+    PERSON,
+    Cell,
+    Columns,
+    Counted,
+    Plan,
+    check_fit,
+    check_gate,
+    codes,
+    column,
+    listed,
+    people,
+    plain_missing,
+    with_identifiers,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,14 +63,15 @@ def plan(parameters: Mapping[str, Any], columns: Columns, parties: int, rows_max
     check_fit(used, rows_max_total)
     cells = [Cell((group,), moments) for group in groups]
     cells += [Cell((MISSING, str(one["name"]))) for one in used]
-    return Plan(KEY, dict(parameters), tuple(used), parties, rows_max_total, tuple(cells))
+    return check_gate(Plan(KEY, dict(parameters), with_identifiers(used, columns), parties, rows_max_total,
+                           tuple(cells), balanced(range(len(groups)))))
 
 
-def local(rows: Rows, of: Plan) -> list[int]:
-    """This hospital's own vector; checks every value of the columns on the way."""
+def local(rows: Rows, of: Plan) -> Counted:
+    """What this hospital counts; checks every value of the columns on the way."""
     names, by = _asked(of.parameters)
     groups = [cell.label[0] for cell in of.cells if len(cell.label) == 1]
-    lacking = [rows.missing(str(one["name"])) for one in of.columns]
+    lacking = [rows.missing(str(one["name"])) for one in of.used]
     keep = [*names, *([by] if by is not None else [])]
     split = [by] if by is not None else []
     number = {key[0] if by is not None else None: count
@@ -70,7 +88,33 @@ def local(rows: Rows, of: Plan) -> list[int]:
     for group in groups:
         for name in names:
             values += moments.get((group, name), [0, 0])
-    return values
+    strong = rows.persons(split, [[(groups[at],) if by is not None else () for at in node] for node in nodes(of.tree)],
+                          complete_in=keep)
+    sides = [side for one in of.used for side in rows.sides(str(one["name"]))]
+    return Counted(tuple(values), (*strong, *sides, *_largest(rows, of, groups, keep)))
+
+
+def _largest(rows: Rows, of: Plan, groups: Sequence[str | None], keep: Sequence[str]) -> list[int]:
+    """For each group and column the sum of persons' contributions, and the two largest."""
+    names, by = _asked(of.parameters)
+    found: dict[tuple[str | None, str], list[int]] = {}
+    for name in names:
+        grid = Grid.of(column(of.columns, name))
+        coarse = grid.coarse(of.rows_max)
+        sums: dict[tuple[str | None, object], int] = {}
+        for key, count, person in rows.per_person([*([by] if by is not None else []), name], complete_in=keep):
+            group, one = (key[0] if by is not None else None), grid.contribution(grid.encode(key[-1] or ""), coarse)
+            if person is None:
+                held = found.setdefault((group, name), [0, 0, 0])
+                held[0] += one * count
+                held[1:] = sorted([*held[1:], *[one] * min(count, 2)])[:-3:-1]
+            else:
+                sums[group, person] = sums.get((group, person), 0) + one * count
+        for (group, _), one in sums.items():
+            held = found.setdefault((group, name), [0, 0, 0])
+            held[0] += one
+            held[1:] = sorted([*held[1:], one])[:-3:-1]
+    return [number for group in groups for name in names for number in found.get((group, name), [0, 0, 0])]
 
 
 def _root(value: Fraction) -> float:
@@ -107,7 +151,7 @@ def finish(opened: Sequence[int], pattern: Pattern, of: Plan) -> dict[str, Any]:
 
 
 def plain(
-    frames: Sequence[pd.DataFrame], parameters: Mapping[str, Any], columns: Columns, floor: int,
+    frames: Sequence[pd.DataFrame], parameters: Mapping[str, Any], columns: Columns, floor: int, *, rows_max: int = 1,
 ) -> dict[str, Any]:
     """The oracle: one frame of text a hospital, pooled in the clear, the same rule of what stays closed. Tests only."""
     names, by = _asked(parameters)
@@ -115,23 +159,35 @@ def plain(
     frames = [listed(frame, columns, keep) for frame in frames]
     whole = [frame.dropna(subset=keep) for frame in frames]
     groups: list[str | None] = list(column(columns, by)["codes"]) if by is not None else [None]
-    rows, closed = [], 0
-    for group in groups:
-        parts = [frame if group is None else frame[frame[by] == group] for frame in whole]
-        opened = passes(sum(map(len, parts)), [len(part) for part in parts], floor)
-        closed += not opened
-        row: dict[str, Any] = {"by": group, "n": sum(map(len, parts)) if opened else None}
+    parts = [[frame if group is None else frame[frame[by] == group] for frame in whole] for group in groups]
+
+    def strong(node: Node) -> bool:
+        own = [people([parts[at][seat] for at in node]) for seat in range(len(frames))]
+        return passes(sum(own), own, floor) and (len(node) > 1 or not any(
+            dominated([_plain_contributions(part, column(columns, name), rows_max) for part in parts[node[0]]])
+            for name in names))
+
+    opened, rows = open_leaves(balanced(range(len(groups))), strong), []
+    for at, group in enumerate(groups):
+        row: dict[str, Any] = {"by": group, "n": sum(map(len, parts[at])) if at in opened else None}
         for name in names:
-            values = [decimal(text) or Fraction(0) for part in parts for text in part[name]] if opened else []
+            values = [decimal(text) or Fraction(0) for part in parts[at] for text in part[name]] if at in opened else []
             row[name] = _plain_figures(values)
         rows.append(row)
-    lacking: dict[str, int | None] = {}
-    for name in keep:
-        own = [int(frame[name].isna().sum()) for frame in frames]
-        opened = passes(sum(own), own, floor)
-        closed += not opened
-        lacking[name] = sum(own) if opened else None
+    lacking = plain_missing(frames, keep, floor)
+    closed = len(groups) - len(opened) + sum(value is None for value in lacking.values())
     return {"function": KEY, "rows": rows, "missing": lacking, "withheld": closed}
+
+
+def _plain_contributions(part: pd.DataFrame, of: Mapping[str, Any], rows_max: int) -> list[int]:
+    """One number a person, on the coarser grid."""
+    grid = Grid.of(of)
+    coarse = grid.coarse(rows_max)
+    sums: dict[object, int] = {}
+    for person, text in zip(part[PERSON].fillna(""), part[of["name"]], strict=True):
+        steps = abs((decimal(text) or Fraction(0)) / grid.step)
+        sums[person] = sums.get(person, 0) + (-(-steps // coarse)) ** 2
+    return list(sums.values())
 
 
 def _plain_figures(values: Sequence[Fraction]) -> dict[str, float | None]:

@@ -1,6 +1,9 @@
 """What one job will count: its cells and the sums attached to each. Fixed by public facts, before any row is read.
 
-A vector of values holds first every cell's count, then every cell's moments in order of cells.
+A vector of values holds first every cell's count, then every cell's moments in order of cells. The cells are first the
+leaves of `tree`, the tree of the gate (`mpc.disclosure`), then the missing values of each column used. `columns` are
+those used, then all identifiers of the dictionary, by which persons are told apart: where there is none, a row is a
+person.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ledger.documents import canonical
+from mpc.disclosure import Gate, Tree, gate_of, leaves, passes
 from mpc.encoding import Grid, check_count_fit
 from mpc.errors import ParametersInvalid
 
@@ -19,7 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Columns = Sequence[Mapping[str, Any]]
+IDENTIFIER = "identifier"
 MISSING = "missing"
+PERSON = "\0person"
+MAX_COMPARISONS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,14 @@ class Cell:
 
     label: tuple[str | None, ...]
     moments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one hospital counted: the vector that may be opened in part, and the numbers that only the gate compares."""
+
+    values: tuple[int, ...]
+    numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,18 @@ class Plan:
     parties: int
     rows_max: int
     cells: tuple[Cell, ...]
+    tree: Tree
+
+    @property
+    def used(self) -> Columns:
+        """The columns that the job is about."""
+        return [one for one in self.columns if one["kind"] != IDENTIFIER]
+
+    @cached_property
+    def gate(self) -> Gate:
+        """What is compared before anything opens."""
+        groups = len(leaves(self.tree))
+        return gate_of(self.tree, missing=len(self.cells) - groups, tops=len(self.cells[0].moments) // 2)
 
     @property
     def width(self) -> int:
@@ -61,7 +88,7 @@ class Plan:
         return sha256(canonical({
             "type": "plan", "version": 1, "function": self.function, "parameters": dict(self.parameters),
             "columns": used, "parties": self.parties, "rows_max": str(self.rows_max), "cells": len(self.cells),
-            "width": self.width,
+            "width": self.width, "compared": self.gate.width,
         })).hexdigest()
 
 
@@ -72,6 +99,18 @@ def column(columns: Columns, name: str) -> Mapping[str, Any]:
     raise ParametersInvalid(f"no column {name} in the dictionary")
 
 
+def with_identifiers(used: Columns, columns: Columns) -> tuple[Mapping[str, Any], ...]:
+    """The columns to read: those used, and what tells persons apart."""
+    return (*used, *(one for one in columns if one["kind"] == IDENTIFIER))
+
+
+def check_gate(of: Plan) -> Plan:
+    """The gate of this plan is not larger than a worker can compare."""
+    if of.gate.comparisons(of.parties) > MAX_COMPARISONS or sum(map(len, of.gate.needs)) > 4 * MAX_COMPARISONS:
+        raise ParametersInvalid("so many cells and columns are too much for one gate")
+    return of
+
+
 def codes(one: Mapping[str, Any]) -> tuple[str, ...]:
     found = tuple(one["codes"] or ())
     if not found or len(set(found)) != len(found) or "" in found:
@@ -80,13 +119,31 @@ def codes(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def listed(frame: pd.DataFrame, columns: Columns, names: Sequence[str]) -> pd.DataFrame:
-    """For the oracles: codes that the dictionary does not list count as missing."""
+    """For the oracles: codes that the dictionary does not list count as missing; each row is marked with its person."""
     kept = frame[list(names)].copy()
     for name in names:
         one = column(columns, name)
         if one["kind"] == "category":
             kept[name] = kept[name].where(kept[name].isin(one["codes"]))
+    distinct = {one["name"]: frame[one["name"]].nunique() for one in columns if one["kind"] == IDENTIFIER}
+    person = min(distinct, key=lambda name: distinct[name], default=None)
+    kept[PERSON] = frame.index if person is None or distinct[person] == len(frame) else frame[person]
     return kept
+
+
+def people(frames: Sequence[pd.DataFrame]) -> int:
+    """For the oracles: distinct persons in these parts of one hospital's rows."""
+    return len({person for frame in frames for person in frame[PERSON].dropna()})
+
+
+def plain_missing(frames: Sequence[pd.DataFrame], names: Sequence[str], floor: int) -> dict[str, int | None]:
+    """For the oracles: each column's number of missing values, if persons on both sides reach the floor."""
+    found: dict[str, int | None] = {}
+    for name in names:
+        sides = [[people([frame[frame[name].isna() == lacks]]) for frame in frames] for lacks in (True, False)]
+        opened = all(passes(sum(side), side, floor) for side in sides)
+        found[name] = sum(int(frame[name].isna().sum()) for frame in frames) if opened else None
+    return found
 
 
 def check_fit(columns: Columns, rows_max: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mpc.errors import ParametersInvalid
 from mpc.functions import crosstab, describe
-from mpc.functions.plan import Columns, Plan
+from mpc.functions.plan import Columns, Counted, Plan
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Function:
     """The four parts of a function; all of them run through `sums.run`."""
 
     plan: Callable[[Mapping[str, Any], Columns, int, int], Plan]
-    local: Callable[..., list[int]]
+    local: Callable[..., Counted]
     finish: Callable[[Sequence[int], tuple[bool, ...], Plan], dict[str, Any]]
     plain: Callable[..., dict[str, Any]]
 

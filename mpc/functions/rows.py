@@ -1,6 +1,8 @@
 """A hospital's own rows, read exactly: every cell as text, an empty cell as missing, through DuckDB.
 
-Opens one file, once, for one job. Everything it says about a problem names a column, never a value.
+Opens one file, once, for one job. Everything it says about a problem names a column, never a value. Persons are told
+apart by the identifier column that is loaded (of several, by the one with the fewest distinct values, so that nobody
+counts twice); where none is loaded, or no value of it occurs twice, a row is a person.
 """
 
 from __future__ import annotations
@@ -9,15 +11,18 @@ import csv
 import hmac
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mpc.encoding import Grid
-from mpc.errors import DataRefused
+from mpc.errors import DataRefused, MpcError
 
 KINDS = ("csv", "parquet")
 BLOCK = 1 << 20
+OUT_OF_MEMORY = "worker.out_of_memory"
+Combination = tuple[str | None, ...]
 
 
 def fingerprint(path: Path, key: bytes) -> str:
@@ -31,6 +36,10 @@ def fingerprint(path: Path, key: bytes) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _complete(names: Iterable[str]) -> str:
+    return " AND ".join(f"{_quoted(name)} IS NOT NULL" for name in names) or "true"
 
 
 def _off(name: str) -> DataRefused:
@@ -91,6 +100,8 @@ class Rows:
             query = f"CREATE TABLE rows AS SELECT {wanted} FROM {source}"  # noqa: S608
             connection.execute(query, [*listed, str(place)])
             connection.execute("SET enable_external_access = false")
+        except duckdb.OutOfMemoryException:
+            raise MpcError("the file does not fit into memory", code=OUT_OF_MEMORY) from None
         except duckdb.Error:
             # DuckDB's texts quote the offending row
             raise DataRefused("the file cannot be read", code="dataset.changed") from None
@@ -119,7 +130,7 @@ class Rows:
         return source, texts, [row[0] for row in described]
 
     def number(self) -> int:
-        return int(self._connection.execute("SELECT count(*) FROM rows").fetchone()[0])
+        return self._value("SELECT count(*) FROM rows")
 
     def missing(self, name: str) -> int:
         """How many rows lack the column; also checks every value the column holds."""
@@ -138,12 +149,64 @@ class Rows:
         """Number of rows for every combination of values met, over rows that lack none of `complete_in`."""
         return dict(self._grouped(names, list(complete_in)))
 
+    @cached_property
+    def person(self) -> str | None:
+        """The column that tells persons apart; None where each row is a person."""
+        distinct = {name: self._value(f"SELECT count(DISTINCT {_quoted(name)}) FROM rows")  # noqa: S608
+                    for name, column in self._columns.items() if column["kind"] == "identifier"}
+        name = min(distinct, key=lambda one: distinct[one], default=None)
+        return None if name is None or distinct[name] == self.number() else name
+
+    def persons(self, names: Sequence[str], groups: Sequence[Iterable[Combination]], *,
+                complete_in: Sequence[str]) -> list[int]:
+        """For each group of combinations of values how many distinct persons have a row in it."""
+        if self.person is None:
+            met = self.counts(names, complete_in=complete_in)
+            return [sum(met.get(combination, 0) for combination in group) for group in groups]
+        id_, where = _quoted(self.person), _complete(complete_in)
+        if not names:
+            return [self._value(f"SELECT count(DISTINCT {id_}) FROM rows WHERE {where}") for _ in groups]  # noqa: S608
+        pairs = [(at, *combination) for at, group in enumerate(groups) for combination in group]
+        lists = ", ".join(f"unnest(?) AS c{at}" for at in range(len(names) + 1))
+        same = " AND ".join(f"{_quoted(name)} = c{at}" for at, name in enumerate(names, 1))
+        query = (f"SELECT c0, count(DISTINCT {id_}) FROM rows JOIN (SELECT {lists}) ON {same} "  # noqa: S608
+                 f"WHERE {where} GROUP BY c0")
+        found = dict(self._all(query, [list(part) for part in zip(*pairs, strict=True)]))
+        return [int(found.get(at, 0)) for at in range(len(groups))]
+
+    def sides(self, name: str) -> tuple[int, int]:
+        """How many persons have a row that lacks the column, and how many a row that has it."""
+        counted = "*" if self.person is None else f"DISTINCT {_quoted(self.person)}"
+        lacking, having = (self._value(f"SELECT count({counted}) FROM rows WHERE {_quoted(name)} IS {test} NULL")  # noqa: S608
+                           for test in ("", "NOT"))
+        return lacking, having
+
+    def per_person(self, names: Sequence[str], *, complete_in: Sequence[str]) -> list[tuple[Combination, int, object]]:
+        """Every combination of values met, its number of rows, and whose they are: a token for the person, or None
+        where each row is a person. Rows that name nobody count as one person's."""
+        if self.person is None:
+            return [(key, count, None) for key, count in self.counts(names, complete_in=complete_in).items()]
+        found = self._grouped([*names, self.person], complete_in)
+        return [(key[:-1], count, (key[-1],)) for key, count in found]
+
+    def _value(self, query: str) -> int:
+        return int(self._all(query)[0][0])
+
+    def _all(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        import duckdb
+
+        try:
+            found: list[tuple[Any, ...]] = self._connection.execute(query, list(values)).fetchall()
+        except duckdb.OutOfMemoryException:
+            raise MpcError("the rows do not fit into memory", code=OUT_OF_MEMORY) from None
+        return found
+
     def _grouped(self, names: Sequence[str], complete_in: Sequence[str]) -> list[tuple[tuple[str | None, ...], int]]:
         listed = "".join(f"{_quoted(name)}, " for name in names)
-        where = " AND ".join(f"{_quoted(name)} IS NOT NULL" for name in complete_in) or "true"
+        where = _complete(complete_in)
         grouping = f"GROUP BY {listed[:-2]}" if names else ""
         query = f"SELECT {listed}count(*) FROM rows WHERE {where} {grouping}"  # noqa: S608
-        return [(row[:-1], int(row[-1])) for row in self._connection.execute(query).fetchall()]
+        return [(row[:-1], int(row[-1])) for row in self._all(query)]
 
     def close(self) -> None:
         self._connection.close()

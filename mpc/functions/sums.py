@@ -1,24 +1,28 @@
 """The protocol that describe and crosstab share: exact totals, each behind the gate.
 
-Party i holds an integer vector v_i: counts of cells, then the sums attached to them. [x] is x held in shares.
+Party i holds an integer vector v_i: counts of cells, then the sums attached to them; and numbers g_i that only the gate
+compares (`mpc.disclosure`): persons in every node of the tree, persons without and with a value of each column, and for
+each group's sums their total and two largest contributions. [x] is x held in shares.
 1. Each party turns its vector into its share of the total, [v] = share of Σ v_i over Z_2^256: no message.
-2. Each party shares its own counts, [n_i] modulo 2^64; the low words of [v] are shares of n modulo 2^64.
+2. Each party shares its own counts and the gate's numbers, [n_i] and [g_i] modulo 2^64; the low words of [v] are shares
+   of n modulo 2^64.
 3. Opened to the parties: Σ[n_i] - [n], one number a cell, which must be 0 everywhere, else the job ends.
-4. Gate: for every party i and cell, [n] - [n_i] >= k inside MPC; the AND over all i is opened to the parties.
-   No single comparison and no count is opened to anybody.
+4. Gate: for every party i, from [g_j] of all others j, each count less the floor and each 9/10 of a total less any two
+   that may be its largest is compared with 0 inside MPC. The AND of all that a cell needs is opened to the parties.
+   No single comparison, no node's bit and no count is opened to anybody.
 5. Shares of cells that pass leave for the consumer, sealed; the others are replaced by zeros.
+Which comparisons are made, how many messages pass and how long they are follows from the plan alone.
 Reveals: to each party one bit a cell; to the consumer the same bits and the totals of the cells that pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpc.disclosure import Pattern, withhold
 from mpc.errors import RangeExceeded
-from mpc.functions.plan import Plan
+from mpc.functions.plan import Counted, Plan
 
 if TYPE_CHECKING:
     from mpc.engines.base import Engine
@@ -32,12 +36,12 @@ class Outcome:
     shares: tuple[int, ...]
 
 
-def run(engine: Engine, plan: Plan, values: Sequence[int], floor: int) -> Outcome:
-    if len(values) != plan.width or engine.parties != plan.parties:
+def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Outcome:
+    cells, numbers = len(plan.cells), counted.numbers
+    if (len(counted.values), len(numbers), engine.parties) != (plan.width, plan.gate.width, plan.parties):
         raise RangeExceeded("the values are not those of the plan")
-    counts = list(values[: len(plan.cells)])
-    if any(not 0 <= count <= plan.rows_max for count in counts):
+    if any(not 0 <= count <= plan.rows_max for count in (*counted.values[:cells], *numbers[: plan.gate.counts])):
         raise RangeExceeded("a party holds more rows than its record declares")
-    shares = engine.share_total(values)
-    pattern = engine.gate(shares[: len(plan.cells)], counts, floor)
+    shares = engine.share_total(counted.values)
+    pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *numbers), floor)
     return Outcome(pattern, tuple(withhold(shares, pattern, plan.spans)))

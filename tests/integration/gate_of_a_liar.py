@@ -1,72 +1,114 @@
-"""Three parties and a dealer at the gate in forked processes, over real links; one party's own counts are not those of
-its total. Prints what each party met, one JSON line. A program, for `test_engine.py`.
+"""Three parties and a dealer at the gate in forked processes, over pipes. Prints what each party met, one JSON line. A
+program, for `test_gate.py`: with a number, one party's own counts are not those of its total, by that much; with `many`,
+a gate over 40 groups of two columns, many of them at the very edge of floor and dominance.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
+import socket
 import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from mpc.disclosure import Gate, balanced, gate_of, nodes
 from mpc.engines.crypten_engine.engine import CryptenEngine, serve_dealer
-from mpc.errors import MpcError
+from mpc.errors import MpcError, PeerLost
 from mpc.sharing import PairKeys, pair_key
-from mpc.transport.identity import SessionIdentity, address_of, listen
-from mpc.transport.mesh import Mesh, Peer, Setting
 
 SESSION, PARTIES, DEALER = "ab" * 32, 3, 3
-COUNTS = ([4, 0, 30], [5, 0, 30], [6, 20, 30])
+FLOOR = 10
+Brought = tuple[Gate, list[list[int]], list[list[int]]]
+
+
+def few() -> Brought:
+    """Four cells. Left out in turn, the others count at least 9, 20, 60 and 60; the two halves 29 and 120."""
+    tree, counts = balanced(range(4)), [[4, 10, 30, 30], [5, 10, 30, 30], [6, 20, 30, 30]]
+    return gate_of(tree, missing=0, tops=0), counts, [[sum(own[at] for at in node) for node in nodes(tree)]
+                                                      for own in counts]
+
+
+def many() -> Brought:
+    """Forty groups, two columns of sums, one column's missing values; the same numbers in every process."""
+    draw, cells = random.Random(7), 40  # noqa: S311 - a test's table
+    tree = balanced(range(cells))
+    counts = [[draw.choice((5, 30, 31, 60)) for _ in range(cells)] for _ in range(PARTIES)]
+    for own in counts:
+        own[3] = own[17] = draw.choice((3, 5, 6))
+    numbers = []
+    for own in counts:
+        numbers.append([sum(own[at] for at in node) for node in nodes(tree)] + [draw.choice((4, 5, 9)), 1000])
+        for _ in range(2 * cells):
+            first, second = draw.choice((9, 9, 9, 90)), draw.choice((0, 9))
+            numbers[-1] += [first + second + draw.choice((1, 2, 9, 20)), first, second]
+    return gate_of(tree, missing=1, tops=2), counts, numbers
+
+
+class Pipes:
+    """What the engine asks of a mesh, over socket pairs."""
+
+    def __init__(self, seat: int, ends: Mapping[int, socket.socket]) -> None:
+        self.seat, self.dealer, self._ends = seat, DEALER, ends
+
+    def send(self, seat: int, tag: bytes, body: bytes) -> None:
+        self._ends[seat].sendall(tag + len(body).to_bytes(8, "big") + body)
+
+    def recv(self, seat: int, tag: bytes, limit: int = 1 << 24) -> bytes:
+        head = self._read(seat, 9)
+        size = int.from_bytes(head[1:], "big")
+        if head[:1] != tag or size > limit:
+            raise PeerLost("another frame was due", about_seat=seat)
+        return self._read(seat, size)
+
+    def _read(self, seat: int, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            piece = self._ends[seat].recv(size - len(data))
+            if not piece:
+                raise PeerLost("gone", about_seat=seat)
+            data += piece
+        return data
 
 
 def main() -> None:
-    lie = int(sys.argv[1])
-    identities = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in range(PARTIES + 1)]
-    listeners = [listen() for _ in identities]
-    public = {seat: one.exchange for seat, one in enumerate(identities)}
-    peers = {seat: Peer(seat, address_of(listeners[seat]), one.certificate) for seat, one in enumerate(identities)}
+    lie = 0 if sys.argv[1] == "many" else int(sys.argv[1])
+    gate, counts, numbers = many() if sys.argv[1] == "many" else few()
+    private = [X25519PrivateKey.generate() for _ in range(PARTIES + 1)]
+    public = {seat: key.public_key().public_bytes_raw() for seat, key in enumerate(private)}
+    ends: list[dict[int, socket.socket]] = [{} for _ in private]
+    for one in range(PARTIES + 1):
+        for other in range(one):
+            ends[one][other], ends[other][one] = socket.socketpair()
+            for end in (ends[one][other], ends[other][one]):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
 
-    def mesh(seat: int) -> Mesh:
-        others = {other: peer for other, peer in peers.items() if other != seat}
-        made = Mesh(Setting(SESSION, seat, DEALER, "gate", 10, time.monotonic() + 60), identities[seat], others,
-                    listeners[seat])
-        made.link()
-        return made
+    def with_dealer(seat: int, other: int) -> bytes:
+        return pair_key(private[seat], public[other], session=SESSION, seat=seat, peer_seat=other)
 
     def party(seat: int) -> str:
-        private = X25519PrivateKey.from_private_bytes(identities[seat].exchange_private)
         among = {other: key for other, key in public.items() if other != DEALER}
-        own = mesh(seat)
-        engine = CryptenEngine(own, PARTIES, PairKeys.agree(private, among, session=SESSION, seat=seat), pair_key(
-            private, public[DEALER], session=SESSION, seat=seat, peer_seat=DEALER))
+        engine = CryptenEngine(cast(Any, Pipes(seat, ends[seat])), PARTIES, PairKeys.agree(
+            private[seat], among, session=SESSION, seat=seat), with_dealer(seat, DEALER))
         try:
-            shares = engine.share_total(COUNTS[seat])
-            said = [COUNTS[seat][0] + (lie if seat == 1 else 0), *COUNTS[seat][1:]]
-            pattern = engine.gate(shares, said, 10)
+            shares = engine.share_total(counts[seat])
+            said = [counts[seat][0] + (lie if seat == 1 else 0), *counts[seat][1:]]
+            pattern = engine.gate(gate, shares, [*said, *numbers[seat]], FLOOR)
             engine.finish()
             return "".join("1" if bit else "0" for bit in pattern)
         except MpcError as error:
-            own.fail(error)
             return error.code
-        finally:
-            own.close()
 
     def dealer(seat: int) -> str:
-        private = X25519PrivateKey.from_private_bytes(identities[seat].exchange_private)
-        keys = [pair_key(private, public[other], session=SESSION, seat=seat, peer_seat=other)
-                for other in range(PARTIES)]
-        own = mesh(seat)
+        keys = [with_dealer(seat, other) for other in range(PARTIES)]
         try:
-            serve_dealer(own, keys, cells=3, check=lambda: None)
+            serve_dealer(cast(Any, Pipes(seat, ends[seat])), keys, gate=gate, check=lambda: None)
             return "dealt"
         except MpcError as error:
             return error.code
-        finally:
-            own.close()
 
     tasks: list[Callable[[int], str]] = [*[party] * PARTIES, dealer]
     children = []
@@ -74,10 +116,16 @@ def main() -> None:
         inner, outer = os.pipe()
         child = os.fork()
         if child == 0:
+            for other, held in enumerate(ends):
+                for end in held.values() if other != seat else ():
+                    end.close()
             os.write(outer, task(seat).encode())
             os._exit(0)
         os.close(outer)
         children.append((child, inner))
+    for held in ends:
+        for end in held.values():
+            end.close()
     print(json.dumps([(os.read(inner, 100).decode(), os.waitpid(child, 0)[1])[0] for child, inner in children]))
 
 

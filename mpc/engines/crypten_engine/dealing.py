@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ledger.documents import canonical
+from mpc.disclosure import Gate
 from mpc.engines.crypten_engine.communicator import TENSOR, from_bytes, to_bytes
 from mpc.engines.crypten_engine.kernel import BinarySharedTensor, Keystream
 from mpc.errors import EngineUnfit, ProtocolBroken
@@ -27,9 +28,11 @@ BINARY, END = "binary", "end"
 DIMENSIONS = 6
 
 
-def quota(parties: int, cells: int) -> int:
-    """How many elements of triples a gate over so many cells can need at most, with room to spare."""
-    return 32 * max(parties, 2) ** 2 * max(cells, 1) + 1024
+def quota(parties: int, gate: Gate) -> int:
+    """How many elements of triples this gate can need at most, with a little room: an addition of 64-bit numbers takes
+    13, parties - 1 additions make one number from its shares, and each AND of two bits takes one."""
+    compared = gate.comparisons(parties)
+    return 13 * (parties - 1) * compared + compared + sum(map(len, gate.needs)) + 1024
 
 
 class DealtProvider:

@@ -1,7 +1,8 @@
 """CrypTen as one party's engine for one session: the gate, over shares that our own sharing made.
 
 What is opened to the parties passes `_open`, which writes down what it was: per cell the difference of own counts and
-total, and the AND of all comparisons. A process computes one session and ends.
+total, and the AND of all comparisons that the cell needs. Every number that is compared is a sum of shares with public
+factors, so all of them are made without a message and compared at once. A process computes one session and ends.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
 
-from mpc.disclosure import Pattern
+from mpc.disclosure import SHARE_OF_TWO, Gate, Pattern
 from mpc.engines.crypten_engine import kernel
 from mpc.engines.crypten_engine.communicator import MeshCommunicator
 from mpc.engines.crypten_engine.dealing import DealtProvider, deal, quota
@@ -45,6 +47,21 @@ def versions() -> dict[str, str]:
 
 def _tensor(values: Sequence[int]) -> torch.Tensor:
     return torch.tensor([value - WORD if value >= HALF else value for value in values], dtype=torch.int64)
+
+
+def _all_of(bits: Any, groups: Sequence[Sequence[int]]) -> Any:
+    """For each group of places the AND of the bits there, by halves, all groups at once; nothing is opened."""
+    places = [list(group) for group in groups]
+    while any(len(group) > 1 for group in places):
+        left = [place for group in places for place in group[0 : len(group) // 2 * 2 : 2]]
+        right = [place for group in places for place in group[1::2]]
+        both, at, width = bits[torch.tensor(left)] & bits[torch.tensor(right)], 0, bits.size(0)
+        for group in places:
+            half = len(group) // 2
+            group[:] = [*range(width + at, width + at + half), *group[2 * half :]]
+            at += half
+        bits = BinarySharedTensor.cat([bits, both])
+    return bits[torch.tensor([group[0] for group in places])]
 
 
 class CryptenEngine:
@@ -80,32 +97,40 @@ class CryptenEngine:
     def share_total(self, values: Sequence[int]) -> list[int]:
         return share_total(values, self._keys)
 
-    def gate(self, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
-        total = _tensor(low_words(count_shares))
+    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+        total, cells = _tensor(low_words(count_shares)), len(count_shares)
         each = torch.stack([_tensor(row) for row in share_own(own, self._keys, self._parties)])
         difference = self._open("own counts minus total", ArithmeticSharedTensor.from_shares(
-            each.sum(dim=0) - total, precision=0))
+            each[:, :cells].sum(dim=0) - total, precision=0))
         if bool(difference.any()):
             raise GateInconsistent("own counts and the total disagree")
-        others = total.unsqueeze(0) - each
-        if self.seat == 0:
-            others = others - floor
-        margins = to_binary(ArithmeticSharedTensor.from_shares(others, precision=0))
-        enough = ((margins >> 63) & 1) ^ 1
-        pattern = self._open("gate", self._all(enough))
+        margins, conditions = self._margins(gate, each[:, cells:], floor)
+        compared = to_binary(ArithmeticSharedTensor.from_shares(margins, precision=0))
+        held = _all_of(((compared >> 63) & 1) ^ 1, conditions)
+        pattern = self._open("gate", _all_of(held, gate.needs))
         if not bool(((pattern == 0) | (pattern == 1)).all()):
             raise GateInconsistent("the gate did not open to bits")
         return tuple(bool(bit) for bit in pattern.tolist())
 
-    def _all(self, bits: Any) -> Any:
-        """AND over the first dimension, by halves; nothing on the way is opened."""
-        rows = [bits[index] for index in range(self._parties)]
-        while len(rows) > 1:
-            half = len(rows) // 2
-            left, right = (BinarySharedTensor.stack(part) for part in (rows[:half], rows[half : 2 * half]))
-            both = left & right
-            rows = [both[index] for index in range(half)] + rows[2 * half :]
-        return rows[0]
+    def _margins(self, gate: Gate, each: torch.Tensor, floor: int) -> tuple[torch.Tensor, list[range]]:
+        """This party's shares of all numbers that must not be negative, condition by condition, and which of them each
+        condition asks for: of a count the others' sum less the floor for every party left out; of a triple, nine tenths
+        of the others' sum less each pair that may be their largest."""
+        others = each.sum(dim=0).unsqueeze(0) - each
+        counts = others[:, : gate.counts] - (floor if self.seat == 0 else 0)
+        sums, first, second = (each[:, gate.counts + at :: 3] for at in range(3))
+        part, whole = SHARE_OF_TWO
+        pairs = []
+        for left in range(self._parties):
+            rest = [seat for seat in range(self._parties) if seat != left]
+            most = part * (sums.sum(dim=0) - sums[left])
+            pairs += [most - whole * (first[seat] + second[seat]) for seat in rest]
+            pairs += [most - whole * (first[one] + first[other]) for one, other in combinations(rest, 2)]
+        tops = torch.stack(pairs)
+        found = torch.cat([counts.T.reshape(-1), tops.T.reshape(-1)])
+        start, high, wide = counts.numel(), self._parties, len(pairs)
+        return found, [*(range(at * high, (at + 1) * high) for at in range(gate.counts)),
+                       *(range(start + at * wide, start + (at + 1) * wide) for at in range(gate.tops))]
 
     def _open(self, what: str, shared: Any) -> torch.Tensor:
         """The one place where a number of the gate becomes known to the parties."""
@@ -117,8 +142,8 @@ class CryptenEngine:
         self._provider.finish()
 
 
-def serve_dealer(mesh: Mesh, keys: Sequence[bytes], *, cells: int, check: Callable[[], None]) -> int:
+def serve_dealer(mesh: Mesh, keys: Sequence[bytes], *, gate: Gate, check: Callable[[], None]) -> int:
     """The dealer's whole part of one session."""
     kernel.check_patches()
     streams = [kernel.Keystream(key) for key in keys]
-    return deal(mesh, streams, limit=quota(len(keys), cells), check=check)
+    return deal(mesh, streams, limit=quota(len(keys), gate), check=check)

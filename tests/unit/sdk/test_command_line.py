@@ -19,11 +19,11 @@ def _own_space(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_works(world: World, released: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["open", released.id]) == 0
     shown = capsys.readouterr().out
-    assert "3 cells withheld" in shown
+    assert "4 cells withheld" in shown
     assert "<NA>" in shown
 
     assert command_line.main(["open", released.id, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["withheld"] == 3
+    assert json.loads(capsys.readouterr().out)["withheld"] == 4
 
 
 def test_products_are_listed(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,11 +22,11 @@ def test_it_works(released: Job) -> None:
     assert table.loc["F", "1"] == 15
     assert table.loc["F", "0"] == 15
     assert table.loc["F", "total"] == 30
-    assert table.loc["M", "0"] == 20
+    assert table.isna().loc["M", "0"], "its pair took it along"
     assert table["1"].isna()["M"]
     assert table.isna().loc["M", "total"]
     assert table.isna().loc["total", "total"]
-    assert result.withheld == 3
+    assert result.withheld == 4
     assert result.missing == {"sex": None, "grade": None}
     assert result.parties == 3
 

@@ -27,7 +27,7 @@ from ledger.receipt import chain_leg, make_receipt
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from marketplace.sdk.space import Space
 from mpc.catalog import CATALOG
-from mpc.disclosure import Opening, gate_hash, gate_key, passes, withhold
+from mpc.disclosure import Opening, gate_hash, gate_key, withhold
 from mpc.engines.cleartext import Hub
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
@@ -59,7 +59,7 @@ COLUMNS = [
 
 
 def rows_of(hospital: int) -> list[dict[str, str]]:
-    """Twenty rows; nobody has sex M with grade 1 but at hospital 0, so that this cell stays closed."""
+    """Twenty rows; nobody has sex M with grade 1 but at hospital 0, so this cell stays closed, and its pair."""
     found = []
     for index in range(20):
         sex = "F" if index % 2 else "M"
@@ -252,8 +252,7 @@ class World:
         values = {"job": job_id, "job_hash": document_hash(self.job(job_id)["spec"]["document"]), "attempt": 1,
                   "participant": self.keys[name].participant, "seat": seat, "decision": "accept", "code": None,
                   "rule": None, "who_must_act": None, "grant_block": 7, "policy_hash": "ab" * 32,
-                  "session": {"certificate": to_b64(secrets.token_bytes(60)), "exchange": secrets.token_hex(32),
-                              "address": "127.0.0.1:4000"}}
+                  "session": {"certificate": to_b64(secrets.token_bytes(60)), "exchange": secrets.token_hex(32)}}
         return signed(new_document("verdict", **(values | changed)), self.keys[name].signing)
 
     def envelopes(self, spec: dict[str, Any], names: list[str], session: str) -> list[dict[str, Any]]:
@@ -262,11 +261,10 @@ class World:
         part = function(f"{spec['function']['name']}@{spec['function']['version']}")
         plan = part.plan(spec["parameters"], columns, len(names), rows_max_total(records))
         hub = Hub(len(names), session)
-        vectors = [part.local(self._rows(HOSPITALS.index(name), plan.columns), plan) for name in names]
-        shares = [hub.engines[seat].share_total(vector) for seat, vector in enumerate(vectors)]
-        own = [list(column) for column in zip(*(vector[: len(plan.cells)] for vector in vectors), strict=True)]
+        counted = [part.local(self._rows(HOSPITALS.index(name), plan.columns), plan) for name in names]
+        shares = [hub.engines[seat].share_total(one.values) for seat, one in enumerate(counted)]
         floor = spec["disclosure"]["floor"]
-        pattern = tuple(passes(sum(column), column, floor) for column in own)
+        pattern = plan.gate.decide([one.numbers for one in counted], floor)
         key = gate_key([sha256(name.encode()).digest() for name in names])
         gate = gate_hash(key, session, pattern)
         found = []
@@ -306,7 +304,7 @@ class World:
         approvals = []
         for one in grants:
             held = self.portal.shelves["grants"][one["id"]]
-            approvals += [{"terms": held["terms"], "approval": held[name]} for name in ("approval", "consent")]
+            approvals.append({"terms": held["terms"], "signatures": [held["approval"], held["consent"]]})
         receipt = make_receipt(entry, space_id=self.trust.space_id, index=1, inclusion=[other], checkpoint=note,
                                approvals=approvals, chain=chain_leg(self.trust))
         self.portal.shelves.setdefault("receipts", {})[entry["id"]] = receipt
