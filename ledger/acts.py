@@ -270,7 +270,8 @@ def verify_terms(terms: Mapping[str, Any], scenario: Mapping[str, Any], trust: T
 
 def verify_regulator_approval(terms: Mapping[str, Any], approval: Mapping[str, Any], trust: Trust) -> str:
     """The regulator's approval, by an approver of the trust file."""
-    decider = verify_approval(terms, approval, domain=domain_of(trust), role="regulator")
+    decider = verify_approval(terms, approval, domain=domain_of(trust), role="regulator",
+                              passkeys=trust.regulator.passkeys)
     if decider not in trust.regulator.approvers:
         raise VerificationError("grant.approval_invalid", "the trust file names no such approver of the regulator")
     return decider

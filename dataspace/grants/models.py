@@ -9,7 +9,10 @@ from dataspace.scenarios.models import Scenario
 
 
 class Grant(models.Model):
-    """`terms` is what both signed; `approval` is the regulator's signature, `consent` the custodian's."""
+    """`terms` is what both signed; `approval` is the regulator's signature, `consent` the custodian's.
+
+    `suspensions` holds the last word of either side; `cancellations` what was taken back before it was registered.
+    """
 
     id = models.UUIDField(primary_key=True, editable=False)
     scenario = models.ForeignKey(Scenario, on_delete=models.PROTECT, related_name="grants")
@@ -22,6 +25,8 @@ class Grant(models.Model):
     approval = models.JSONField()
     consent = models.JSONField(null=True)
     revocation = models.JSONField(null=True)
+    suspensions = models.JSONField(default=dict)
+    cancellations = models.JSONField(default=list)
     state = models.CharField(max_length=16, choices=[(s.value, s.value) for s in State])
     not_before = models.DateTimeField()
     not_after = models.DateTimeField()

@@ -20,7 +20,7 @@ def grants_for(actor: Actor) -> QuerySet[Grant]:
     )
     if actor.is_regulator or "dealer" in actor.admitted_as:
         return rows
-    if not actor.is_admitted:
+    if not actor.is_admitted and not actor.suspended:  # who is suspended may still revoke
         return rows.none()
     own = Q(custodian_id=actor.participant_id) | Q(grantee_id=actor.participant_id)
     return rows.filter(own)

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from dataspace.actor import SYSTEM, Actor
 from dataspace.errors import Conflict, DataspaceError, Invalid, Refused
@@ -22,9 +23,18 @@ from dataspace.scenarios import services as scenarios
 from dataspace.scenarios.models import Scenario
 from dataspace.scenarios.states import Move as ScenarioMove
 from ledger.acts import verify_regulator_approval, verify_terms
-from ledger.approval import domain_of, grant_chain_id, verify_approval, verify_revocation, verify_use
+from ledger.approval import (
+    domain_of,
+    grant_chain_id,
+    verify_approval,
+    verify_cancellation,
+    verify_revocation,
+    verify_suspension,
+    verify_use,
+)
 from ledger.documents import document_hash, parse_time
 from ledger.errors import VerificationError
+from ledger.participant import passkeys_of
 from mpc.catalog import CATALOG
 
 log = logging.getLogger(__name__)
@@ -106,7 +116,8 @@ def consent(grant: Grant, *, consent: Mapping[str, Any], actor: Actor, now: date
     policies.check_may_consent(actor, custodian_id=grant.custodian_id)
     if grant.consent is not None and grant.consent == dict(consent):
         return
-    verify_approval(grant.terms, consent, domain=domain_of(space.trust()), role="custodian")
+    passkeys = _passkeys(grant)
+    verify_approval(grant.terms, consent, domain=domain_of(space.trust()), role="custodian", passkeys=passkeys)
     if consent["sign_by"] <= now.timestamp():
         raise Refused("the consent was to be registered before now", code="approval.late")
     advance(
@@ -126,7 +137,7 @@ def revoke(grant: Grant, *, revocation: Mapping[str, Any], actor: Actor, now: da
     """A signed revocation is final when it is seen; the chain learns it next."""
     policies.check_may_revoke(actor, custodian_id=grant.custodian_id, by=str(revocation.get("by")))
     trust = space.trust()
-    decider = verify_revocation(grant.terms, revocation, domain=domain_of(trust))
+    decider = verify_revocation(grant.terms, revocation, domain=domain_of(trust), passkeys=_passkeys(grant))
     if revocation["by"] == "regulator" and decider not in trust.regulator.approvers:
         raise Refused("the trust file names no such approver", code="approval.wrong_signer")
     if grant.state == State.REVOKED:
@@ -141,6 +152,81 @@ def revoke(grant: Grant, *, revocation: Mapping[str, Any], actor: Actor, now: da
         body={"grants": named([grant]), "by": revocation["by"], "reason_hash": revocation["reason_hash"]},
         changes={"revocation": dict(revocation)},
     )
+
+
+@transaction.atomic
+def suspend(grant: Grant, *, suspension: Mapping[str, Any], actor: Actor, now: datetime) -> None:
+    """One side's signed word: the grant is held, or let go; it stays suspended while either side holds it."""
+    grant = Grant.objects.select_for_update().get(pk=grant.pk)
+    trust = space.trust()
+    decider = verify_suspension(grant.chain_id, suspension, domain=domain_of(trust), passkeys=_passkeys(grant))
+    by = _side(grant, decider)
+    policies.check_may_suspend(actor, custodian_id=grant.custodian_id, by=by)
+    last = grant.suspensions.get(by)
+    if last == dict(suspension):
+        return
+    if last is not None and suspension["number"] <= last["number"]:
+        raise Conflict("a later decision of this side is known", code="grant.stale_number")
+    held = {**grant.suspensions, by: dict(suspension)}
+    still = any(one["suspended"] for one in held.values())
+    move = Move.SUSPEND if suspension["suspended"] else Move.LIFT if still else Move.RESUME
+    advance(
+        grant,
+        move,
+        moves=MOVES,
+        actor=actor,
+        now=now,
+        audience=audience_of(grant),
+        body={"grants": named([grant]), "by": by, "number": suspension["number"]},
+        changes={"suspensions": held},
+    )
+
+
+@transaction.atomic
+def cancel(grant: Grant, *, cancellation: Mapping[str, Any], actor: Actor, now: datetime) -> None:
+    """Take back an approval or a consent that nobody registered: without approval the grant ends, without consent it
+    waits for another one."""
+    grant = Grant.objects.select_for_update().get(pk=grant.pk)
+    decider = verify_cancellation(
+        grant.terms, cancellation, domain=domain_of(space.trust()), passkeys=_passkeys(grant)
+    )
+    by = _side(grant, decider)
+    policies.check_may_cancel(actor, custodian_id=grant.custodian_id, by=by)
+    if dict(cancellation) in grant.cancellations:
+        return
+    signed = grant.approval if by == "regulator" else grant.consent
+    if signed is None or signed["nonce"] != cancellation["nonce"]:
+        raise Refused("this side signed nothing of the kind here", code="approval.missing")
+    if _registrations(grant).exclude(status=ChainTx.State.FAILED).exists():
+        raise Refused("the grant is on its way to the chain, or on it: revoke it", code="grant.registered")
+    kept = {"cancellations": [*grant.cancellations, dict(cancellation)]}
+    advance(
+        grant,
+        Move.CANCEL if by == "regulator" else Move.TAKE_BACK,
+        moves=MOVES,
+        actor=actor,
+        now=now,
+        audience=audience_of(grant),
+        body={"grants": named([grant]), "by": by},
+        changes=kept if by == "regulator" else {**kept, "consent": None},
+    )
+
+
+def _side(grant: Grant, decider: str) -> str:
+    if decider in space.trust().regulator.approvers:
+        return "regulator"
+    if decider == grant.terms["custodian_approver"]:
+        return "custodian"
+    raise Refused("neither the regulator nor this custodian signed this", code="approval.wrong_signer")
+
+
+def _passkeys(grant: Grant) -> dict[str, Any]:
+    """The keys behind the regulator's and this custodian's accounts of passkeys."""
+    return {**space.trust().regulator.passkeys, **passkeys_of(grant.custodian.record["document"])}
+
+
+def _registrations(grant: Grant) -> QuerySet[ChainTx]:
+    return ChainTx.objects.filter(kind="register", subject_id=grant.pk)
 
 
 @transaction.atomic
@@ -176,7 +262,7 @@ def relay_registration(grant: Grant) -> ChainTx:
         raise Conflict("the custodian has not consented")
     return chainwork.post(
         "register",
-        key=f"register:{grant.pk}",
+        key=f"register:{grant.pk}:{consent['nonce'][2:18]}",
         subject_id=grant.pk,
         build=lambda door, key, nonce: calls.register(
             door, key, nonce, terms=grant.terms, approval=approval, consent=consent
@@ -195,6 +281,28 @@ def relay_revocation(grant: Grant) -> ChainTx:
         subject_id=grant.pk,
         build=lambda door, key, nonce: calls.revoke(door, key, nonce, grant_id=grant.chain_id, revocation=revocation),
     )
+
+
+def relay_suspensions(grant: Grant) -> None:
+    """Carry the last word of either side to the chain, once."""
+    for by, suspension in grant.suspensions.items():
+        chainwork.post(
+            "suspend_grant",
+            key=f"hold:{grant.pk}:{by}:{suspension['number']}",
+            subject_id=grant.pk,
+            build=partial(calls.suspend_grant, grant_id=grant.chain_id, suspension=suspension),
+        )
+
+
+def relay_cancellations(grant: Grant) -> None:
+    """Carry what was taken back to the chain, so that nobody registers it there."""
+    for one in grant.cancellations:
+        chainwork.post(
+            "cancel",
+            key=f"cancel:{grant.pk}:{one['nonce'][2:18]}",
+            subject_id=grant.pk,
+            build=partial(calls.cancel, grant_id=grant.chain_id, cancellation=one),
+        )
 
 
 def relay_use(row: GrantUse) -> ChainTx:
@@ -216,7 +324,12 @@ def follow(*, now: datetime) -> None:
     for grant in Grant.objects.filter(state=State.REVOKED, revocation__isnull=False).exclude(pk__in=sent):
         with _apart("revocation", grant):
             relay_revocation(grant)
-    for grant in Grant.objects.filter(state__in=[State.SUBMITTED, State.CONSENTED, State.ACTIVE], not_after__lt=now):
+    for grant in Grant.objects.exclude(suspensions={}, cancellations=[]):
+        with _apart("suspension or cancellation", grant):
+            relay_suspensions(grant)
+            relay_cancellations(grant)
+    timed = [State.SUBMITTED, State.CONSENTED, State.ACTIVE, State.SUSPENDED]
+    for grant in Grant.objects.filter(state__in=timed, not_after__lt=now):
         with _apart("expiry", grant):
             expire(grant, now=now)
     for grant in Grant.objects.filter(state=State.CONSENTED):

@@ -8,9 +8,11 @@ class State(StrEnum):
     SUBMITTED = "submitted"
     CONSENTED = "consented"
     ACTIVE = "active"
+    SUSPENDED = "suspended"
     REVOKED = "revoked"
     EXPIRED = "expired"
     EXHAUSTED = "exhausted"
+    CANCELLED = "cancelled"
 
 
 class Move(StrEnum):
@@ -20,6 +22,11 @@ class Move(StrEnum):
     REVOKE = "revoked"
     EXPIRE = "expired"
     EXHAUST = "exhausted"
+    SUSPEND = "suspended"
+    LIFT = "suspension_lifted"
+    RESUME = "resumed"
+    CANCEL = "cancelled"
+    TAKE_BACK = "consent_taken_back"
 
 
 INITIAL = State.SUBMITTED
@@ -36,5 +43,14 @@ MOVES = MappingProxyType(
         (State.CONSENTED, Move.EXPIRE): State.EXPIRED,
         (State.ACTIVE, Move.EXPIRE): State.EXPIRED,
         (State.ACTIVE, Move.EXHAUST): State.EXHAUSTED,
+        (State.ACTIVE, Move.SUSPEND): State.SUSPENDED,
+        (State.SUSPENDED, Move.SUSPEND): State.SUSPENDED,
+        (State.SUSPENDED, Move.LIFT): State.SUSPENDED,
+        (State.SUSPENDED, Move.RESUME): State.ACTIVE,
+        (State.SUSPENDED, Move.REVOKE): State.REVOKED,
+        (State.SUSPENDED, Move.EXPIRE): State.EXPIRED,
+        (State.SUBMITTED, Move.CANCEL): State.CANCELLED,
+        (State.CONSENTED, Move.CANCEL): State.CANCELLED,
+        (State.CONSENTED, Move.TAKE_BACK): State.SUBMITTED,
     }
 )

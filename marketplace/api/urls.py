@@ -33,6 +33,8 @@ urlpatterns = [
     path("grants/<uuid:grant_id>", permissions.Grant.as_view()),
     path("grants/<uuid:grant_id>/consent", permissions.Consent.as_view()),
     path("grants/<uuid:grant_id>/revocation", permissions.Revocation.as_view()),
+    path("grants/<uuid:grant_id>/suspension", permissions.Suspension.as_view()),
+    path("grants/<uuid:grant_id>/cancellation", permissions.Cancellation.as_view()),
     path("uses", permissions.Uses.as_view()),
     path("agreements", orders.Agreements.as_view()),
     path("agreements/<uuid:agreement_id>", orders.Agreement.as_view()),

@@ -11,7 +11,7 @@ from typing import Any
 
 from ledger.approval import domain_of, verify_approval
 from ledger.documents import document_hash, verify_signed
-from ledger.participant import verify_wire
+from ledger.participant import passkeys_of, verify_wire
 from ledger.trust import Trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import VerificationError
@@ -46,8 +46,10 @@ def verified_grant(answer: Mapping[str, Any], *, trust: Trust, custodian: Docume
     with our_errors():
         if terms["custodian"] != custodian["id"]:
             raise VerificationError("grant names another custodian", code="grant.wrong_custodian")
-        if verify_approval(terms, approval, domain=domain, role="regulator") not in regulators:
+        passkeys = {**trust.regulator.passkeys, **passkeys_of(custodian)}
+        if verify_approval(terms, approval, domain=domain, role="regulator", passkeys=passkeys) not in regulators:
             raise VerificationError("not approved by a key of the regulator's", code="grant.approval_invalid")
-        if consent and verify_approval(terms, consent, domain=domain, role="custodian") not in allowed:
+        if consent and verify_approval(terms, consent, domain=domain, role="custodian",
+                                       passkeys=passkeys) not in allowed:
             raise VerificationError("not consented by the custodian's key", code="grant.approval_invalid")
         return document_hash(terms)

@@ -15,6 +15,8 @@ from dataspace.scenarios import queries, services
 from ledger.documents import check
 from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.schemas import approval as approval_shape
+from ledger.schemas import cancellation as cancellation_shape
+from ledger.schemas import suspension as suspension_shape
 from marketplace.api import schemas
 from marketplace.api.bell import bell
 from marketplace.api.schemas import SignedSchema
@@ -103,6 +105,8 @@ class Consent(ApiView):
 
 
 class Revocation(ApiView):
+    open_while_suspended = True
+
     @documented("The regulator or the custodian revokes")
     def post(self, request: Request, grant_id: UUID) -> Response:
         (revocation,) = schemas.body_of(request, "revocation")
@@ -113,6 +117,32 @@ class Revocation(ApiView):
         row.refresh_from_db()
         with suppress(ChainUnavailable, ChainRefused, DataspaceError):  # stored; the followers carry it on
             grant_services.relay_revocation(row)
+        return Response({"id": str(row.pk), "state": row.state})
+
+
+class Suspension(ApiView):
+    @documented("The regulator or the custodian holds the grant, or lets go of it")
+    def post(self, request: Request, grant_id: UUID) -> Response:
+        (given,) = schemas.body_of(request, "suspension")
+        suspension_shape(given, "/suspension")
+        row = grants.grant_for(self.actor, grant_id)
+        grant_services.suspend(row, suspension=given, actor=self.actor, now=self.now)
+        row.refresh_from_db()
+        with suppress(ChainUnavailable, ChainRefused, DataspaceError):  # stored; the followers carry it on
+            grant_services.relay_suspensions(row)
+        return Response({"id": str(row.pk), "state": row.state})
+
+
+class Cancellation(ApiView):
+    @documented("Who approved or consented takes it back, before it is registered")
+    def post(self, request: Request, grant_id: UUID) -> Response:
+        (given,) = schemas.body_of(request, "cancellation")
+        cancellation_shape(given, "/cancellation")
+        row = grants.grant_for(self.actor, grant_id)
+        grant_services.cancel(row, cancellation=given, actor=self.actor, now=self.now)
+        row.refresh_from_db()
+        with suppress(ChainUnavailable, ChainRefused, DataspaceError):
+            grant_services.relay_cancellations(row)
         return Response({"id": str(row.pk), "state": row.state})
 
 
