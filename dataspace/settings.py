@@ -53,6 +53,9 @@ XINGLIN_TRUST = _read("XINGLIN_TRUST", "")
 XINGLIN_FINGERPRINT = _read("XINGLIN_FINGERPRINT", "")
 XINGLIN_LOG_KEY_FILE = _read("XINGLIN_LOG_KEY_FILE", "")
 XINGLIN_CHAIN_KEY_FILE = _read("XINGLIN_CHAIN_KEY_FILE", "")
+XINGLIN_RELAY = _read("XINGLIN_RELAY", "ws://127.0.0.1:8300")
+XINGLIN_RELAY_KEY_FILE = _read("XINGLIN_RELAY_KEY_FILE", "")
+XINGLIN_RELAY_BYTES = int(os.environ.get("XINGLIN_RELAY_BYTES", str(16 << 30)))  # that one job may send
 XINGLIN_VAR = Path(os.environ.get("XINGLIN_VAR", BASE_DIR / "var"))
 XINGLIN_VERDICT_SECONDS = int(os.environ.get("XINGLIN_VERDICT_SECONDS", "30"))
 XINGLIN_WITNESSES = tuple(
@@ -64,6 +67,8 @@ XINGLIN_WAKE = os.environ.get("XINGLIN_WAKE", "on") == "on"
 _portal = urlsplit(XINGLIN_PORTAL_URL)
 if PRODUCTION and _portal.scheme != "https":
     raise ImproperlyConfigured("production is reached by https: XINGLIN_PORTAL_URL")
+if PRODUCTION and not XINGLIN_RELAY.startswith("wss://"):
+    raise ImproperlyConfigured("production's relay is reached by wss: XINGLIN_RELAY")
 ALLOWED_HOSTS = [_portal.hostname or "127.0.0.1"]
 if not PRODUCTION:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "testserver"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from deploy import environment, founding, witnesses
+from deploy import environment, founding, relaying, witnesses
 from deploy.children import free_port
 from deploy.commands import Command
 from deploy.organisations import adopt_trust, bring_file, make_home
@@ -123,7 +123,7 @@ def _build(
     accept_drafts: bool,
     fresh: bool,
 ) -> Space:
-    ports = _ports(places, port, *(witnesses.port_name(one) for one in witnesses.chosen(cast)))
+    ports = _ports(places, port, relaying.NAME, *(witnesses.port_name(one) for one in witnesses.chosen(cast)))
     url = f"http://127.0.0.1:{ports['portal']}"
     with steps.step(
         "start", "1. Starting the database, the development chain, the portal, the commission's office, the nodes"
@@ -143,6 +143,7 @@ def _build(
         settings |= witnesses.start(supervisor, places, cast, trust, ports, rpc=rpc, stage=CHAIN)
         for home in homes.values():
             adopt_trust(home.home, places.trust, fingerprint=trust.fingerprint)
+        settings |= relaying.start(supervisor, places, ports[relaying.NAME], stage=PORTAL)
         _start_nodes(supervisor, cast, homes)  # now, so that their spare workers warm up while the portal starts
         prepared.finish()
         _start_portal(supervisor, settings, ports["portal"])
@@ -227,7 +228,7 @@ def _start_portal(supervisor: Supervisor, settings: dict[str, str], port: int) -
     worker = Child("celery", environment.python(*celery), PORTAL, settings, stop_with=signal.SIGKILL)
     supervisor.start(worker)  # killed, for it would finish a wait first: a task is only a wake-up
     supervisor.start(Child("tend", environment.python("manage.py", "tend"), PORTAL, settings))
-    supervisor.wait("portal")
+    supervisor.wait("portal", relaying.NAME)
 
 
 def _healthy(url: str) -> bool:

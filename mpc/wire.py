@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ledger.documents import from_b64, load_json
 from ledger.errors import LedgerError
 from mpc.errors import SpecRefused
 from mpc.spec import MAX_PARTIES, MIN_PARTIES
+from mpc.transport.carrier import Relay
 from mpc.transport.identity import SessionIdentity
 from mpc.transport.mesh import Peer
 
 REQUIRED = frozenset({
-    "role", "space", "seat", "parties", "job_hash", "attempt", "session", "peers", "own", "listen_fd", "deadline",
+    "role", "space", "seat", "parties", "job_hash", "attempt", "session", "peers", "own", "relay", "deadline",
     "function", "parameters", "columns", "rows_max_total", "floor", "data", "recipient", "sender",
 })
 OPTIONAL = frozenset({"silence_seconds", "link_seconds"})
 SILENCE, PATIENCE = 10.0, 30.0
+PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 STOP_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _HEX32 = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -54,7 +57,7 @@ class Order:
     peers: Mapping[int, Peer]
     exchange: Mapping[int, bytes]
     own: SessionIdentity
-    listen_fd: int
+    relay: Relay
     deadline: float
     function: str
     digest: str | None
@@ -73,6 +76,12 @@ class Order:
     def dealer(self) -> int:
         """The dealer sits above all parties."""
         return self.parties
+
+    @property
+    def dials(self) -> tuple[tuple[str, int], ...]:
+        """The only place that the worker connects to: the relay, or the proxy on the way to it."""
+        address = urlsplit(self.relay.proxy or self.relay.url)
+        return ((address.hostname or "", address.port or PORTS[address.scheme]),)
 
 
 def _refuse(what: str) -> SpecRefused:
@@ -124,6 +133,22 @@ def _data(value: object, role: str) -> Data | None:
     return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted)
 
 
+def _relay(value: object) -> Relay:
+    if not isinstance(value, dict) or set(value) != {"url", "token", "proxy"}:
+        raise _refuse("relay")
+    url, proxy = _text(value["url"], "relay's address"), value["proxy"]
+    _address(url, "relay's address", ("ws", "wss"))
+    if proxy is not None:
+        _address(_text(proxy, "proxy"), "proxy", ("http", "https"))
+    return Relay(url, _text(value["token"], "token"), proxy)
+
+
+def _address(url: str, what: str, schemes: Sequence[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
+        raise _refuse(what)
+
+
 def parse_order(line: str | bytes) -> Order:
     """Read an order strictly; anything odd raises `spec.malformed` and says which field."""
     try:
@@ -149,7 +174,7 @@ def _order(body: Mapping[str, Any]) -> Order:
             continue
         if place in peers:
             raise _refuse("two peers in one seat")
-        peers[place] = Peer(place, _text(item["address"], "address"), from_b64(item["certificate"]))
+        peers[place] = Peer(place, from_b64(item["certificate"]))
         exchange[place] = bytes.fromhex(_hex32(item["exchange"], "exchange"))
     if sorted([*peers, seat]) != list(range(parties + 1)):
         raise _refuse("peers")
@@ -164,7 +189,7 @@ def _order(body: Mapping[str, Any]) -> Order:
         peers=peers, exchange=exchange,
         own=SessionIdentity(from_b64(own["certificate"]), from_b64(own["private_key"]),
                             bytes.fromhex(_hex32(own["exchange_private"], "exchange key"))),
-        listen_fd=_whole(body["listen_fd"], "listen_fd", 0, 1 << 20), deadline=float(body["deadline"]),
+        relay=_relay(body["relay"]), deadline=float(body["deadline"]),
         function=function, digest=digest, parameters=body["parameters"], columns=tuple(columns),
         rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
         floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], body["role"]),

@@ -1,19 +1,22 @@
 """One process for one party and one session: `python -m mpc.worker`.
 
-Imports, checks the engine, says {"ready": true}, and waits for one order on standard input. Computes, answers on
-standard output, ends. Whatever happens, the last line is an event: sealed, finished, or failed with a code. What is
-logged goes to standard error: ids, codes and counts; never a value, a share, a pattern or a path.
+Imports, checks the engine, says {"ready": true}, and waits for one order on standard input. Takes from itself what the
+order does not need (`confinement`), computes, answers on standard output, ends. Whatever happens, the last line is an
+event: sealed, finished, or failed with a code. What is logged goes to standard error: ids, codes and counts; never a
+value, a share, a pattern or a path.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
+import ipaddress
 import json
 import os
 import queue
-import socket
+import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -23,14 +26,15 @@ from typing import Any, TextIO
 import duckdb  # noqa: F401 - imported while the worker waits, not when the order is there
 
 from ledger.documents import to_b64
-from mpc import dealer, party
+from mpc import confinement, dealer, party
 from mpc.engines.crypten_engine.engine import CryptenEngine, self_check, serve_dealer, versions
 from mpc.errors import DeadlinePassed, MpcError, Stopped, WorkerFailed
 from mpc.functions.plan import Plan
+from mpc.transport.carrier import WebSocketCarrier
 from mpc.transport.mesh import Mesh, Setting
 from mpc.wire import STOP_CODE, Order, event, parse_order
 
-PR_SET_DUMPABLE = 4
+LAST_MOMENT = 30
 
 
 def log(text: str) -> None:
@@ -100,9 +104,32 @@ def _where(trouble: BaseException) -> str:
                       for step in reversed(traceback.extract_tb(trouble.__traceback__)[-6:]))
 
 
-def _hide_memory() -> None:
-    """No core file, and no other process of the same user reads this one's memory."""
-    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
+def _confine(order: Order) -> None:
+    """From now on: this order's own file to read, a private folder to write, the relay to dial, and a last moment."""
+    folder = tempfile.gettempdir()
+    held = confinement.confine(
+        read=[order.data.path] if order.data else [], write=[folder], ports=[port for _, port in order.dials],
+        names=not all(_is_literal(host) for host, _ in order.dials))
+    log(f"confined {held}")
+    signal.alarm(max(1, int(order.deadline - time.time())) + LAST_MOMENT)  # if all else hangs, the kernel ends it
+
+
+def _is_literal(host: str) -> bool:
+    """An address that needs no look-up of a name."""
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return host == "localhost"
+
+
+def _unforeseen(trouble: Exception) -> WorkerFailed:
+    """Nobody's fault in the protocol: what the machine ran out of, if that is what it was."""
+    text = str(trouble)  # looked at here, and never repeated
+    if isinstance(trouble, MemoryError) or (isinstance(trouble, RuntimeError) and "allocate memory" in text):
+        return WorkerFailed("no memory left", code="worker.out_of_memory")
+    if isinstance(trouble, OSError) and trouble.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return WorkerFailed("no room left", code="node.disk_full")
+    return WorkerFailed(type(trouble).__name__)
 
 
 def _say(line: str) -> None:
@@ -119,8 +146,7 @@ def _work(order: Order, control: Control) -> str:
         raise DeadlinePassed("the deadline has passed")
     setting = Setting(order.session, order.seat, order.dealer, party.agreement(order, plan), order.floor,
                       time.monotonic() + left, order.silence, order.patience)
-    listener = socket.socket(fileno=order.listen_fd)
-    mesh = Mesh(setting, order.own, order.peers, listener)
+    mesh = Mesh(setting, order.own, order.peers, WebSocketCarrier(order.relay))
     control.watch(mesh)
     begun = time.monotonic()
     try:
@@ -138,7 +164,7 @@ def _work(order: Order, control: Control) -> str:
         raise mesh.failure or error from None
     except Exception as trouble:
         log(f"unforeseen {type(trouble).__name__} at {_where(trouble)}")
-        unforeseen = WorkerFailed(type(trouble).__name__)
+        unforeseen = _unforeseen(trouble)
         mesh.fail(unforeseen)
         raise (mesh.failure or unforeseen) from None
     finally:
@@ -163,7 +189,7 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
 
 
 def main() -> int:
-    _hide_memory()
+    confinement.no_debugging()
     try:
         self_check()
     except MpcError as error:
@@ -174,17 +200,19 @@ def main() -> int:
     line = sys.stdin.readline()
     if not line:
         return 0
-    control = Control(sys.stdin)
-    control.start()
     try:
-        last = _work(parse_order(line), control)
+        order = parse_order(line)
+        _confine(order)  # before there is a second thread, a row or a peer
+        control = Control(sys.stdin)
+        control.start()
+        last = _work(order, control)
     except MpcError as error:
         log(f"failed code={error.code} about_seat={error.about_seat}")
         _say(event("failed", code=error.code, about_seat=error.about_seat))
         return 1
     except Exception as trouble:  # the last door: whatever it was, the agent hears a code
         log(f"unforeseen {type(trouble).__name__} at {_where(trouble)}")
-        _say(event("failed", code=WorkerFailed.code, about_seat=None))
+        _say(event("failed", code=_unforeseen(trouble).code, about_seat=None))
         return 1
     _say(last)
     return 0

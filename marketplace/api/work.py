@@ -15,8 +15,9 @@ from dataspace.datasets.models import Dataset
 from dataspace.participants.models import Participant
 from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
+from marketplace.api.admission import admission
 from marketplace.api.schemas import papers
-from marketplace.jobs.models import Envelope, Failure, Job, JobParty, Verdict
+from marketplace.jobs.models import Envelope, Failure, JobParty, Verdict
 from marketplace.jobs.states import State
 
 AGAIN = timedelta(seconds=5)
@@ -45,7 +46,7 @@ def _shown(seats: Iterable[JobParty], column: str, shape: Any, now: datetime) ->
     for seat in seats:
         before = getattr(seat, column)
         if JobParty.objects.filter(pk=seat.pk, **{column: before}).update(**{column: now}) == 1:
-            items.append(shape(seat.job))
+            items.append(shape(seat))
     return items
 
 
@@ -81,7 +82,8 @@ def _to_sign(participant_id: UUID, now: datetime) -> QuerySet[Agreement]:
     return rows.select_related("scenario", "product")
 
 
-def _check(job: Job) -> Item:
+def _check(seat: JobParty) -> Item:
+    job = seat.job
     spec = job.spec["document"]
     seated = [seat["participant"] for seat in spec["roster"]]
     people = [*seated, spec["dealer"]["participant"], spec["recipient"]["participant"]]
@@ -102,7 +104,8 @@ def _check(job: Job) -> Item:
     }
 
 
-def _session(job: Job) -> Item:
+def _session(seat: JobParty) -> Item:
+    job = seat.job
     dealer = job.spec["document"]["dealer"]["participant"]
     rows = list(Verdict.objects.filter(job=job, attempt=job.attempt, decision="accept"))
     parties = [one.document for one in rows if str(one.participant_id) != dealer]
@@ -112,10 +115,12 @@ def _session(job: Job) -> Item:
         "attempt": job.attempt,
         "verdicts": sorted(parties, key=lambda one: int(one["document"]["seat"])),
         "dealer": next(one.document for one in rows if str(one.participant_id) == dealer),
+        "relay": admission(seat),
     }
 
 
-def _stop(job: Job) -> Item:
+def _stop(seat: JobParty) -> Item:
+    job = seat.job
     return {"kind": "stop", "job": str(job.pk), "attempt": job.attempt, "code": job.code}
 
 

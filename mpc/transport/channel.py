@@ -1,27 +1,24 @@
-"""One TLS connection as a stream of typed messages; bytes in, messages out. Knows no socket and no clock.
+"""One TLS 1.3 session between two seats as a stream of typed messages. Bytes in, bytes out; no socket, no clock.
 
     message   kind, 1 byte | length, 8 bytes | body
 
-Thread-safe by its own lock: TLS objects may not be read and written at once.
+One thread only. What is queued is encrypted when the window has room for it, so a slow peer costs plain memory once,
+not twice; `waiting` says how much that is.
 """
 
 from __future__ import annotations
 
 import ssl
-import threading
+from collections import deque
 
-from mpc.errors import ProtocolBroken
+from mpc.errors import MpcError, ProtocolBroken, SessionMismatch, Tampered
 
 HEADER = 9
 LIMIT = 1 << 28
-CHUNK = 1 << 16
-PIECE = 1 << 20
+SMALL = 4096
+OVERHEAD = 1024  # of TLS records, in one frame
 
 Message = tuple[bytes, bytes]
-
-
-class Closed(Exception):
-    """The other end closed the TLS stream, or refused our certificate; `clean` if it said so."""
 
 
 class Channel:
@@ -30,9 +27,14 @@ class Channel:
     def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server)
-        self._plain = bytearray()
-        self.up = False
-        self.lock = threading.Lock()
+        self._queue: deque[tuple[bytes, bool]] = deque()  # bytes, and whether a message ends with them
+        self._offset = 0
+        self._inside = False
+        self._head, self._got = bytearray(HEADER), 0
+        self._kind = b""
+        self._body: bytearray | None = None
+        self.waiting = 0
+        self.up = self.dead = False
 
     @property
     def certificate(self) -> bytes | None:
@@ -44,51 +46,94 @@ class Channel:
 
     def shake(self) -> bool:
         """One step of the handshake; True once it is done on this side."""
-        with self.lock:
-            try:
-                self._tls.do_handshake()
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return False
-            except ssl.SSLError as trouble:
-                raise Closed(str(trouble.reason or trouble)) from trouble
-            self.up = True
-            return True
+        try:
+            self._tls.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except ssl.SSLError as trouble:
+            raise self._meaning(trouble) from trouble
+        self.up = True
+        return True
 
-    def fed(self, data: bytes) -> list[Message]:
-        """Take bytes from the wire; the messages that they complete."""
-        with self.lock:
-            self._incoming.write(data)
-            if not self.up:
-                return []
-            try:
-                while piece := self._tls.read(CHUNK):
-                    self._plain += piece
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                pass
-            except ssl.SSLError as trouble:
-                raise Closed(str(trouble.reason or trouble)) from trouble
-            else:
-                raise Closed("closed by the other end")
-            return self._messages()
+    def feed(self, data: bytes | memoryview) -> None:
+        """Bytes of the other end, in order."""
+        self._incoming.write(data)
 
-    def _messages(self) -> list[Message]:
-        found = []
-        while len(self._plain) >= HEADER:
-            length = int.from_bytes(self._plain[1:HEADER], "big")
-            if length > LIMIT:
-                raise ProtocolBroken("a message is too long")
-            if len(self._plain) < HEADER + length:
-                break
-            found.append((bytes(self._plain[:1]), bytes(self._plain[HEADER : HEADER + length])))
-            del self._plain[: HEADER + length]
-        return found
+    def messages(self) -> list[Message]:
+        """The messages that have arrived whole. Call it only when the handshake is done."""
+        found: list[Message] = []
+        try:
+            while not self.dead and self._read():
+                if self._body is not None and self._got == len(self._body):
+                    found.append((self._kind, bytes(self._body)))
+                    self._body, self._got = None, 0
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return found
+        except ssl.SSLError as trouble:
+            raise self._meaning(trouble) from trouble
+        if self.dead:
+            return found
+        raise ProtocolBroken("a peer closed its side")
 
-    def wrap(self, kind: bytes, body: bytes) -> None:
-        """Encrypt one message into the outgoing buffer. The caller holds `lock`."""
-        whole = kind + len(body).to_bytes(8, "big") + body
-        for at in range(0, len(whole), PIECE):
-            self._tls.write(whole[at : at + PIECE])
+    def _read(self) -> int:
+        """Read on, into the header or into the body; how much it was (0: the TLS stream is closed)."""
+        if self._body is None:
+            got = int(self._tls.read(HEADER - self._got, memoryview(self._head)[self._got:]))
+            self._got += got
+            if self._got == HEADER:
+                length = int.from_bytes(self._head[1:], "big")
+                if length > LIMIT:
+                    raise ProtocolBroken("a message is too long")
+                self._kind, self._body, self._got = bytes(self._head[:1]), bytearray(length), 0
+            return got
+        got = int(self._tls.read(len(self._body) - self._got, memoryview(self._body)[self._got:]))
+        self._got += got
+        return got
 
-    def pending(self) -> bytes:
-        """Bytes for the wire. The caller holds `lock`."""
-        return self._outgoing.read()
+    def _meaning(self, trouble: ssl.SSLError) -> MpcError:
+        """After such an error nothing more can be read or written here, only the alert may still leave."""
+        self.dead = True
+        reason = str(trouble.reason or trouble)
+        if isinstance(trouble, ssl.SSLCertVerificationError):
+            return SessionMismatch("a peer is not who it should be")
+        if "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
+            return SessionMismatch("a peer does not accept us")
+        return Tampered("what arrived is not what a peer sent")
+
+    def send(self, kind: bytes, body: bytes) -> None:
+        """Queue one message; it may be queued before the handshake is done."""
+        head = kind + len(body).to_bytes(8, "big")
+        self.waiting += HEADER + len(body)
+        if len(body) <= SMALL:
+            self._queue.append((head + body, True))
+        else:
+            self._queue.extend(((head, False), (body, True)))
+
+    def only(self, kind: bytes, body: bytes) -> bool:
+        """Drop what is queued and send this instead; not possible inside a message that has begun."""
+        if self._inside:
+            return False
+        self._queue.clear()
+        self.waiting = 0
+        self.send(kind, body)
+        return True
+
+    def take(self, limit: int) -> bytes:
+        """Ciphertext for the wire, at most `limit` bytes; empty when there is nothing to send now."""
+        room = limit - OVERHEAD
+        while self.up and not self.dead and self._queue and room > 0 and self._outgoing.pending < limit:
+            data, ends = self._queue[0]
+            written = self._tls.write(memoryview(data)[self._offset : self._offset + room])
+            self._offset += written
+            room -= written
+            self._inside = True
+            if self._offset == len(data):
+                self._queue.popleft()
+                self.waiting -= len(data)
+                self._offset, self._inside = 0, not ends
+        return self._outgoing.read(limit)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, and nothing encrypted waits."""
+        return (self.dead or not self._queue) and not self._outgoing.pending

@@ -1,11 +1,15 @@
-"""One connection of a mesh: its socket, its TLS channel, its state, and the word with which a peer ends a session."""
+"""One peer of a session: its window, its TLS channel, what has arrived from it, and the word with which it ends.
+
+Touched by the I/O thread alone, but for `inbox` and `read`, which belong to whoever takes messages (under the mesh's
+lock, and written there alone). No clock: `now` comes in.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-import socket
+from collections import deque
 
 from ledger.documents import canonical
 from mpc.errors import (
@@ -17,14 +21,18 @@ from mpc.errors import (
     PeerLost,
     PeerSilent,
     ProtocolBroken,
+    RelayLost,
+    RelayRefused,
     SessionMismatch,
     Stopped,
+    Tampered,
 )
-from mpc.transport.channel import Channel
+from mpc.transport.channel import Channel, Message
+from mpc.transport.window import FRAME, Frame, Window
 
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
-                                      ProtocolBroken, SessionMismatch)}
+                                      ProtocolBroken, RelayLost, RelayRefused, SessionMismatch, Tampered)}
 
 
 def reason(error: MpcError) -> bytes:
@@ -34,35 +42,71 @@ def reason(error: MpcError) -> bytes:
 
 def told(seat: int, body: bytes, *, seats: int) -> MpcError:
     """A peer ended the session: its code, if it looks like one, and whom it names."""
-    code, about = "session.protocol", seat
+    code = "session.protocol"
+    about: int | None = seat
     with contextlib.suppress(ValueError, KeyError, TypeError):
         said = json.loads(body)
         if isinstance(said["code"], str) and len(said["code"]) <= 64 and _CODE.match(said["code"]):
             code = said["code"]
         if isinstance(said["about_seat"], int) and 0 <= said["about_seat"] <= seats:
             about = said["about_seat"]
+        elif code.startswith("relay."):
+            about = None
     return _TOLD.get(code, Stopped)("a peer ended the session", code=code, about_seat=about)
 
 
 class Link:
-    """One connection and its state; touched by the I/O thread, `out` also under the channel's lock."""
+    """One peer and its state."""
 
-    def __init__(self, sock: socket.socket, channel: Channel, seat: int | None, now: float) -> None:
-        self.sock, self.channel, self.seat = sock, channel, seat
-        self.out = bytearray()
-        self.heard = self.spoken = now
-        self.connecting = seat is not None
-        self.watched = 0
-        self.finished = self.closed = False
+    def __init__(self, seat: int, channel: Channel, certificate: bytes, name: str, now: float) -> None:
+        self.seat, self.channel, self.window = seat, channel, Window(seat)
+        self._certificate, self._name = certificate, name
+        self.heard = now
+        self.ever = False  # it has been heard at all
+        self.gone: float | None = None  # since when the relay says that it left; a hint
+        self.finished = False  # it said goodbye, or why it failed: nothing more is expected from it
+        self.cut = False  # nothing more can be said to it
+        self.inbox: deque[Message] = deque()
+        self.arrived = self.read = 0
 
-    def flush(self) -> None:
-        """Write what the socket takes. The caller holds the channel's lock."""
-        self.out += self.channel.pending()
-        if self.closed:
-            self.out.clear()
-        while self.out and not self.connecting:
-            try:
-                sent = self.sock.send(memoryview(self.out)[: 1 << 18])
-            except (BlockingIOError, InterruptedError):
-                return
-            del self.out[:sent]
+    @property
+    def unread(self) -> int:
+        """Bytes that wait in the inbox; each of the two sums has one writer."""
+        return self.arrived - self.read
+
+    @property
+    def over(self) -> bool:
+        """Nothing of ours is still on its way to a peer that wants it."""
+        if self.finished or self.cut or self.gone is not None:
+            return True
+        return (self.channel.up or self.channel.dead) and self.channel.idle and self.window.settled
+
+    def next(self) -> bytes | None:
+        """The next frame for this peer."""
+        found = self.window.next()
+        if found is None and self.window.room and (data := self.channel.take(FRAME)):
+            self.window.put(data)
+            found = self.window.next()
+        return found
+
+    def left(self, now: float) -> None:
+        """The relay says that it left."""
+        if self.gone is None and not self.finished:
+            self.gone = now
+
+    def took(self, frame: Frame, now: float) -> bool:
+        """Take a frame; true when it brought bytes for the channel."""
+        self.heard, self.ever, self.gone = now, True, None
+        data = self.window.take(frame)
+        if data is None:
+            return False
+        self.channel.feed(data)
+        return True
+
+    def shake(self) -> bool:
+        """One step of the handshake; true when it has just ended, with the pinned certificate and in this session."""
+        if self.channel.up or self.channel.dead or not self.channel.shake():
+            return False
+        if self.channel.name != self._name or self.channel.certificate != self._certificate:
+            raise SessionMismatch("a peer is in another session", about_seat=self.seat)
+        return True

@@ -1,41 +1,53 @@
-"""The links of one session: mutual TLS 1.3 to every peer, one thread of I/O, heartbeats, and a named end.
+"""The links of one session: a TLS 1.3 session with every peer, all inside one connection to a relay.
 
-The higher seat dials the lower one (the dealer sits highest, and dials all). A link is up once the peer's hello named
-the same session and the same computation. Then `send` never blocks and `recv` waits for one peer's next message.
-Whatever goes wrong first becomes `failure`: every later call raises it, and the peers are told its code. Heartbeats run
-beside any computation, so a peer that is silent for `silence` seconds is frozen, not busy.
+The lower seat of a pair is the server. A link is up once the peer's hello, the first message, named the same session
+and the same computation. Then `send` never blocks and `recv` waits for one peer's next message. A connection that
+breaks is dialled again, and nothing is lost by it: the windows send again what was not acknowledged. Whatever goes
+wrong first becomes `failure`: every later call raises it, and the peers are told its code. Signs of life run beside any
+computation, so a peer that is silent for `silence` seconds is frozen, not busy. What the relay says by itself (a peer
+has left) starts a timer, and never decides.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import selectors
-import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ledger.documents import canonical
-from mpc.errors import DeadlinePassed, DealerLost, MpcError, PeerLost, PeerSilent, ProtocolBroken, SessionMismatch
-from mpc.transport.channel import CHUNK, Channel, Closed
-from mpc.transport.identity import SessionIdentity, binding, client_context, server_context
+from mpc.errors import (
+    DeadlinePassed,
+    DealerLost,
+    MpcError,
+    PeerLost,
+    PeerSilent,
+    ProtocolBroken,
+    RelayLost,
+    RelayRefused,
+    SessionMismatch,
+    Tampered,
+)
+from mpc.transport.carrier import Broken, Carrier, Connection
+from mpc.transport.channel import LIMIT, Channel
+from mpc.transport.identity import SessionIdentity, binding, context_for
 from mpc.transport.link import Link, reason, told
+from mpc.transport.window import GONE, WINDOW, Frame
 
-HELLO, PULSE, ABORT, FINISH = b"H", b"P", b"X", b"F"
-RETRY = 0.1
-STRANGERS, STRANGER_SECONDS = 64, 5.0
+HELLO, ABORT, FINISH = b"H", b"X", b"F"
+RETRY, RETRY_MOST = 0.1, 1.0
 UNREAD = 1 << 28
+WAITING = 1 << 29
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Another seat: where it listens, and the certificate that it must show."""
+    """Another seat, and the certificate that it must show."""
 
     seat: int
-    address: str
     certificate: bytes
 
 
@@ -52,47 +64,56 @@ class Setting:
     silence: float = 10.0
     patience: float = 30.0
 
+    @property
+    def pulse(self) -> float:
+        """Seconds between two signs of life."""
+        return self.silence / 10
+
+    @property
+    def grace(self) -> float:
+        """Seconds in which a peer that left may come back."""
+        return 0.3 * self.silence
+
+    @property
+    def relay_grace(self) -> float:
+        """Seconds in which the relay may come back."""
+        return 2 * self.silence
+
 
 class Mesh:
     """All links of one seat."""
 
     def __init__(self, setting: Setting, identity: SessionIdentity, peers: Mapping[int, Peer],
-                 listener: socket.socket) -> None:
+                 carrier: Carrier) -> None:
         self.setting = setting
         self.seat, self.dealer = setting.seat, setting.dealer
         self.floors: dict[int, int] = {setting.seat: setting.floor}
         self.failure: MpcError | None = None
-        self.sent = self.received = 0
-        self._identity, self._peers, self._listener = identity, dict(peers), listener
+        self.sent = self.received = self.wire = self.dials = 0
+        self._carrier = carrier
+        self._started = self._turned = self._news_at = time.monotonic()
         self._links: dict[int, Link] = {}
-        self._strangers: set[Link] = set()
-        self._inbox: dict[int, deque[tuple[bytes, bytes]]] = {seat: deque() for seat in peers}
-        self._unread = dict.fromkeys(peers, 0)
+        for peer in peers.values():
+            name, server = binding(setting.session, self.seat, peer.seat), self.seat < peer.seat
+            channel = Channel(context_for(identity, peer.certificate, name, server=server), server=server)
+            self._links[peer.seat] = Link(peer.seat, channel, peer.certificate, name, self._started)
         self._news = threading.Condition()
-        self._retry: dict[int, float] = {}
-        self._selector = selectors.DefaultSelector()
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._failing = threading.Lock()
-        self._closing = threading.Event()
-        self._started = self._turned = time.monotonic()
-        above = [peer for peer in self._peers.values() if peer.seat > self.seat]
-        self._server = server_context(
-            identity, [peer.certificate for peer in above],
-            [binding(setting.session, self.seat, peer.seat) for peer in above]) if above else None
-        self._thread = threading.Thread(target=self._run, name="links", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._closing = self._ending = self._connected = False
+        self._down_since = self._started
+        self._thread = threading.Thread(target=self._main, name="links", daemon=True)
 
     # What the computation calls.
 
     def link(self) -> None:
         """Start the links, and wait until every peer's hello has come."""
-        for sock in (self._listener, self._wake_in, self._wake_out):
-            sock.setblocking(False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ, None)
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
-        self._retry = {seat: 0.0 for seat in self._peers if seat < self.seat}
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(lambda _, told: self.fail(MpcError(f"links: {told['message']}")))
+        self._wake, self._drop, self._quiet = asyncio.Event(), asyncio.Event(), threading.Event()
         self._thread.start()
         with self._news:
-            while self.failure is None and len(self.floors) <= len(self._peers):
+            while self.failure is None and len(self.floors) <= len(self._links):
                 self._news.wait(0.5)
         self.check()
 
@@ -102,28 +123,24 @@ class Mesh:
             raise self.failure
 
     def send(self, seat: int, kind: bytes, body: bytes) -> None:
+        """Queue a message; what is `bytes` already is not copied."""
         self.check()
-        link = self._links[seat]
-        with link.channel.lock:
-            link.channel.wrap(kind, body)
-            link.spoken = time.monotonic()
-            with contextlib.suppress(OSError):  # the I/O thread meets the same trouble, and names it
-                link.flush()
-            rest = bool(link.out)
+        self._call(self._queue, self._links[seat], kind, bytes(body))
         self.sent += len(body)
-        if rest:
-            self._wake()
 
     def recv(self, seat: int, kind: bytes, *, limit: int | None = None) -> bytes:
         """The peer's next message, which must be of that kind (and of that length, if one is given)."""
+        link = self._links[seat]
         with self._news:
-            while self.failure is None and not self._inbox[seat]:
-                if self._links[seat].finished:
+            while self.failure is None and not link.inbox:
+                if link.finished or not self._thread.is_alive():
                     raise self._lost(seat, silent=False)
                 self._news.wait(0.5)
             self.check()
-            found, body = self._inbox[seat].popleft()
-            self._unread[seat] -= len(body)
+            found, body = link.inbox.popleft()
+            link.read += len(body)
+        if link.window.withheld:
+            self._call(self._reconsider, link)
         if found != kind or (limit is not None and len(body) != limit):
             raise ProtocolBroken("a peer sent another message than the protocol has here", about_seat=seat)
         self.received += len(body)
@@ -131,188 +148,206 @@ class Mesh:
 
     def fail(self, error: MpcError) -> None:
         """End the session for this reason, and tell the peers its code; the first reason stands."""
-        with self._failing:
-            with self._news:
-                if self.failure is not None or self._closing.is_set():
-                    return
-                self.failure = error
-                self._news.notify_all()
-            for link in list(self._links.values()):
-                if link.channel.up:
-                    with contextlib.suppress(OSError, ValueError), link.channel.lock:
-                        link.channel.wrap(ABORT, reason(error))
-                        link.flush()
-        self._wake()
-
-    def _untold(self) -> bool:
-        """After a failure: is there a peer that could still come and be told why?"""
-        if self.failure is None:
-            return False
-        links = [self._links.get(seat) for seat in self._peers]
-        return any(link is None or not (link.closed or link.channel.up) for link in links)
+        with self._news:
+            if self.failure is not None or self._closing:
+                return
+            self.failure = error
+            self._news.notify_all()
+        self._call(self._tell)
 
     def close(self, *, grace: float = 2.0) -> None:
-        """Say goodbye (after success), let the last bytes leave, and close; wrong or right, it ends within `grace`."""
-        if self.failure is None:
-            for seat in list(self._links):
-                with contextlib.suppress(MpcError):
-                    self.send(seat, FINISH, b"")
-        with self._failing:  # another thread may be telling the peers why
-            end = time.monotonic() + grace
-        while self._thread.is_alive() and time.monotonic() < end and (
-                self._untold() or any(link.out for link in list(self._links.values()))):
-            self._wake()
-            with self._news:
-                self._news.wait(0.05)
-        self._closing.set()
-        self._wake()
+        """Say goodbye (after success), let the last bytes arrive, and end; wrong or right, it ends within `grace`."""
+        if self._thread.is_alive():
+            self._call(self._goodbye)
+            self._quiet.wait(grace)
+        self._closing = True
+        self._call(self._leave)
         if self._thread.is_alive():
             self._thread.join(grace)
-        for link in [*self._links.values(), *self._strangers]:
-            link.sock.close()
-        for sock in (self._listener, self._wake_in, self._wake_out):
-            sock.close()
-        self._selector.close()
 
     # What the I/O thread does.
 
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):
-            self._wake_out.send(b"w")
+    def _call(self, act: object, *arguments: object) -> None:
+        """Have the I/O thread do this; nothing, when it has not begun or is over."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(act, *arguments)  # type: ignore[arg-type]
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._turn()
-            except MpcError as error:
-                self.fail(error)
-            except Exception as trouble:  # an I/O thread that dies silently would leave its party waiting
-                self.fail(MpcError(f"links: {type(trouble).__name__}"))
-
-    def _turn(self) -> None:
-        self._dial()
-        for link in [*self._links.values(), *self._strangers]:
-            self._watch(link)
-        wait = 0.05 if self._retry else 0.5
-        for key, events in self._selector.select(min(wait, self.setting.silence / 5)):
-            if key.fileobj is self._wake_in:
-                with contextlib.suppress(BlockingIOError):
-                    self._wake_in.recv(4096)
-            elif key.fileobj is self._listener:
-                self._accept()
-            else:
-                self._serve(key.data, events)
-        if self.failure is None:
-            self._look_at_the_clock()
-
-    def _watch(self, link: Link) -> None:
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if link.out or link.connecting else 0)
-        if link.sock.fileno() < 0 or link.watched == wanted:
+    def _main(self) -> None:
+        if self._loop is None:
             return
-        if link.watched:
-            self._selector.modify(link.sock, wanted, link)
-        else:
-            self._selector.register(link.sock, wanted, link)
-        link.watched = wanted
+        try:
+            self._loop.run_until_complete(self._run())
+        except asyncio.CancelledError:
+            self._closing = True
+        except Exception as trouble:  # an I/O thread that dies silently would leave its party waiting
+            self.fail(MpcError(f"links: {type(trouble).__name__}"))
+        finally:
+            self._quiet.set()
+            self._loop.close()
 
-    def _dial(self) -> None:
+    async def _run(self) -> None:
+        self._running = asyncio.current_task()
+        for link in self._links.values():
+            link.shake()  # the client's first word waits in its window until the peer is there
+        tending, wait = asyncio.ensure_future(self._tend()), RETRY
+        try:
+            while not self._closing:
+                try:
+                    async with self._carrier.connect() as connection:
+                        wait = RETRY
+                        await self._session(connection)
+                except Broken:
+                    pass
+                except MpcError as error:
+                    self.fail(error)
+                    return
+                if self._connected:
+                    self._connected, self._down_since = False, time.monotonic()
+                if not self._closing:
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, RETRY_MOST)
+        finally:
+            tending.cancel()
+
+    async def _session(self, connection: Connection) -> None:
+        """One connection, until it breaks or we leave."""
         now = time.monotonic()
-        for seat, when in list(self._retry.items()):
-            if when > now:
-                continue
-            del self._retry[seat]
-            peer = self._peers[seat]
-            host, _, port = peer.address.rpartition(":")
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            name = binding(self.setting.session, self.seat, seat)
-            channel = Channel(client_context(self._identity, peer.certificate, name), server=False)
-            sock.connect_ex((host, int(port)))
-            self._links[seat] = Link(sock, channel, seat, now)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            sock, _ = self._listener.accept()
-            if self._server is None or len(self._strangers) >= STRANGERS:
-                sock.close()
-                return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._strangers.add(Link(sock, Channel(self._server, server=True), None, time.monotonic()))
-
-    def _serve(self, link: Link, events: int) -> None:
+        self.dials += 1
+        self._connected, self._news_at = True, now
+        self._drop.clear()
+        for link in self._links.values():
+            link.heard = max(link.heard, now - self.setting.silence / 2)  # it may have to dial again, too
+            link.window.hello()
+        tasks = [asyncio.ensure_future(act) for act in (
+            self._read(connection), self._write(connection), self._drop.wait())]
         try:
-            if link.connecting:
-                if link.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    raise ConnectionRefusedError
-                link.connecting = False
-                self._shake(link)
-            if events & selectors.EVENT_READ:
-                self._read(link)
-            with link.channel.lock:
-                link.flush()
-        except (OSError, Closed) as trouble:
-            self._broken(link, trouble)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _read(self, link: Link) -> None:
-        try:
-            data = link.sock.recv(CHUNK * 4)
-        except (BlockingIOError, InterruptedError):
-            return
-        if not data:
-            raise Closed("closed by the other end")
-        link.heard = time.monotonic()
-        messages = link.channel.fed(data)
-        if not link.channel.up:
-            messages = self._shake(link)
-        for kind, body in messages:
-            self._arrived(link, kind, body)
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            self._arrived(await connection.receive())
 
-    def _shake(self, link: Link) -> list[tuple[bytes, bytes]]:
-        if not link.channel.shake():
-            return []
-        certificate = link.channel.certificate
-        if link.seat is None:
-            seats = [peer.seat for peer in self._peers.values() if peer.certificate == certificate]
-            if len(seats) != 1 or seats[0] < self.seat or seats[0] in self._links:
-                raise Closed("not one of the session")
-            link.seat = seats[0]
-            self._strangers.discard(link)
-            self._links[link.seat] = link
-        if link.channel.name != binding(self.setting.session, self.seat, link.seat) or (
-                certificate != self._peers[link.seat].certificate):
-            raise SessionMismatch("a peer is in another session", about_seat=link.seat)
-        kind, body = HELLO, canonical({"session": self.setting.session, "seat": self.seat, "to": link.seat,
-                                       "agreement": self.setting.agreement, "floor": self.setting.floor})
+    async def _write(self, connection: Connection) -> None:
+        while True:
+            self._wake.clear()
+            busy = True
+            while busy:
+                busy = False
+                for link in self._links.values():
+                    frame = None if link.cut else link.next()
+                    if frame is not None:
+                        busy = True
+                        self.wire += len(frame)
+                        await connection.send(frame)
+            self._look_whether_over()
+            await self._wake.wait()
+
+    def _queue(self, link: Link, kind: bytes, body: bytes) -> None:
         if self.failure is not None:
-            kind, body = ABORT, reason(self.failure)
-        with link.channel.lock:
-            link.channel.wrap(kind, body)
-            link.flush()
-        return link.channel.fed(b"")
+            return
+        link.channel.send(kind, body)
+        if sum(one.channel.waiting for one in self._links.values()) > WAITING:
+            self.fail(ProtocolBroken("more waits to be sent than may wait"))
+        self._wake.set()
 
-    def _arrived(self, link: Link, kind: bytes, body: bytes) -> None:
+    def _tell(self) -> None:
+        """The session has failed: every peer that is up hears why; the others when they come."""
+        for link in self._links.values():
+            if link.channel.up and self.failure is not None and not link.channel.only(ABORT, reason(self.failure)):
+                link.cut = True  # in the middle of a message: it will see us leave
+        self._wake.set()
+
+    def _goodbye(self) -> None:
+        self._ending = True
+        if self.failure is None:
+            for link in self._links.values():
+                link.channel.send(FINISH, b"")
+        self._wake.set()
+        self._look_whether_over()
+
+    def _look_whether_over(self) -> None:
+        if self._ending and isinstance(self.failure, RelayLost | RelayRefused):
+            self._quiet.set()  # nobody can be told
+        elif self._ending and not any(link.window.control for link in self._links.values()) and all(
+                link.over for link in self._links.values()):
+            self._quiet.set()
+
+    def _leave(self) -> None:
+        self._drop.set()
+        if not self._connected and self._running is not None:
+            self._running.cancel()  # it dials, or waits to dial again
+
+    def _reconsider(self, link: Link) -> None:
+        """The reader has caught up (or is behind): tell the other end by what we acknowledge."""
+        behind = link.unread > UNREAD
+        if link.window.withheld and not behind:
+            link.window.withheld = False
+            link.window.pulse()
+            self._wake.set()
+        link.window.withheld = behind
+
+    def _arrived(self, data: bytes) -> None:
+        now = self._news_at = time.monotonic()
+        try:
+            frame = Frame.read(data)
+            link = self._links.get(frame.seat)
+            if link is None:
+                raise Tampered("a frame from no seat of this session")
+            if frame.type == GONE:
+                link.left(now)
+            elif link.took(frame, now):
+                self._advance(link)
+        except Tampered as error:
+            self.fail(error)
+        except MpcError as error:
+            error.about_seat = frame.seat if error.about_seat is None else error.about_seat
+            self.fail(error)
+        self._wake.set()
+
+    def _advance(self, link: Link) -> None:
+        if not link.channel.up:
+            if not link.shake():
+                return
+            self._greet(link)
+        for kind, body in link.channel.messages():
+            self._message(link, kind, body)
+
+    def _greet(self, link: Link) -> None:
+        if self.failure is not None:
+            link.channel.only(ABORT, reason(self.failure))
+        else:
+            link.channel.send(HELLO, canonical({
+                "session": self.setting.session, "seat": self.seat, "to": link.seat,
+                "agreement": self.setting.agreement, "floor": self.setting.floor}))
+
+    def _message(self, link: Link, kind: bytes, body: bytes) -> None:
         seat = link.seat
-        if seat is None or self._links.get(seat) is not link:
-            raise Closed("not one of the session")
-        if kind == HELLO:
-            self._greeted(seat, body)
-        elif kind == ABORT:
-            raise told(seat, body, seats=self.dealer)
-        elif seat not in self.floors:
-            raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
-        elif kind == FINISH:
+        if kind in (ABORT, FINISH):
+            link.window.pulse()  # at once: it leaves when this is acknowledged
             with self._news:
                 link.finished = True
                 self._news.notify_all()
-        elif kind != PULSE:
+            if kind == ABORT:
+                raise told(seat, body, seats=self.dealer)
+        elif kind == HELLO:
+            self._greeted(seat, body)
+        elif seat not in self.floors:
+            raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
+        elif self.failure is None:
             with self._news:
-                self._inbox[seat].append((kind, body))
-                self._unread[seat] += len(body)
-                if self._unread[seat] > UNREAD:
-                    raise ProtocolBroken("a peer sends more than is read", about_seat=seat)
+                link.inbox.append((kind, body))
+                link.arrived += len(body)
                 self._news.notify_all()
+            if link.unread > UNREAD + LIMIT + 2 * WINDOW:
+                raise ProtocolBroken("a peer sends more than is read", about_seat=seat)
+            self._reconsider(link)
 
     def _greeted(self, seat: int, body: bytes) -> None:
         expected = {"session": self.setting.session, "seat": seat, "to": self.seat, "agreement": self.setting.agreement}
@@ -327,58 +362,51 @@ class Mesh:
             self.floors[seat] = floor
             self._news.notify_all()
 
-    def _broken(self, link: Link, trouble: Exception) -> None:
-        if link.watched:
-            self._selector.unregister(link.sock)
-            link.watched = 0
-        with contextlib.suppress(OSError), link.channel.lock:  # the alert, that the other end may know why
-            link.flush()
-        link.closed = True
-        link.sock.close()
-        seat = link.seat
-        if seat is None:
-            self._strangers.discard(link)
-            return
-        link.out.clear()
-        if link.finished or self.failure is not None:
-            return
-        if seat not in self.floors and isinstance(trouble, OSError):
-            del self._links[seat]
-            if seat < self.seat:
-                self._retry[seat] = time.monotonic() + RETRY
-            return
-        if seat not in self.floors and "closed" not in str(trouble):
-            raise SessionMismatch("a peer does not accept us, or is not who it should be", about_seat=seat)
-        raise self._lost(seat, silent=False)
-
     def _lost(self, seat: int, *, silent: bool) -> MpcError:
         if seat == self.dealer:
             return DealerLost("the dealer is silent" if silent else "the dealer is gone", about_seat=seat)
         return (PeerSilent("a peer is silent", about_seat=seat) if silent
                 else PeerLost("a peer is gone", about_seat=seat))
 
-    def _look_at_the_clock(self) -> None:
-        now, last = time.monotonic(), self._turned
+    async def _tend(self) -> None:
+        """Signs of life, and what time alone brings."""
+        while True:
+            await asyncio.sleep(self.setting.pulse)
+            if self._connected:
+                for link in self._links.values():
+                    if not link.finished:
+                        self._reconsider(link)
+                        link.window.pulse()
+            self._wake.set()
+            try:
+                if self.failure is None and not self._ending:
+                    self._look_at_the_clock(time.monotonic())
+            except MpcError as error:
+                self.fail(error)
+
+    def _look_at_the_clock(self, now: float) -> None:
+        setting, last = self.setting, self._turned
         self._turned = now
-        if now > self.setting.deadline:
+        if now > setting.deadline:
             raise DeadlinePassed("the deadline has passed")
-        if now - last > self.setting.silence / 2:  # we ourselves were stopped: first hear what has come since
+        if now - last > setting.silence / 2:  # we ourselves were stopped: first hear what has come since
             for link in self._links.values():
                 link.heard = now
+            self._news_at = self._down_since = now
             return
-        for link in [one for one in self._strangers if now - one.spoken > STRANGER_SECONDS]:
-            self._broken(link, Closed("too slow"))
-        absent = [seat for seat in self._peers if seat not in self.floors]
-        if absent and now - self._started > self.setting.patience:
-            raise self._lost(min(absent), silent=min(absent) in self._links)
-        for seat, link in list(self._links.items()):
-            if link.finished or seat not in self.floors:
+        if not self._connected:
+            if now - self._down_since > (setting.relay_grace if self.dials else setting.patience):
+                raise RelayLost("the relay cannot be reached")
+            return
+        absent = [seat for seat in self._links if seat not in self.floors]
+        if absent and now - self._started > setting.patience:
+            raise self._lost(min(absent), silent=self._links[min(absent)].ever)
+        for seat, link in self._links.items():
+            if link.finished or seat in absent:
                 continue
-            if now - link.heard > self.setting.silence:
+            if link.gone is not None and now - link.gone > setting.grace:
+                raise self._lost(seat, silent=False)
+            if now - link.heard > setting.silence:
                 raise self._lost(seat, silent=True)
-            if now - link.spoken > self.setting.silence / 5:
-                with link.channel.lock:
-                    link.channel.wrap(PULSE, b"")
-                    link.spoken = now
-                    with contextlib.suppress(OSError):
-                        link.flush()
+        if len(absent) < len(self._links) and now - self._news_at > setting.silence / 2:
+            self._drop.set()  # nobody at all is heard: this connection may be dead without having said so

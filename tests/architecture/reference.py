@@ -53,6 +53,14 @@ NODE_MEANINGS = {
     "session.peer_silent": "a peer is connected and says nothing",
     "session.deadline": "not finished in time",
     "dealer.lost": "the dealer's connection broke or fell silent",
+    "relay.refused": "the relay does not let this node in, or no longer",
+    "relay.lost": "the relay cannot be reached, or no longer",
+    "relay.tampered": "what arrived is not what a peer sent: somebody on the way lies",
+    "node.stopped": "the hospital has stopped its node, for all jobs",
+    "node.disk_full": "no room on the node's disk: what cannot be written down is not done",
+    "worker.out_of_memory": "the job asked for more memory than the hospital gives a worker",
+    "worker.out_of_time": "the job asked for more processor or wall time than the hospital gives a worker",
+    "worker.killed": "the worker was killed from outside, by hand or by the system for want of memory",
     "worker.failed": "unforeseen; the node's own log has more",
 }
 SDK_MEANINGS = {

@@ -1,10 +1,11 @@
-"""Real worker processes of one session over loopback, as an agent would start them. Used by the engine's tests."""
+"""Real worker processes of one session over a relay on loopback, as an agent would start them. For the engine's tests."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ledger.documents import from_b64, to_b64
@@ -26,7 +28,8 @@ from mpc.functions.plan import Plan
 from mpc.functions.registry import function
 from mpc.sharing import open_sealed
 from mpc.spec import hpke_info
-from mpc.transport.identity import SessionIdentity, address_of, listen
+from mpc.transport.identity import Place, SessionIdentity
+from tests.simulators.relay_at_hand import RelayAtHand
 
 SPACE = "space-of-tests"
 JOB = "11" * 32
@@ -44,26 +47,26 @@ class Nursery:
             cwd=Path(__file__).resolve().parents[2])
         theirs.close()
         self._line.settimeout(120)
+        self.relay = RelayAtHand()
 
-    def fork(self, server: socket.socket, handles: Sequence[int]) -> tuple[int, int]:
-        """Start a worker on these standard streams; its process id, and the socket's number over there."""
-        socket.send_fds(self._line, [b"one"], [*handles, server.fileno()])
-        child, number = self._line.recv(64).split()
-        return int(child), int(number)
+    def fork(self, handles: Sequence[int]) -> int:
+        """Start a worker on these standard streams; its process id."""
+        socket.send_fds(self._line, [b"one"], list(handles))
+        return int(self._line.recv(64))
 
     def end(self) -> None:
         self._line.close()
         self._process.wait(10)
+        self.relay.stop()
 
 
 class Worker:
     """One process; `say` writes a line, `hear` reads the next one within a time."""
 
     def __init__(self, nursery: Nursery) -> None:
-        self.server = listen()
         (inner, self.stdin), (self.stdout, outer) = os.pipe(), os.pipe()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        child, self.listen_fd = nursery.fork(self.server, [inner, outer, self._log.fileno()])
+        child = nursery.fork([inner, outer, self._log.fileno()])
         self._handle = os.pidfd_open(child)
         os.close(inner)
         os.close(outer)
@@ -105,7 +108,6 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(self._handle, selectors.EVENT_READ)
             selector.select(10)
-        self.server.close()
         self._log.seek(0)
         text = self._log.read().decode()
         self._log.close()
@@ -141,13 +143,16 @@ class Session:
         return function(self.key).plan(self.parameters, self.columns, self.parties, self.rows_max_total)
 
     def warm(self, nursery: Nursery) -> None:
+        self.relay = nursery.relay
         self.workers = [Worker(nursery) for _ in range(self.parties + 1)]
         for worker in self.workers:
             assert worker.hear(120) == {"ready": True}
 
     def order(self, *, session: str = SESSION) -> None:
-        identities = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in self.workers]
-        peers = [{"seat": seat, "participant": f"participant-{seat}", "address": address_of(self.workers[seat].server),
+        room = secrets.token_hex(8)
+        identities = [SessionIdentity.fresh(Ed25519PrivateKey.generate(), Place(JOB, 1, seat), now=datetime.now(UTC))
+                      for seat in range(len(self.workers))]
+        peers = [{"seat": seat, "participant": f"participant-{seat}",
                   "certificate": to_b64(identity.certificate), "exchange": identity.exchange.hex()}
                  for seat, identity in enumerate(identities)]
         self.recipient_key = self.recipient.public_key().public_bytes_raw().hex()
@@ -158,7 +163,9 @@ class Session:
                 "job_hash": JOB, "attempt": 1, "session": session, "peers": peers,
                 "own": {"certificate": to_b64(own.certificate), "private_key": to_b64(own.private_key),
                         "exchange_private": own.exchange_private.hex()},
-                "listen_fd": worker.listen_fd, "deadline": int(time.time() + self.seconds),
+                "relay": {"url": self.relay.url, "proxy": None,
+                          "token": self.relay.token(seat, len(self.workers), room=room)},
+                "deadline": int(time.time() + self.seconds),
                 "function": self.key, "parameters": dict(self.parameters), "columns": list(self.columns),
                 "rows_max_total": self.rows_max_total, "floor": self.floor,
                 "data": {"path": str(self.files[seat]), "kind": "csv", "fingerprint_check": None} if party else None,

@@ -21,6 +21,7 @@ from mpc.functions.registry import function
 from mpc.node import config, data, inbox
 from mpc.node.agent import Agent
 from mpc.node.book import Book, Dataset
+from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
 from mpc.node.loop import Courier
 from mpc.node.sessions import Home
@@ -28,6 +29,7 @@ from mpc.node.workers import Workers
 from mpc.sharing import open_sealed
 from mpc.spec import hpke_info
 from tests.simulators.node_world import HOSPITALS, ChainInMemory, Document, DoorInMemory, World
+from tests.simulators.relay_at_hand import RelayAtHand
 
 pytestmark = pytest.mark.stack
 HEART = Path(__file__).parents[2] / "fixtures" / "hospitals" / "uci-heart"
@@ -42,6 +44,7 @@ class Space:
     agents: dict[str, Agent]
     doors: dict[str, DoorInMemory]
     chain: ChainInMemory
+    relay: RelayAtHand
 
     def check(self, item: Document) -> list[Document]:
         self.chain.register(item)
@@ -55,8 +58,10 @@ class Space:
         seats = [self.world.name_of(seat["participant"]) for seat in item["spec"]["document"]["roster"]]
         session = {"kind": "session", "job": item["job"], "attempt": item["attempt"], "dealer": wires["dealer"],
                    "verdicts": [wires[name] for name in seats]}
-        for agent in self.agents.values():
-            agent.handle(session)
+        for name, agent in self.agents.items():
+            seat = wires[name]["document"]["seat"]
+            token = self.relay.token(seat, len(self.agents), room=f"{item['job']} {item['attempt']}")
+            agent.handle({**session, "relay": {"url": self.relay.url, "token": token}})
 
     def wait(self, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
@@ -120,12 +125,15 @@ def space(tmp_path: Path) -> Iterator[Space]:
         courier = Courier(doors[name], book)
         agents[name] = Agent(known, Home(
             participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
+                audit=Audit(known.audit, Cases(book)),
             chain=ChainView(chain, world.trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
             session_seconds=known.session_seconds), doors[name], Workers(home))
-    yield Space(world, agents, doors, chain)
+    relay = RelayAtHand()
+    yield Space(world, agents, doors, chain, relay)
     for agent in agents.values():
         agent.close()
         agent.book.close()
+    relay.stop()
 
 
 @pytest.mark.parametrize(("key", "parameters"), [

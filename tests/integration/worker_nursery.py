@@ -16,13 +16,13 @@ def main() -> None:
     server = socket.socket(fileno=os.dup(0))
     os.set_inheritable(server.fileno(), False)
     while True:
-        message, handles, _, _ = socket.recv_fds(server, 16, 4)
+        message, handles, _, _ = socket.recv_fds(server, 16, 3)
         if not message:
             return
         child = os.fork()
         if child == 0:
             server.close()
-            for target, handle in enumerate(handles[:3]):
+            for target, handle in enumerate(handles):
                 os.dup2(handle, target)
                 os.close(handle)
             try:
@@ -34,7 +34,7 @@ def main() -> None:
                 os._exit(70)
         for handle in handles:
             os.close(handle)
-        server.sendall(f"{child} {handles[3]}\n".encode())
+        server.sendall(f"{child}\n".encode())
 
 
 if __name__ == "__main__":

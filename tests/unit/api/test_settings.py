@@ -14,7 +14,10 @@ NEEDED = (
     "XINGLIN_FINGERPRINT",
     "XINGLIN_LOG_KEY_FILE",
     "XINGLIN_CHAIN_KEY_FILE",
+    "XINGLIN_RELAY",
+    "XINGLIN_RELAY_KEY_FILE",
 )
+SPECIAL = {"DATABASE_URL": "postgresql://a@b/c", "XINGLIN_RELAY": "wss://x"}
 
 
 def started(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -24,19 +27,24 @@ def started(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_works() -> None:
-    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "https://x" for name in NEEDED}
+    values = {name: SPECIAL.get(name, "https://x") for name in NEEDED}
     assert started(XINGLIN_ENV="production", **values).stdout.strip() == "True"
     assert started().stdout.strip() == "False"
 
 
 def test_production_is_reached_by_https() -> None:
-    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "http://x" for name in NEEDED}
+    values = {name: SPECIAL.get(name, "http://x") for name in NEEDED}
     assert "by https" in started(XINGLIN_ENV="production", **values).stderr
 
 
-@pytest.mark.parametrize("missing", ["SECRET_KEY", "XINGLIN_TRUST"])
+def test_the_relay_of_production_is_reached_by_wss() -> None:
+    values = {name: SPECIAL.get(name, "https://x") for name in NEEDED} | {"XINGLIN_RELAY": "ws://x"}
+    assert "by wss" in started(XINGLIN_ENV="production", **values).stderr
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "XINGLIN_TRUST", "XINGLIN_RELAY_KEY_FILE"])
 def test_production_refuses_a_default(missing: str) -> None:
-    values = {name: "postgresql://a@b/c" if name == "DATABASE_URL" else "https://x" for name in NEEDED}
+    values = {name: SPECIAL.get(name, "https://x") for name in NEEDED}
     del values[missing]
     ended = started(XINGLIN_ENV="production", **values)
     assert ended.returncode != 0

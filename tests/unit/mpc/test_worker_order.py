@@ -8,15 +8,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.documents import to_b64
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError, SpecRefused
 from mpc.party import agreement, keys_of, plan_of
-from mpc.transport.identity import SessionIdentity
+from mpc.transport.identity import Place, SessionIdentity
 from mpc.wire import parse_order
 
-OWN = SessionIdentity.fresh(now=datetime.now(UTC))
+
+def identity(seat: int) -> SessionIdentity:
+    return SessionIdentity.fresh(Ed25519PrivateKey.generate(), Place("11" * 32, 1, seat), now=datetime.now(UTC))
+
+
+OWN = identity(1)
+RELAY = {"url": "wss://relay.example", "token": "t", "proxy": None}
 SEX = {"name": "sex", "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": ["F", "M"]}
 COLUMNS = [SEX, SEX | {"name": "grade", "codes": ["0", "1"]},
            {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "1", "codes": None}]
@@ -26,11 +33,11 @@ def order(**changed: Any) -> dict[str, Any]:
     made = {
         "role": "party", "space": "s", "seat": 1, "parties": 3, "job_hash": "11" * 32, "attempt": 1,
         "session": "22" * 32,
-        "peers": [{"seat": seat, "participant": f"p{seat}", "address": "127.0.0.1:1",
+        "peers": [{"seat": seat, "participant": f"p{seat}",
                    "certificate": to_b64(OWN.certificate), "exchange": OWN.exchange.hex()} for seat in range(4)],
         "own": {"certificate": to_b64(OWN.certificate), "private_key": to_b64(OWN.private_key),
                 "exchange_private": OWN.exchange_private.hex()},
-        "listen_fd": 9, "deadline": 2_000_000_000, "function": "crosstab@1",
+        "relay": RELAY, "deadline": 2_000_000_000, "function": "crosstab@1",
         "parameters": {"rows": "sex", "columns": "grade"}, "columns": COLUMNS, "rows_max_total": 100, "floor": 10,
         "data": {"path": "a.csv", "kind": "csv", "fingerprint_check": None},
         "recipient": {"participant": "c", "sealing": "33" * 32}, "sender": "p1",
@@ -48,13 +55,15 @@ def test_it_works() -> None:
     assert parsed.dealer == 3
     assert len(plan_of(parsed).cells) == 6
     assert read(role="dealer", seat=3, data=None).data is None
+    assert parsed.dials == (("relay.example", 443),)
+    assert read(relay=RELAY | {"proxy": "http://proxy.example:3128"}).dials == (("proxy.example", 3128),)
     pairs, dealt = keys_of(parsed)
     assert (pairs.seat, sorted(dealt)) == (1, [3])
 
 
 def test_parties_and_dealer_agree_on_keys() -> None:
-    people = [SessionIdentity.fresh(now=datetime.now(UTC)) for _ in range(4)]
-    peers = [{"seat": seat, "participant": "p", "address": "a:1", "certificate": to_b64(one.certificate),
+    people = [identity(seat) for seat in range(4)]
+    peers = [{"seat": seat, "participant": "p", "certificate": to_b64(one.certificate),
               "exchange": one.exchange.hex()} for seat, one in enumerate(people)]
     own = [{"certificate": to_b64(one.certificate), "private_key": to_b64(one.private_key),
             "exchange_private": one.exchange_private.hex()} for one in people]
@@ -72,7 +81,11 @@ def test_parties_and_dealer_agree_on_keys() -> None:
     {"data": {"path": "a", "kind": "csv", "more": 1}}, {"data": {"path": "a", "kind": "csv", "unlisted_as_missing": 1}},
     {"data": {"path": "a", "kind": "csv", "fingerprint_check": {"key": "zz", "expected": "11" * 32}}},
     {"floor": 0}, {"floor": True}, {"floor": "10"}, {"rows_max_total": 0}, {"function": 3}, {"function": {"name": "x"}},
-    {"columns": {}}, {"recipient": {"participant": "c"}}, {"deadline": "soon"}, {"listen_fd": -1},
+    {"columns": {}}, {"recipient": {"participant": "c"}}, {"deadline": "soon"}, {"relay": None},
+    {"relay": {"url": "wss://relay.example", "token": "t"}}, {"relay": RELAY | {"url": "https://relay.example"}},
+    {"relay": RELAY | {"url": "wss://"}}, {"relay": RELAY | {"url": "wss://relay.example:0"}},
+    {"relay": RELAY | {"url": "wss://relay.example:x"}}, {"relay": RELAY | {"token": ""}},
+    {"relay": RELAY | {"proxy": "socks5://proxy.example"}},
 ])
 def test_a_malformed_order_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SpecRefused) as refused:

@@ -4,12 +4,14 @@ import copy
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.documents import document_hash, new_document, new_id, new_salt, signed
+from ledger.documents import document_hash, new_document, new_id, signed, to_b64
 from mpc.node import checks
 from mpc.node.errors import Refused
 from mpc.node.papers import Papers, verify_papers
 from mpc.spec import session_id
+from mpc.transport.identity import Place, SessionIdentity
 from tests.simulators.node_world import HOSPITALS, NOW, Document, World
 
 
@@ -25,11 +27,14 @@ def verdict(world: World, papers: Papers, name: str, **changes: Any) -> Document
     document = new_document("verdict", **{
         "job": papers.job, "job_hash": papers.job_hash, "attempt": 1, "participant": me.participant, "seat": seat,
         "decision": "accept", "code": None, "rule": None, "who_must_act": None, "grant_block": 7,
-        "policy_hash": "00" * 32, "session": {"certificate": "AAAA", "exchange": new_salt(),
-                                              "address": f"127.0.0.1:{40000 + seat}"}, **changes})
-    if "session" not in changes:
-        document["session"]["certificate"] = "AAA" + "ABCDEFGH"[seat]
+        "policy_hash": "00" * 32, "session": keys(papers, me.signing, seat), **changes})
     return signed(document, me.signing)
+
+
+def keys(papers: Papers, signing: Ed25519PrivateKey, seat: int, *, attempt: int = 1, **place: Any) -> Document:
+    place = {"job_hash": papers.job_hash, "attempt": attempt, "seat": seat, **place}
+    made = SessionIdentity.fresh(signing, Place(**place), now=NOW)
+    return {"certificate": to_b64(made.certificate), "exchange": made.exchange.hex()}
 
 
 def everybody(world: World, papers: Papers) -> dict[str, Document]:
@@ -88,7 +93,24 @@ def test_a_verdict_signed_by_another(world: World, papers: Papers) -> None:
 
 def test_a_verdict_changed_on_the_way(world: World, papers: Papers) -> None:
     verdicts = everybody(world, papers)
-    verdicts["dealer"]["document"]["session"]["address"] = "127.0.0.1:1"
+    verdicts["dealer"]["document"]["session"]["exchange"] = "ab" * 32
+    refused(papers, verdicts)
+
+
+@pytest.mark.parametrize("place", [{"seat": 1}, {"attempt": 2}, {"job_hash": "ab" * 32}])
+def test_a_leaf_for_another_place(world: World, papers: Papers, place: dict[str, Any]) -> None:
+    """The node's own signature under its verdict is right; the leaf in it is good for something else."""
+    verdicts = everybody(world, papers)
+    seat = verdicts["dealer"]["document"]["seat"]
+    made = keys(papers, world.keys["dealer"].signing, **{"seat": seat, **place})
+    verdicts["dealer"] = verdict(world, papers, "dealer", session=made)
+    refused(papers, verdicts)
+
+
+def test_a_leaf_of_another_s_key(world: World, papers: Papers) -> None:
+    verdicts = everybody(world, papers)
+    made = keys(papers, world.keys["outsider"].signing, verdicts["dealer"]["document"]["seat"])
+    verdicts["dealer"] = verdict(world, papers, "dealer", session=made)
     refused(papers, verdicts)
 
 
