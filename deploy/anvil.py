@@ -28,18 +28,22 @@ GONE = (OSError, PostFailed, ChainTrouble)  # what a dead or dying anvil looks l
 
 
 class Anvil:
-    """Started from the main thread, for it dies with the thread that started it; asked from any."""
+    """Started from the main thread, for it dies with the thread that started it; asked from any.
 
-    def __init__(self, home: Path, *, chain_id: int, genesis_time: int, state: Path | None) -> None:
+    A block is final when it lies two epochs of `slots` under the head.
+    """
+
+    def __init__(self, home: Path, *, chain_id: int, genesis_time: int, state: Path | None = None,
+                 slots: int = 1) -> None:
         if not ANVIL.exists():
             raise ChainTrouble("anvil is not installed: npm ci")
         self._poster = Poster(ANSWER_WITHIN)
         port = free_port()
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         command = [
             str(ANVIL), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id),
             "--accounts", "0", "--base-fee", "0", "--gas-price", "0", "--hardfork", "london", "--no-mining",
-            "--timestamp", str(genesis_time), "--slots-in-an-epoch", "1", "--prune-history", "256",
+            "--timestamp", str(genesis_time), "--slots-in-an-epoch", str(slots), "--prune-history", "256",
             "--disable-default-create2-deployer", "--quiet",
         ]  # fmt: skip
         if state is not None:
@@ -87,7 +91,7 @@ class Anvil:
 
     def post(self, body: bytes) -> bytes:
         """Raises OSError or PostFailed when anvil is gone."""
-        status, answer = self._poster.post(self._url, body)
+        status, answer = self._poster.post(self.url, body)
         if status != 200:
             raise ChainTrouble(f"anvil answered with HTTP {status}")
         return answer

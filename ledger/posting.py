@@ -41,6 +41,9 @@ class Poster:
             kept = self._idle[url].pop()
         except IndexError:
             return self._over(_Connection(url, self._timeout), url, body)
+        if not kept.quiet():
+            kept.close()
+            return self._over(_Connection(url, self._timeout), url, body)
         try:
             return self._over(kept, url, body)
         except (_Closed, ConnectionError):
@@ -81,7 +84,20 @@ class _Connection:
             self._socket.close()
             raise
         self._file = self._socket.makefile("rb")
+        self._timeout = timeout
         self.kept = True
+
+    def quiet(self) -> bool:
+        """Whether nothing came unasked: a second answer to the last request must not pass for one to the next."""
+        try:
+            self._socket.settimeout(0)
+            return not self._file.peek(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        finally:
+            self._socket.settimeout(self._timeout)
 
     def close(self) -> None:
         self._file.close()
