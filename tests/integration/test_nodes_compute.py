@@ -20,6 +20,7 @@ from mpc.disclosure import open_result
 from mpc.functions.registry import function
 from mpc.node import config, data, inbox
 from mpc.node.agent import Agent
+from mpc.node.audit import Audit
 from mpc.node.book import Book, Dataset
 from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
