@@ -10,7 +10,7 @@ ledger.chain adds the contracts of a space).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,20 @@ class Blockchain:
         """The deployed code is what our sources compile to."""
         if not abi.matches_artifact(name, self._code(address)):
             raise VerificationError("chain.wrong", f"the code at {address} is not our {abi.CONTRACTS[name]}")
+
+    def state_proofs(self, address: str, slot: str, number: int) -> Iterator[tuple[Any, Any]]:
+        """A block and the proof of one storage slot in its state, as each endpoint that answers shows them.
+
+        Not compared: they prove themselves, or whoever takes them refuses (`ledger.chainproof`). The slot is 32 bytes.
+        """
+        for url in self.rpc.urls:
+            try:
+                block = self.rpc.ask(url, "eth_getBlockByNumber", [hex(number), False])
+                proof = self.rpc.ask(url, "eth_getProof", [address, [slot], hex(number)])
+            except ChainUnavailable:
+                continue
+            if isinstance(block, dict) and isinstance(proof, dict):
+                yield block, proof
 
     # --- transactions
 

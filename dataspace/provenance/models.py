@@ -216,6 +216,20 @@ class Anchor(models.Model):
         return f"anchor {self.size}"
 
 
+class AnchorProof(models.Model):
+    """What a node showed of an anchor's final block, checked before it was kept: header, account and storage proof."""
+
+    anchor = models.OneToOneField(Anchor, on_delete=models.PROTECT, related_name="proof")
+    block_hash = models.CharField(max_length=66)
+    header = models.BinaryField(max_length=8000)
+    account_proof = ArrayField(models.BinaryField(max_length=1000))
+    storage_proof = ArrayField(models.BinaryField(max_length=1000))
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"proof of {self.block_hash}"
+
+
 class KnownBlock(models.Model):
     """A block that mattered to us once: it held a transaction of ours, or it was the newest final one."""
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from dataspace.actor import Actor
 from dataspace.errors import NotFound
+from dataspace.grants.queries import receipt_of
 from dataspace.http import ActorRequest
 from dataspace.provenance import space
 from dataspace.provenance.models import Anchor, Checkpoint, Event, Leaf
@@ -18,12 +19,9 @@ from dataspace.provenance.queries import anchored_size, anchors, event_for, even
 from dataspace.provenance.store import log
 from dataspace.templatetags.words import KINDS
 from ledger.documents import canonical, sha256_hex
-from ledger.receipt import verify_receipt
+from ledger.receipt import LEVELS, verify_receipt
 from marketplace.home import status
 from marketplace.home.page import named, page, part
-from marketplace.home.receipts import receipt_of
-
-LEVELS = ("inclusion", "log_signature", "witnesses", "approvals", "chain_state")
 
 
 def ledger(request: ActorRequest) -> HttpResponse:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from marketplace.sdk.errors import SdkError, TimedOut, Unavailable
 
 if TYPE_CHECKING:
+    from ledger.receipt import Levels
     from marketplace.sdk.result import Result
     from marketplace.sdk.space import Space
     from marketplace.sdk.types import Progress
@@ -77,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path)
     one = add("verify", _verify, "verify a receipt file")
     one.add_argument("file", type=Path)
-    one.add_argument("--rpc", help="read the chain's state at this endpoint too")
+    one.add_argument("--rpc", action="append", default=[], help="ask the chain at this endpoint; several must agree")
+    one.add_argument("--require", default="", help="further levels that must be valid, with commas")
     one = add("cancel", _cancel, "cancel a job")
     one.add_argument("job")
     return parser
@@ -189,10 +192,12 @@ def _open(options: argparse.Namespace) -> int:
 
 def _receipt(options: argparse.Namespace) -> int:
     space = _space(options)
-    receipt = space.open_result(options.job).receipt
-    levels = receipt.verify(rpc=space.rpc)
+    result = space.open_result(options.job)
+    print("waiting until the release is anchored and its block is vouched for ...", file=sys.stderr)
+    receipt = result.receipt
+    levels = receipt.verify()
     target = receipt.save(options.out or Path(f"receipt-{options.job}.json"))
-    _table(options, [{"level": name, "finding": value} for name, value in levels.as_dict().items()])
+    _tell_levels(options, levels)
     print(target, file=sys.stderr)
     return 0
 
@@ -206,8 +211,17 @@ def _verify(options: argparse.Namespace) -> int:
     file = read_space_file(options.space)
     with our_errors():
         trust = load_trust(file.trust, fingerprint=file.fingerprint)
-    levels = Receipt(options.file.read_bytes(), trust=trust).verify(rpc=options.rpc)
-    return _table(options, [{"level": name, "finding": value} for name, value in levels.as_dict().items()])
+    require = [one for one in options.require.split(",") if one]
+    levels = Receipt(options.file.read_bytes(), trust=trust).verify(rpc=options.rpc, require=require)
+    return _tell_levels(options, levels)
+
+
+def _tell_levels(options: argparse.Namespace, levels: Levels) -> int:
+    """The six levels, in the language of the terminal; codes with --json."""
+    from marketplace.sdk.receipt import told
+
+    chinese = next((os.environ[one] for one in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(one)), "")
+    return _table(options, told(levels, chinese=chinese.startswith("zh") and not options.json))
 
 
 def _cancel(options: argparse.Namespace) -> int:

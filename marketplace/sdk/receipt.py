@@ -1,23 +1,36 @@
 """A receipt in the hands of the buyer: what happened, proved by log, approvals and chain, checked without the portal.
 
-`verify` raises `ReceiptError` if a level is invalid, or if one that can always be checked offline (inclusion, log
-signature) is not valid. A level nobody checked reads `not checked`, never `valid`.
+`verify` raises `ReceiptError` if a level is invalid, or if a required one is not valid: inclusion and log signature,
+and the witnesses once the trust file asks for any. A level nobody checked reads `not checked`, never `valid`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ledger.documents import canonical
-from ledger.endpoint import chain_root_reader
+from ledger.endpoint import Endpoints
 from ledger.receipt import Levels, read_receipt, verify_receipt
 from ledger.trust import Trust, load_trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import ReceiptError, VerificationError
 
 RELEASED = "job.released"
+WORDS = MappingProxyType({
+    "inclusion": "条目在账本中", "log_signature": "账本签署了这个根", "witnesses": "独立见证方也签署了",
+    "approvals": "监管机构与数据保管方签署了授权", "chain_proof": "链上状态持有同一个根",
+    "chain_header": "有他人为该区块作证", "valid": "有效", "invalid": "无效", "not checked": "未检查"})
+"""What a terminal in Chinese is told; the codes are the English words."""
+
+
+def told(levels: Levels, *, chinese: bool = False) -> list[dict[str, str]]:
+    """A line for each level: which, what was found, and why."""
+    words = WORDS if chinese else {}
+    return [{"level": words.get(name, name), "finding": words.get(value, value), "why": levels.reasons.get(name, "")}
+            for name, value in levels.as_dict().items()]
 
 
 class Receipt:
@@ -37,16 +50,18 @@ class Receipt:
             return cls(canonical(dict(value)), trust=trust, subject=subject, grants=grants)
 
     def verify(self, trust: Trust | str | Path | None = None, *, fingerprint: str | None = None,
-               rpc: str | None = None) -> Levels:
-        """Check every level that can be checked; with `rpc` the chain's state too."""
+               rpc: str | Sequence[str] = (), require: Collection[str] = ()) -> Levels:
+        """Check all six levels, offline; with `rpc` the chain is asked as well. `require` names levels that must be
+        valid beside those that always must.
+        """
         roots = self._roots(trust, fingerprint)
+        urls = [rpc] if isinstance(rpc, str) else list(rpc or ())
         try:
             with our_errors():
-                reader = chain_root_reader(roots, rpc) if rpc else None
-                levels = verify_receipt(self.data, roots, chain_root=reader)
+                levels = verify_receipt(self.data, roots, chain=Endpoints(roots, urls) if urls else None)
         except VerificationError as error:
             raise ReceiptError(error.message) from error
-        if not levels.holds():
+        if not levels.holds({*levels.required, *require}):
             said = "; ".join(f"{name}: {value}" for name, value in levels.as_dict().items())
             raise ReceiptError(f"the receipt does not hold: {said}")
         self._check_subject()

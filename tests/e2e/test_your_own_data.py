@@ -83,7 +83,7 @@ def test_it_works(root, tmp_path, hospitals):
         )  # fmt: skip
         assert bought.returncode == 0, bought.stdout + bought.stderr
         _check_means(bought.stdout, hospitals)
-        assert "'chain_state': 'valid'" in bought.stdout.replace("<Level.VALID: 'valid'>", "'valid'")
+        assert "'chain_header': 'valid'" in bought.stdout.replace("<Level.VALID: 'valid'>", "'valid'")
     finally:
         stopped = _deploy(root, "down", "--var", var)
     assert stopped.stdout.strip() == "stopped"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ledger import abi
 from ledger.chain import AnchorHead, Block, Chain, ProposalOnChain, RecordOnChain, TxReceipt
@@ -51,6 +51,7 @@ class MemoryChain(Chain):
             expected_chain_id=trust.chain.id,
             contracts={name: one.address for name, one in trust.chain.contracts.items()},
         )
+        self.profile = replace(self.profile, proofs=False)  # its blocks have a name and no state
         self.switches = Switches()
         self.state = Mined()
 

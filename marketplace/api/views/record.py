@@ -12,13 +12,10 @@ from rest_framework.response import Response
 
 from dataspace.actor import Actor
 from dataspace.errors import Conflict, Invalid, NotFound
-from dataspace.grants.queries import approvals_of
-from dataspace.provenance import followers, space
-from dataspace.provenance.models import Checkpoint, Event
-from dataspace.provenance.queries import anchored_size, anchors, event_for, published, timeline_for
+from dataspace.grants.queries import receipt_of
+from dataspace.provenance import followers
+from dataspace.provenance.queries import anchored_size, event_for, published, timeline_for
 from dataspace.provenance.store import log
-from ledger.entry import grants_of
-from ledger.receipt import chain_leg, make_receipt
 from marketplace.api import schemas
 from marketplace.api.patience import patience
 from marketplace.api.views.base import ApiView, documented, listed, seconds_asked
@@ -45,44 +42,23 @@ class Receipt(ApiView):
         event_for(self.actor, entry_id)
         with patience.place(self.actor.organisation) as may_wait:
             while True:
-                receipt = receipt_of(self.actor, entry_id)
+                receipt = _receipt(self.actor, entry_id)
                 if receipt is not None:
                     return Response(receipt)
                 led = followers.run_all()
                 if time.monotonic() >= until or not may_wait:
                     break
-                if not led or receipt_of(self.actor, entry_id) is None:
+                if not led or _receipt(self.actor, entry_id) is None:
                     time.sleep(0.05)
-        receipt = receipt_of(self.actor, entry_id)
+        receipt = _receipt(self.actor, entry_id)
         if receipt is None:
             raise Conflict("the entry is not anchored yet", code="receipt.pending")
         return Response(receipt)
 
 
-def receipt_of(actor: Actor, entry_id: UUID) -> schemas.Json | None:
-    """The receipt under the first anchored checkpoint that holds the entry; None while there is none."""
-    event = event_for(actor, entry_id)
-    checkpoint = _anchored_over(event)
-    if checkpoint is None:
-        return None
-    index, trust = event.leaf.index, space.trust()
-    named = [{"id": one} for one in grants_of(event.entry)]
-    return make_receipt(
-        event.entry,
-        space_id=trust.space_id,
-        index=index,
-        inclusion=log().inclusion(index, checkpoint.size),
-        checkpoint=checkpoint.cosigned,
-        approvals=approvals_of(named),
-        chain=chain_leg(trust),
-    )
-
-
-def _anchored_over(event: Event) -> Checkpoint | None:
-    if not hasattr(event, "leaf"):
-        return None
-    row = anchors().filter(size__gt=event.leaf.index).order_by("size").first()
-    return row.checkpoint if row else None
+def _receipt(actor: Actor, entry_id: UUID) -> schemas.Json | None:
+    """None while the entry is not anchored, its anchor not proved, or the proof's block not vouched for."""
+    return receipt_of(event_for(actor, entry_id), whole=True)
 
 
 class Public(ApiView):

@@ -18,7 +18,9 @@ def test_it_works(world: World, released: Job, tmp_path: Path) -> None:
     levels = receipt.verify(world.trust).as_dict()
 
     assert (levels["inclusion"], levels["log_signature"], levels["approvals"]) == ("valid", "valid", "valid")
-    assert levels["chain_state"] == "not checked"
+    assert (levels["witnesses"], levels["chain_proof"], levels["chain_header"]) == ("not checked",) * 3
+    with pytest.raises(ReceiptError):
+        receipt.verify(world.trust, require=["chain_header"])
     saved = receipt.save(tmp_path / "receipt.json").read_bytes()
     assert Receipt(saved, trust=world.trust).verify().holds()
 
