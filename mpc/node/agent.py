@@ -141,9 +141,6 @@ class Agent:
         checks.check_own_data(papers, found)
         if dataset is None:
             raise Refused("grant.wrong_dataset", "the dataset is not registered at this node", "custodian")
-        if others := checks.other_rows(papers, history):
-            checks.check_other_rows(
-                data.differing(dataset.path, papers.columns, papers.shape.complete, others), standing)
         # registration decided whether codes that are not listed may count as missing; the fingerprint pins that file
         return checks.strictest(papers.floor, standing), {
             "path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,

@@ -59,22 +59,22 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Shape:
-    """What the cells of a job's result depend on, data apart: the floor, the columns whose codes are cells (each with a
-    hash of codes and filter), and all columns in which a row must be complete to be counted."""
+    """What a job's result depends on, data apart: the floor, the table (a hash of function, parameters, codes and
+    filter), and all columns that the table is about."""
 
     floor: int
-    cells: Mapping[str, str]
-    complete: frozenset[str]
+    table: str
+    columns: frozenset[str]
 
     def to_text(self) -> str:
         """For the book."""
-        return json.dumps({"floor": self.floor, "cells": dict(self.cells), "complete": sorted(self.complete)})
+        return json.dumps({"floor": self.floor, "table": self.table, "columns": sorted(self.columns)})
 
     @classmethod
     def from_text(cls, text: str) -> "Shape":
         """From the book."""
         body = json.loads(text)
-        return cls(body["floor"], body["cells"], frozenset(body["complete"]))
+        return cls(body["floor"], body["table"], frozenset(body["columns"]))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 Facts and `now` come in as arguments; a check returns nothing or raises `Refused(code, rule, who_must_act)`. Together
 with `papers.verify_papers` this is the whole of DESIGN 5.2; the order is from cheap to dear, and the first thing wrong
-is what is said. Which code is raised never depends on a value of a row, with one exception: `check_other_rows`, which
-says that two tables are too close, because to answer would say far more.
+is what is said. Which code is raised never depends on a value of a row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,31 +69,12 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
 
 
 def _second_table(now: Shape, before: Shape) -> None:
-    """A column is tabulated in one way under a grant. Sums over other groups would give, by subtraction, the group that
-    stayed closed; and the floor at which a cell closes tells how much of it one hospital holds."""
-    shared = now.complete & before.complete
-    other_codes = any(before.cells.get(name, codes) != codes for name, codes in now.cells.items())
-    other_groups = shared - now.cells.keys() - before.cells.keys() and now.cells.keys() != before.cells.keys()
-    if shared and (other_codes or other_groups or now.floor != before.floor):
+    """Under a grant a column enters one table, at one floor. So all that other tables can tell about the cells of this
+    one is how many persons there are in all, against which the gate's tree holds (docs/adr/0006-splits.md); two tables
+    that share a column could be combined, and two floors tell how much of a cell one hospital holds."""
+    if now.columns & before.columns and now != before:
         raise Refused("disclosure.column_tabulated",
-                      "a column was tabulated under this grant with other codes, other groups or another floor")
-
-
-def other_rows(papers: Papers, history: History) -> set[tuple[tuple[str, ...], frozenset[str]]]:
-    """Earlier tables under this grant that share a column with this one and count other complete rows: the columns
-    whose codes split both, and the columns that the earlier one asked to be complete."""
-    now = papers.shape
-    return {(tuple(sorted(now.cells.keys() & before.cells.keys())), before.complete) for before in history.asked
-            if now.complete & before.complete and now.complete != before.complete}
-
-
-def check_other_rows(differing: Iterable[int], floor: int) -> None:
-    """`differing` counts this hospital's own rows, in each cell common to two tables, that only one of them counts:
-    none, or as many as the floor. So their difference says nothing of fewer, here or over any set of hospitals. The
-    floor is not the spec's: who asks may not move it and see where the answer changes."""
-    if any(0 < number < floor for number in differing):
-        raise Refused("disclosure.column_tabulated",
-                      "a column was tabulated under this grant over almost the same rows")
+                      "a column of this table is in another table, or under another floor, of the same grant")
 
 
 def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust) -> None:

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -90,38 +90,6 @@ class Table:
         rows = self._all(f"SELECT {column}, count(*) FROM file WHERE {column} IS NOT NULL AND {column} <> '' "  # noqa: S608
                          f"GROUP BY 1 ORDER BY 1")
         return {str(value): int(number) for value, number in rows}
-
-
-    def differing(self, columns: Sequence[Column], one: Iterable[str], other: Iterable[str],
-                  by: Sequence[str]) -> list[int]:
-        """See the function of this name."""
-        known = {column["name"]: column for column in columns}
-        whole: list[str] = []
-        codes: list[list[str]] = []
-        for names in (sorted(one), sorted(other)):
-            tests = []
-            for name in names:
-                tests.append(f"coalesce({_quoted(name)} <> '', false)")
-                if known[name]["kind"] == "category":
-                    tests.append(f"coalesce(list_contains(?, {_quoted(name)}), false)")
-                    codes.append(known[name]["codes"])
-            whole.append(f"({' AND '.join(tests)})")
-        group = f"GROUP BY {', '.join(map(_quoted, by))}" if by else ""
-        rows = self._all(f"SELECT count(*) FROM file WHERE {whole[0]} <> {whole[1]} {group}", codes)  # noqa: S608
-        return [int(row[0]) for row in rows]
-
-
-def differing(path: Path, columns: Sequence[Column], one: Collection[str],
-              others: Iterable[tuple[Sequence[str], Iterable[str]]]) -> list[int]:
-    """For each other table, named by the columns that split both and those it asks to be complete: how many rows are
-    complete for one of the two and not for the other, for each combination of codes that is met. Complete as the engine
-    counts it: a code that `columns` do not list is missing. These numbers are for a check in this node; they never
-    leave it."""
-    table = Table(path)
-    try:
-        return [number for by, other in others for number in table.differing(columns, one, other, by)]
-    finally:
-        table.close()
 
 
 def _quoted(name: str) -> str:

@@ -1,8 +1,7 @@
 """What a node says when it will not: a stable code, the rule it stands on, and who can change that.
 
-The texts name documents and rules, never a value of a row; which code is raised never depends on data, but for two:
-`dataset.changed` says that bytes differ, not how; `disclosure.column_tabulated` may say that two tables count almost
-the same rows (`checks.check_other_rows`), not how many or which.
+The texts name documents and rules, never a value of a row; which code is raised never depends on data, but for one:
+`dataset.changed` says that bytes differ, not how.
 """
 
 from types import MappingProxyType

@@ -100,14 +100,13 @@ class Papers:
 
     @property
     def shape(self) -> Shape:
-        """What this job's cells depend on; its columns are all that its parameters name."""
+        """What this job's result depends on; its columns are all that its parameters name."""
         by_name = {column["name"]: column for column in self.columns}
         given = self.spec["parameters"].values()
         names = {name for value in given for name in (value if isinstance(value, list) else [value])} & by_name.keys()
-        return Shape(self.floor, {
-            name: sha256_hex(canonical({"codes": by_name[name]["codes"], "filter": self.spec["filter"]}))
-            for name in names if by_name[name]["kind"] == "category"
-        }, frozenset(names))
+        table = {name: self.spec[name] for name in ("function", "parameters", "filter")}
+        codes = {name: by_name[name]["codes"] for name in names}
+        return Shape(self.floor, sha256_hex(canonical({**table, "codes": codes})), frozenset(names))
 
     @property
     def seen(self) -> SeenJob:

@@ -60,49 +60,33 @@ def test_uses_spent_in_our_own_book(papers: Papers, world: World) -> None:
     checks.check_book(papers, replace(CLEAN, uses=4), world.trust)
 
 
-def test_a_second_table_over_a_column_with_other_codes(papers: Papers, world: World) -> None:
-    before = replace(papers.shape, cells={"pain": "00" * 32})
-    assert refused(papers, world, asked=(before,)) == "disclosure.column_tabulated"
+def test_a_column_enters_one_table(papers: Papers, world: World) -> None:
+    """Other codes, other groups, another second column, rows for columns: all could be combined with this one."""
+    assert papers.shape.columns == {"pain", "grade"}
+    for columns in ({"pain", "grade"}, {"pain"}, {"grade", "age"}):
+        before = Shape(papers.floor, "00" * 32, frozenset(columns))
+        assert refused(papers, world, asked=(before,)) == "disclosure.column_tabulated"
 
 
-def test_a_second_table_with_the_same_codes(papers: Papers, world: World) -> None:
+def test_the_same_table_again(papers: Papers, world: World) -> None:
     checks.check_book(papers, replace(CLEAN, asked=(papers.shape,)), world.trust)
 
 
-def test_a_second_table_over_a_column_with_another_floor(papers: Papers, world: World) -> None:
-    before = Shape(papers.floor + 1, {}, frozenset({"age", "pain"}))
+def test_the_same_table_at_another_floor(papers: Papers, world: World) -> None:
+    before = replace(papers.shape, floor=papers.floor + 1)
     assert refused(papers, world, asked=(before,)) == "disclosure.column_tabulated"
-    checks.check_book(papers, replace(CLEAN, asked=(replace(before, complete=frozenset({"age"})),)), world.trust)
 
 
-def test_sums_of_a_column_over_other_groups(world: World) -> None:
-    papers = verify_papers(world.item(), me=world.me("hospital_a"), trust=world.trust, now=NOW)
-    for cells in ({}, {"pain": "codes"}):
-        before = Shape(papers.floor, cells, frozenset({"age", *cells}))
-        assert refused(papers, world, asked=(before,)) == "disclosure.column_tabulated"
-    other_column = Shape(papers.floor, papers.shape.cells, frozenset({"bp", "sex"}))
-    checks.check_book(papers, replace(CLEAN, asked=(papers.shape, other_column)), world.trust)
+def test_tables_of_other_columns(papers: Papers, world: World) -> None:
+    others = tuple(Shape(floor, "00" * 32, frozenset({"age", "sex"})) for floor in (papers.floor, papers.floor + 1))
+    checks.check_book(papers, replace(CLEAN, asked=others), world.trust)
 
 
-def test_tables_to_compare_share_a_column_and_count_other_rows(papers: Papers) -> None:
-    assert papers.shape.complete == {"pain", "grade"} == set(papers.shape.cells)
-
-    def compared(cells: set[str], *complete: str) -> Any:
-        before = Shape(10, dict.fromkeys(cells, "codes"), frozenset(complete))
-        return checks.other_rows(papers, replace(CLEAN, asked=(papers.shape, before)))
-    assert compared(set(), "age", "grade") == {((), frozenset({"age", "grade"}))}
-    assert compared({"sex", "grade"}, "sex", "grade") == {(("grade",), frozenset({"sex", "grade"}))}
-    assert compared({"sex"}, "sex", "age") == compared({"pain"}, "pain", "grade") == set()
-
-
-@pytest.mark.parametrize(("differing", "close"), [([], False), ([0, 10, 400], False), ([9], True), ([50, 1], True)])
-def test_tables_over_almost_the_same_rows(differing: list[int], close: bool) -> None:
-    if not close:
-        checks.check_other_rows(differing, 10)
-        return
-    with pytest.raises(Refused) as caught:
-        checks.check_other_rows(differing, 10)
-    assert caught.value.code == "disclosure.column_tabulated"
+def test_rows_and_columns_swapped_are_another_table(world: World) -> None:
+    shapes = {verify_papers(world.item(function="crosstab", parameters=parameters), me=world.me("hospital_a"),
+                            trust=world.trust, now=NOW).shape
+              for parameters in ({"rows": "pain", "columns": "grade"}, {"rows": "grade", "columns": "pain"})}
+    assert len(shapes) == 2
 
 
 def test_the_same_question_released_by_another_job(papers: Papers, world: World) -> None:

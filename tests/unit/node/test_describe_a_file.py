@@ -138,19 +138,3 @@ def test_a_draft_read_back_drops_what_it_does_not_list(tmp_path: Path) -> None:
     assert known.unlisted_as_missing and "secret" not in place.read_text()
     with pytest.raises(Unfit):
         data.read_dictionary(written(tmp_path, '{"unlisted": "kept", "columns": []}', "other.dictionary.json"))
-
-
-def test_rows_that_only_one_of_two_tables_counts(tmp_path: Path) -> None:
-    file = tmp_path / "heart.csv"
-    file.write_text("age,bp,sex\n" + "50,120,F\n" * 3 + "51,,F\n" * 2 + "52,,M\n" + ",130,M\n" + "53,140,rare\n")
-    columns = [data.column("age", "number"), data.column("bp", "number"),
-               data.column("sex", "category", codes=["F", "M"])]
-
-    def differing(one: set[str], other: set[str], *by: str) -> list[int]:
-        return sorted(data.differing(file, columns, one, [(by, other)]))
-    assert differing({"age"}, {"age", "bp"}) == [3]
-    assert differing({"age", "sex"}, {"age", "bp", "sex"}, "sex") == [1, 2]
-    assert differing({"age", "sex"}, {"bp", "sex"}, "sex") == [2, 2]
-    assert differing({"age"}, {"age", "sex"}) == [1]
-    assert data.differing(file, columns, {"age"}, [((), {"age", "bp"}), ((), {"age", "sex"})]) == [3, 1]
-    assert differing({"bp"}, {"bp"}) == [0] and differing({"sex"}, {"sex"}, "sex") == []

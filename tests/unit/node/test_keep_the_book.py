@@ -12,7 +12,7 @@ from mpc.node.book import Book, Dataset, History, Shape
 from mpc.node.errors import Refused
 
 GRANT = "grant-1"
-SHAPE = Shape(10, {"sex": "codes"}, frozenset({"age", "sex"}))
+SHAPE = Shape(10, "ab" * 32, frozenset({"age", "sex"}))
 
 
 @pytest.fixture
