@@ -73,8 +73,8 @@ def _drop_seals() -> bool:
     return chain.profile == chainproof.QBFT and not chain.validators
 
 
-def _nodes(values: list[str]) -> list[bytes]:
-    return [bytes.fromhex(one.removeprefix("0x")) for one in values]
+def _nodes(values: list[object]) -> list[bytes]:
+    return [bytes.fromhex(str(one).removeprefix("0x")) for one in values]
 
 
 def held(index: int) -> tuple[Checkpoint, dict[str, Any]] | None:
