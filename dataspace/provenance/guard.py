@@ -29,7 +29,7 @@ _answers: dict[str, tuple[float, str]] = {}
 
 def check() -> None:
     """Raise `ledger.behind_...` if somebody has seen more of this log, `ledger.unconfirmed` if nobody can be asked."""
-    heads = [one for one in (_mark(), _chain_head()) if one is not None]
+    heads = [one for one in (_chain_head(), _mark()) if one is not None]
     if not heads:
         raise Unavailable("neither chain nor mark can say how long the log was", code="ledger.unconfirmed")
     check_not_behind(store.log(), [*heads, *_witness_heads()])
