@@ -34,6 +34,7 @@ CLOCK_SKEW = timedelta(seconds=30)
 REPLAY_WINDOW = MAX_AGE + 2 * CLOCK_SKEW
 """How long the portal must remember a nonce: after this the request is too old anyway."""
 BASE_COMPONENTS = ("@method", "@target-uri")
+LARGEST_ANSWER = 64 << 20
 UNAVAILABLE = frozenset({502, 503, 504})
 
 
@@ -151,9 +152,10 @@ class Door:
             message.headers["Content-Type"] = "application/json"
         sign_request(message, data, participant=self.participant, key=self._key)
         try:
-            response = self._client.request(
-                method, message.url, content=data, headers=message.headers,
-                timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout)
+            with self._client.stream(
+                    method, message.url, content=data, headers=message.headers,
+                    timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout) as response:
+                _read(response, f"{method} {path}")
         except httpx.HTTPError as trouble:
             raise PortalUnavailable(f"{method} {path}: {type(trouble).__name__}: {trouble}") from trouble
         if response.status_code >= 300:
@@ -168,6 +170,17 @@ class Door:
             return load_json(response.content)
         except DocumentError as trouble:
             raise PortalUnavailable("the portal's answer is not JSON") from trouble
+
+
+def _read(response: httpx.Response, asked: str) -> None:
+    """The whole answer, unless it is larger than any of ours: a portal must not fill its callers' memory."""
+    size, chunks = 0, []
+    for chunk in response.iter_bytes():
+        size += len(chunk)
+        if size > LARGEST_ANSWER:
+            raise PortalUnavailable(f"{asked}: the answer is larger than {LARGEST_ANSWER >> 20} MiB", "portal.too_large")
+        chunks.append(chunk)
+    response._content = b"".join(chunks)
 
 
 def _refusal(response: httpx.Response, asked: str) -> PortalRefused | PortalUnavailable:

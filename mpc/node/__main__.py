@@ -1,5 +1,5 @@
-"""`xinglin-node`: the command line of a home. Every command but `run` prints one JSON object (on one line,
-but for a draft) and ends.
+"""`xinglin-node`: the command line of a home. Acts of the desk print one JSON object (on one line, but for a draft);
+what people do at the node (doctor, explain, hold ...) prints words, and JSON when asked with --json.
 
 Reads arguments, calls the desk or the loop, prints; holds no rule. Exit status: 0 done, 1 refused or not possible (the
 reason on standard error, with its code), 2 wrong usage.
@@ -15,7 +15,8 @@ from typing import Any
 from ledger.documents import load_json
 from ledger.errors import LedgerError
 from mpc.errors import MpcError
-from mpc.node import config, data, desk
+from mpc.node import config, console, data, desk, keysdesk
+from mpc.node.console import Room, Said, room
 from mpc.node.desk import Desk
 
 Command = Callable[[argparse.Namespace], Any]
@@ -61,6 +62,41 @@ def _revoke(arguments: argparse.Namespace) -> Any:
         chain=not arguments.no_chain, terms=terms)
 
 
+def _desk(act: Callable[[Desk, argparse.Namespace], Any]) -> Command:
+    """A command at the desk of one home."""
+    return lambda arguments: act(Desk.open(arguments.home), arguments)
+
+
+def _here(act: Callable[[Room, argparse.Namespace], Said]) -> Command:
+    """A command in the room of one home."""
+    def command(arguments: argparse.Namespace) -> Said:
+        with room(arguments.home, arguments.lang) as here:
+            return act(here, arguments)
+    return command
+
+
+def _doctor(here: Room, arguments: argparse.Namespace) -> Said:
+    from mpc.node.doctor import examine
+
+    return examine(here)
+
+
+CONSOLE: dict[str, tuple[str, Command]] = {
+    "doctor": ("look at everything this node needs; a mend for what is not well", _here(_doctor)),
+    "status": ("the node at a glance", _here(lambda here, a: console.status(here))),
+    "jobs": ("the newest jobs judged here", _here(lambda here, a: console.jobs(
+        here, decision=a.decision, limit=a.limit))),
+    "explain": ("every check of a job and its outcome", _here(lambda here, a: console.explain(here, a.job))),
+    "hold": ("hold a job for a person", _here(lambda here, a: console.hold(here, a.job))),
+    "release": ("release a held job: judged again at once", _here(lambda here, a: console.release(here, a.job))),
+    "deny": ("deny a job; aborts it if it runs", _here(lambda here, a: console.deny(here, a.job))),
+    "stop": ("abort running jobs and refuse new ones, until start", _here(lambda here, a: console.stop(
+        here, a.reason))),
+    "start": ("take the stop back", _here(lambda here, a: console.start(here))),
+    "audit": ("the record of decisions and acts", _here(lambda here, a: console.audit(here, verify=a.verify))),
+    "policy": ("read policy.toml as the node does; --check FILE before you put it in place", _here(
+        lambda here, a: console.check_policy(here, a.check))),
+}
 COMMANDS: dict[str, tuple[str, Command]] = {
     "init": ("make a home: folders, keys, configuration, default policy", _init),
     "trust-file": ("make the root key and sign the trust file (regulator)", _trust_file),
@@ -80,8 +116,10 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     "approve": ("decide a scenario (regulator)", lambda a: Desk.open(a.home).decide(a.scenario, a.decision, a.note)),
     "consent": ("consent to a grant over our dataset", lambda a: Desk.open(a.home).consent(a.grant)),
     "revoke": ("revoke a grant: portal, chain, and by file", _revoke),
+    **{name: (text, _desk(act)) for name, (text, act) in keysdesk.COMMANDS.items()},
     "check": ("judge one work item; reserves and sends nothing", _check),
     "run": ("work until stopped", _run),
+    **CONSOLE,
 }
 
 
@@ -125,6 +163,17 @@ def parser() -> argparse.ArgumentParser:
     made["revoke"].add_argument("--no-portal", action="store_true")
     made["revoke"].add_argument("--no-chain", action="store_true")
     made["check"].add_argument("--work", type=Path, required=True)
+    keysdesk.add_arguments(made)
+    for name in CONSOLE:
+        made[name].add_argument("--json", action="store_true", help="for machines")
+        made[name].add_argument("--lang", choices=("zh", "en"))
+    for name in ("explain", "hold", "release", "deny"):
+        made[name].add_argument("job", help="a job's id, or the hash of its spec")
+    made["jobs"].add_argument("--decision", choices=("accept", "hold", "refuse"))
+    made["jobs"].add_argument("--limit", type=int, default=50)
+    made["stop"].add_argument("--reason", default="")
+    made["audit"].add_argument("--verify", action="store_true")
+    made["policy"].add_argument("--check", type=Path, nargs="?", help="another file than the home's policy.toml")
     return top
 
 
@@ -139,6 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"xinglin-node {given.command}: {error.strerror}: {error.filename}", file=sys.stderr)
         return 1
+    if isinstance(answer, Said):
+        print(json.dumps(answer.body, ensure_ascii=False) if given.json else answer.text)
+        return answer.status
     if answer is not None:
         # a draft is for a person to read and correct, everything else for a script
         print(json.dumps(answer, ensure_ascii=False, indent=1 if given.command == "draft" else None))

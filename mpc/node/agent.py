@@ -1,38 +1,43 @@
 """The agent: takes the portal's work items one by one, judges each itself, and answers with signed documents.
 
-It gathers facts (papers, book, chain, policy, file) for the pure checks and turns their outcome into a verdict; it
-starts and ends attempts. It never believes the portal about permission, opens no inbound port but the session's own,
-and keeps the session keys of an attempt in memory only.
+It turns a judgement (`judge.py`) into a signed verdict, starts and ends attempts, and does at once what the people of
+the hospital say in between: hold, release, deny, stop. It never believes the portal about permission, opens no
+inbound port, and keeps the session keys of an attempt in memory only.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ledger.documents import document_hash, new_document, signed, to_b64
 from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
-from mpc.catalog import CATALOG
-from mpc.node import checks, data, inbox, policy
+from mpc.node import checks, inbox, reach
 from mpc.node.book import OPEN_STATES
+from mpc.node.cases import Case, Cases, trace_of
 from mpc.node.config import Config
 from mpc.node.desk import sign_agreement
-from mpc.node.errors import NodeError, Refused, Unfit, Unsettled
+from mpc.node.errors import NodeError, Refused, Unsettled
+from mpc.node.judge import Judge, Judgement, book_trouble
 from mpc.node.logs import note
-from mpc.node.papers import Me, Papers, verify_papers
+from mpc.node.papers import Me, Papers
+from mpc.node.policy import Decision
+from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Attempt, Fresh, Home, Run, report_failure
 from mpc.node.workers import Workers
-from mpc.transport.identity import SessionIdentity
+from mpc.transport.identity import Place, SessionIdentity
 
 MAX_ATTEMPTS = 4
 HOLD_AGAIN = 15.0
-CHAIN_PATIENCE = 4.0
 
 
-def fresh_keys(now: datetime) -> Fresh:
-    """A certificate and an exchange key that nobody has seen before."""
-    identity = SessionIdentity.fresh(now=now)
+def fresh_keys(signing: Ed25519PrivateKey, place: Place, now: datetime) -> Fresh:
+    """A leaf for this place and an exchange key, that nobody has seen before; the signing key stays here."""
+    identity = SessionIdentity.fresh(signing, place, now=now)
     return Fresh(certificate=to_b64(identity.certificate), private_key=to_b64(identity.private_key),
                  exchange_private=identity.exchange_private.hex(), exchange=identity.exchange.hex())
 
@@ -44,8 +49,13 @@ class Agent:
                  now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.config, self.home, self.door, self.workers, self.now = config, home, door, workers, now
         self.book = home.book
+        self.cases = Cases(home.book)
+        self.lock = threading.RLock()
         self.me = Me(config.participant, home.keys.signing_public, home.party, approver=config.approver,
                      service=config.service)
+        rules = Rulebook(config.policy, config.local_key(), self.cases, home.audit) if home.party else None
+        # the clock is asked for at every judgement: a test may set it
+        self.judging = Judge(config, self.me, home, cases=self.cases, rulebook=rules, now=lambda: self.now())  # noqa: PLW0108
         self.attempts: dict[str, Attempt] = {}
         self._held: dict[tuple[str, int], float] = {}
         self._agreements: set[str] = set()
@@ -56,16 +66,8 @@ class Agent:
         """Do one work item; whatever is wrong with it ends here, with a line in the log."""
         kind = item.get("kind")
         try:
-            if kind == "check":
-                self.check(item)
-            elif kind == "session":
-                self.session(item)
-            elif kind == "stop":
-                self.stop(str(item.get("job")), str(item.get("code") or "session.deadline"))
-            elif kind == "agreement":
-                self.agreement(item)
-            else:
-                note("work.unknown")
+            with self.lock:
+                self._do(kind, item)
         except PortalUnavailable:
             note("portal.unavailable", kind=str(kind))
         except PortalRefused as error:
@@ -74,6 +76,20 @@ class Agent:
             note("work.failed", kind=str(kind), code=error.code)
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             note("work.malformed", kind=str(kind), error=type(error).__name__)
+        except sqlite3.Error as error:
+            note("work.failed", kind=str(kind), code=book_trouble(error).code)
+
+    def _do(self, kind: object, item: Mapping[str, Any]) -> None:
+        if kind == "check":
+            self.check(item)
+        elif kind == "session":
+            self.session(item)
+        elif kind == "stop":
+            self.stop(str(item.get("job")), str(item.get("code") or "session.deadline"))
+        elif kind == "agreement":
+            self.agreement(item)
+        else:
+            note("work.unknown")
 
     def check(self, item: Mapping[str, Any]) -> None:
         """Judge a spec and answer; the same attempt asked again gets the same answer again."""
@@ -97,6 +113,9 @@ class Agent:
             if accepted is not None:
                 self._close(accepted, "withdrawn")
             raise
+        finally:
+            if accepted is not None and accepted.papers.job_hash in self.attempts:
+                self._obey(accepted)  # a stop may have come while this was judged
 
     def _answer(self, job: str, verdict: Mapping[str, Any]) -> None:
         body = verdict["document"]
@@ -105,69 +124,50 @@ class Agent:
 
     # judgement
     def judge(self, item: Mapping[str, Any], *, dry: bool = False) -> tuple[Attempt | None, dict[str, Any]]:
-        """All checks, then the signed verdict; `dry` reserves nothing and starts nothing."""
-        rules = self._policy()
-        papers: Papers | None = None
-        block: int | None = None
+        """All checks, then the signed verdict; `dry` reserves nothing, starts nothing and keeps nothing."""
+        made = self.judging.judge(item)
+        accepted: Attempt | None = None
+        if dry:
+            return None, self._verdict(item, made)
+        if made.refusal is None and made.papers is not None:
+            try:
+                accepted, verdict = self._accept(item, made, made.papers)
+            except (Refused, Unsettled) as error:
+                made.ended(error if isinstance(error, Refused) else Refused("worker.failed", error.text))
+            except sqlite3.Error as error:
+                made.ended(book_trouble(error))
+        if accepted is None:
+            verdict = self._verdict(item, made)
+        self._keep(item, made, verdict["document"])
+        return accepted, verdict
+
+    def _keep(self, item: Mapping[str, Any], made: Judgement, verdict: Mapping[str, Any]) -> None:
+        """The case for `explain`, and a line of the record; a full disk cannot make a refusal any weaker."""
+        spec = item["spec"]["document"]
+        function = spec.get("function")
+        name = f"{function.get('name')}@{function.get('version')}" if isinstance(function, dict) else ""
+        recipient = spec.get("recipient")
+        consumer = str(recipient.get("participant")) if isinstance(recipient, dict) else ""
+        case = Case(
+            job_hash=verdict["job_hash"], job=str(verdict["job"]), consumer=consumer[:64], function=name[:64],
+            attempt=verdict["attempt"], decision=verdict["decision"], code=verdict["code"], rule=verdict["rule"],
+            who_must_act=verdict["who_must_act"], policy_hash=verdict["policy_hash"], at=int(time.time()),
+            trace=trace_of(made.steps))
         try:
-            papers = verify_papers(item, me=self.me, trust=self.home.trust, now=self.now())
-            floor, source = self._judge_here(papers, rules)
-            block = self._judge_chain(papers)
-            if dry:
-                return None, self._verdict(item, rules, papers=papers, block=block)
-            return self._accept(item, papers, rules, floor=floor, source=source, block=block)
-        except (Refused, Unsettled, Unfit) as error:
-            refusal = error if isinstance(error, Refused) else _as_refusal(error)
-            return None, self._verdict(item, rules, papers=papers, refusal=refusal, block=block)
+            self.cases.put(case, item if verdict["decision"] == "hold" else None)
+        except sqlite3.Error:
+            note("book.full")
+        self.home.audit.note("verdict", job=case.job, job_hash=case.job_hash, attempt=case.attempt,
+                             decision=case.decision, code=case.code, rule=case.rule, policy=case.policy_hash)
 
-    def _judge_here(self, papers: Papers, rules: policy.Policy) -> tuple[int, dict[str, Any] | None]:
-        """Book, policy and file; returns the floor and what the worker needs to open the file."""
-        inbox.take(self.config.inbox, self.book)
-        history = self.book.history(
-            job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
-            own_grant=papers.own.id if papers.own else None, grants=[grant.id for grant in papers.grants],
-            release_key=papers.release_key)
-        checks.check_book(papers, history, self.home.trust)
-        if papers.own is None:
-            return checks.strictest(papers.floor, CATALOG[papers.function].minimum_floor), None
-        standing = checks.check_policy(papers, rules)
-        dataset = self.book.dataset(papers.own.terms["dataset"])
-        found: str | None = None
-        if dataset is not None:
-            try:
-                found = data.fingerprint(dataset.path, self.config.local_key())
-            except Unfit:
-                found = ""
-        checks.check_own_data(papers, found)
-        if dataset is None:
-            raise Refused("grant.wrong_dataset", "the dataset is not registered at this node", "custodian")
-        # registration decided whether codes that are not listed may count as missing; the fingerprint pins that file
-        return checks.strictest(papers.floor, standing), {
-            "path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
-            "fingerprint_check": {"key": self.config.local_key().hex(), "expected": dataset.record["fingerprint"]}}
-
-    def _judge_chain(self, papers: Papers) -> int:
-        """The chain's facts, asked again for a moment when it cannot be reached; returns the block they stand on."""
-        until = time.monotonic() + CHAIN_PATIENCE
-        while True:
-            try:
-                facts = self.home.chain.facts(papers)
-                break
-            except Unsettled:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-        checks.check_chain(papers, facts, self.now())
-        return facts.block
-
-    def _accept(self, item: Mapping[str, Any], papers: Papers, rules: policy.Policy, *, floor: int,
-                source: dict[str, Any] | None, block: int) -> tuple[Attempt, dict[str, Any]]:
-        """Reserve the use, open the socket, make the keys, sign."""
+    def _accept(self, item: Mapping[str, Any], made: Judgement, papers: Papers) -> tuple[Attempt, dict[str, Any]]:
+        """Reserve the use, make the keys, sign."""
         worker = self.workers.take()
         try:
-            fresh = fresh_keys(self.now())
-            verdict = self._verdict(item, rules, papers=papers, block=block, session={
-                "certificate": fresh.certificate, "exchange": fresh.exchange, "address": worker.listen()})
+            place = Place(papers.job_hash, papers.attempt, papers.seat)
+            fresh = fresh_keys(self.home.keys.signing, place, self.now())
+            verdict = self._verdict(item, made, session={
+                "certificate": fresh.certificate, "exchange": fresh.exchange})
             self.book.accept(
                 job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
                 attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
@@ -178,24 +178,22 @@ class Agent:
             self.workers.give_back(worker)
             raise
         before = self.attempts.pop(papers.job_hash, None)
-        attempt = Attempt(papers, verdict, fresh, worker, floor, source)
+        attempt = Attempt(papers, verdict, fresh, worker, made.floor, made.source)
         self.attempts[papers.job_hash] = attempt
         if before is not None:
             before.stop_code = "session.mismatch"
             self.workers.give_back(before.worker)
         return attempt, verdict
 
-    def _verdict(self, item: Mapping[str, Any], rules: policy.Policy, *, papers: Papers | None,
-                 refusal: Refused | None = None, block: int | None = None,
+    def _verdict(self, item: Mapping[str, Any], made: Judgement, *,
                  session: dict[str, str] | None = None) -> dict[str, Any]:
-        spec = item["spec"]["document"]
-        decision = "accept" if refusal is None else "hold" if refusal.code == "policy.held" else "refuse"
+        spec, refusal = item["spec"]["document"], made.refusal
         document = new_document(
             "verdict", job=item["job"], job_hash=document_hash(spec), attempt=item["attempt"],
-            participant=self.me.participant, seat=papers.seat if papers else self._seat(spec), decision=decision,
-            code=refusal.code if refusal else None, rule=refusal.rule[:500] if refusal else None,
-            who_must_act=refusal.who_must_act if refusal else None, grant_block=block, policy_hash=rules.hash,
-            session=session)
+            participant=self.me.participant, seat=made.papers.seat if made.papers else self._seat(spec),
+            decision=made.decision, code=refusal.code if refusal else None,
+            rule=refusal.rule[:500] if refusal else None, who_must_act=refusal.who_must_act if refusal else None,
+            grant_block=made.block, policy_hash=made.policy.hash, session=session)
         return signed(document, self.home.keys.signing)
 
     def _seat(self, spec: Mapping[str, Any]) -> int:
@@ -205,17 +203,6 @@ class Agent:
         if not self.me.party:
             return min(len(seats), 63)
         return seats.index(self.me.participant) if self.me.participant in seats else 0
-
-    def _policy(self) -> policy.Policy:
-        """The policy as it stands in the file now; one that cannot be read denies everything."""
-        key = self.config.local_key()
-        if not self.me.party:
-            return policy.deny_all(key=key)
-        try:
-            return policy.load(self.config.policy.read_bytes(), key=key)
-        except (OSError, Unfit):
-            note("policy.unreadable")
-            return policy.deny_all(key=key)
 
     # sessions
     def session(self, item: Mapping[str, Any]) -> None:
@@ -233,13 +220,14 @@ class Agent:
         papers = attempt.papers
         try:
             session = checks.verify_session(papers, item["verdicts"], item["dealer"], attempt.verdict["document"])
+            attempt.relay = reach.way(item.get("relay"), self.config)
         except Refused as error:
             note("session.refused", job=job, code=error.code)
             self._close(attempt, "failed")
             report_failure(self.home, papers.seen, error.code)
             return
-        attempt.thread = threading.Thread(target=self._run, args=(Run(self.home, attempt, session),),
-                                          name=f"job-{job[:8]}", daemon=True)
+        run = Run(self.home, attempt, session, still_allowed=self.judging.still_allowed)
+        attempt.thread = threading.Thread(target=self._run, args=(run,), name=f"job-{job[:8]}", daemon=True)
         attempt.thread.start()
 
     def _run(self, run: Run) -> None:
@@ -269,6 +257,34 @@ class Agent:
         self.attempts.pop(attempt.papers.job_hash, None)
         self.book.end(attempt.papers.job_hash, attempt.papers.attempt, state)
         self.workers.give_back(attempt.worker)
+
+    # what the hospital's people say
+    def look(self) -> None:
+        """Their rulings and the switch, as they stand in the book now; called whenever somebody else wrote there."""
+        for attempt in list(self.attempts.values()):
+            self._obey(attempt)
+        if self.cases.stopped is not None:
+            return
+        for case in self.cases.newest(decision="hold"):
+            ruled = self.cases.ruling(job_hash=case.job_hash, job=case.job)
+            item = self.cases.item(case.job_hash) if ruled in ("release", "deny") else None
+            if item is not None:
+                self._held.pop((case.job_hash, case.attempt), None)
+                self.handle({**item, "kind": "check"})
+
+    def _obey(self, attempt: Attempt) -> None:
+        papers = attempt.papers
+        code = "node.stopped" if self.cases.stopped is not None else ""
+        if not code and self.cases.ruling(job_hash=papers.job_hash, job=papers.job) == "deny":
+            code = "policy.denied"
+        if not code:
+            return
+        attempt.stop_code = attempt.stop_code or code
+        if attempt.thread is None:
+            with self.lock:
+                if attempt.thread is None and self.attempts.get(papers.job_hash) is attempt:
+                    self._close(attempt, "failed")
+                    report_failure(self.home, papers.seen, code)
 
     # between items
     def tend(self) -> None:
@@ -302,7 +318,7 @@ class Agent:
         """Co-sign an agreement over a product that this organisation leads, when the policy says so."""
         if not self.me.party or item["id"] in self._agreements:
             return
-        if self._policy().agreements is not policy.Decision.AUTO:
+        if self.judging.policy().agreements is not Decision.AUTO:
             note("agreement.held", agreement=item["id"])
             self._agreements.add(item["id"])
             return
@@ -317,9 +333,3 @@ class Agent:
         self.door.post(f"/agreements/{item['id']}/signature", {"document": wire})
         note("agreement.signed", agreement=item["id"])
 
-
-def _as_refusal(error: NodeError) -> Refused:
-    """Not to know is to refuse: an unreachable chain by its own code, anything unfit at this node as its denial."""
-    if isinstance(error, Unsettled):
-        return Refused(error.code, error.text)
-    return Refused("policy.denied", "this node is not fit to take part")

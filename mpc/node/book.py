@@ -5,6 +5,7 @@ there is one custodian for each grant, so its own count cannot be behind. Holds 
 a share or a key. Revocations stay for ever.
 """
 
+import errno
 import json
 import sqlite3
 import threading
@@ -90,6 +91,11 @@ class History:
     revocations: tuple[dict[str, Any], ...]
 
 
+def is_full(error: Exception) -> bool:
+    """No room on the disk, as SQLite or the system says it."""
+    return "disk is full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+
+
 class Book:
     """The open book; safe to call from several threads."""
 
@@ -105,8 +111,19 @@ class Book:
         with self._lock:
             self._db.close()
 
+    def prepare(self, schema: str) -> None:
+        """Tables of a neighbour that keeps its rows in this file."""
+        with self._lock:
+            self._db.executescript(schema)
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """A neighbour's reading."""
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, synced, or nothing."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -152,7 +169,7 @@ class Book:
     def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
                grant: str | None, max_uses: int, release_key: str, shape: Shape, verdict: Mapping[str, Any]) -> None:
         """Enter the job, what it asks, and its use, or raise: of two jobs for the last use exactly one gets it."""
-        with self._write() as db:
+        with self.write() as db:
             if grant is not None:
                 others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
                 if others >= max_uses:
@@ -186,7 +203,7 @@ class Book:
 
     def end(self, job_hash: str, attempt: int, state: str) -> None:
         """Close this attempt and give back a use that never started; a sealed job or a later attempt stays as it is."""
-        with self._write() as db:
+        with self.write() as db:
             ended = db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND attempt = ? AND state <> 'sealed'",
                                (state, job_hash, attempt))
             if ended.rowcount:
@@ -197,7 +214,7 @@ class Book:
     # uses and disclosure
     def start_use(self, grant: str, job_hash: str) -> None:
         """The first gate round has begun: the use counts from now on, and so does what it asks."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
             db.execute(
                 "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
@@ -205,7 +222,7 @@ class Book:
 
     def consume_use(self, grant: str, job_hash: str) -> None:
         """The chain shows the use at finality."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("UPDATE use SET state = 'consumed' WHERE grant_id = ? AND job_hash = ?", (grant, job_hash))
 
     def use_state(self, grant: str, job_hash: str) -> str | None:
@@ -216,7 +233,7 @@ class Book:
     def seal(self, job_hash: str, attempt: int, *, path: str, envelope: Mapping[str, Any], until: int) -> None:
         """The envelope exists: note it as released and put it in the outbox, both or neither. Once for a job: for an
         attempt that is over, or that a later one replaced, it raises."""
-        with self._write() as db:
+        with self.write() as db:
             sealed = db.execute(
                 "UPDATE job SET state = 'sealed' WHERE job_hash = ? AND attempt = ? AND state IN (?, ?)",
                 (job_hash, attempt, *OPEN_STATES))
@@ -229,13 +246,13 @@ class Book:
 
     def unrelease(self, job_hash: str) -> None:
         """The job failed after this node had sealed: the same question may be asked by a new job (its use is spent)."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("DELETE FROM released WHERE job_hash = ?", (job_hash,))
 
     # revocations
     def add_revocation(self, grant: str, document: Mapping[str, Any]) -> None:
         """Keep a revocation for ever; its signature is verified where the grant's terms are at hand."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("INSERT OR IGNORE INTO revocation VALUES (?, ?)",
                        (grant, json.dumps(dict(document), sort_keys=True)))
 
@@ -251,7 +268,7 @@ class Book:
     # datasets
     def put_dataset(self, dataset: Dataset) -> None:
         """Remember a registered file."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?)",
                        (dataset.dataset, str(dataset.path), dataset.kind, json.dumps(dataset.record)))
 
@@ -268,7 +285,7 @@ class Book:
     # outbox
     def post(self, path: str, body: Mapping[str, Any], *, until: int) -> None:
         """Leave a message for the portal; it is sent again until it arrives or nobody needs it any more."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",
                        (path, json.dumps(dict(body)), until))
 
@@ -280,5 +297,5 @@ class Book:
 
     def delivered(self, number: int) -> None:
         """Strike a message off."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("DELETE FROM outbox WHERE id = ?", (number,))

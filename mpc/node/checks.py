@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ledger.approval import domain_of, verify_revocation
-from ledger.documents import document_hash, parse_time, verify_signed
+from ledger.documents import document_hash, from_b64, parse_time, verify_signed
 from ledger.errors import LedgerError
 from ledger.trust import Trust
 from mpc.catalog import CATALOG
@@ -19,8 +19,8 @@ from mpc.errors import MpcError
 from mpc.node.book import History, Shape
 from mpc.node.errors import Refused
 from mpc.node.papers import SKEW, Grant, Papers
-from mpc.node.policy import Policy
 from mpc.spec import session_id
+from mpc.transport.identity import Place, check_leaf
 
 STALE_HEAD = 120
 
@@ -41,13 +41,15 @@ class GrantOnChain:
 
 @dataclass(frozen=True)
 class ChainFacts:
-    """One reading of the chain: final state, revocations final or latest, and the age of the head."""
+    """One reading of the chain: final state, and the age of the head; what is revoked, and which grants and which
+    participants are `suspended`, whether that is final or only the latest."""
 
     block: int
     time: int
     grants: Mapping[str, GrantOnChain | None]
     revoked: frozenset[str]
     records: Mapping[str, str | None]
+    suspended: frozenset[str] = frozenset()
 
 
 def check_book(papers: Papers, history: History, trust: Trust) -> None:
@@ -102,11 +104,17 @@ def check_chain(papers: Papers, chain: ChainFacts, now: datetime) -> None:
     for grant in papers.grants:
         if grant.id in chain.revoked:
             raise Refused("grant.revoked", "a grant is revoked on chain")
+        if grant.id in chain.suspended:
+            raise Refused("grant.suspended", "a grant is suspended on chain")
     for grant in papers.grants:
         _grant_on_chain(grant, chain)
     for member in (papers.consumer, *(seat["participant"] for seat in papers.spec["roster"]),
                    papers.agreement["provider"]):
         _record_on_chain(papers.records.get(member), chain)
+
+
+    if chain.suspended & papers.records.keys():
+        raise Refused("participant.suspended", "a participant of this job is suspended on chain")
 
 
 def check_clock(head: int, now: datetime) -> None:
@@ -143,10 +151,8 @@ def _record_on_chain(record: Mapping[str, Any] | None, chain: ChainFacts) -> Non
         raise Refused("participant.record_mismatch", "a participant's record is not its current one on chain")
 
 
-def check_policy(papers: Papers, policy: Policy) -> int:
-    """The hospital's own word, default deny; returns the floor that stands whatever the spec asks: the largest of
-    policy, grants and function."""
-    floor = policy.decide(grantee=papers.consumer, function=papers.spec["function"]["name"])
+def check_policy(papers: Papers, floor: int) -> int:
+    """The floor that stands whatever the spec asks: the largest of the policy's, the grants' and the function's."""
     return strictest(floor, CATALOG[papers.function].minimum_floor, *(grant.terms["floor"] for grant in papers.grants))
 
 
@@ -168,7 +174,7 @@ def check_own_data(papers: Papers, fingerprint_now: str | None) -> None:
 
 @dataclass(frozen=True)
 class Session:
-    """What all verdicts together say: the session's id and every member's fresh keys and address, dealer last."""
+    """What all verdicts together say: the session's id and every member's fresh keys, dealer last."""
 
     id: str
     peers: tuple[dict[str, Any], ...]
@@ -187,9 +193,9 @@ def verify_session(papers: Papers, verdicts: Sequence[object], dealer: object, o
         raise Refused("session.mismatch", "there is not one verdict from each member")
     if found[papers.seat] != dict(own):
         raise Refused("session.mismatch", "our own verdict is not the one that we signed")
-    for name in ("certificate", "exchange", "address"):
+    for name in ("certificate", "exchange"):
         if len({verdict["session"][name] for verdict in found}) != len(found):
-            raise Refused("session.mismatch", "two members brought the same key or address")
+            raise Refused("session.mismatch", "two members brought the same key")
     hashes = [document_hash(verdict) for verdict in found]
     try:
         identity = session_id(papers.job_hash, papers.attempt, hashes[:-1], hashes[-1])
@@ -210,4 +216,8 @@ def _verdict(wire: object, papers: Papers, members: Sequence[tuple[str, str]]) -
         raise Refused("session.mismatch", "a member answered another spec or attempt")
     if verdict["decision"] != "accept" or verdict["session"] is None:
         raise Refused("session.mismatch", "a member did not accept")
+    try:
+        check_leaf(from_b64(verdict["session"]["certificate"]), key, Place(papers.job_hash, papers.attempt, claimed))
+    except MpcError as error:
+        raise Refused("session.mismatch", error.text) from error
     return verdict

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,26 @@ from mpc.node.errors import Unfit
 from mpc.node.policy import DEFAULT_TEXT
 
 ROLES = ("provider", "dealer", "regulator", "consumer")
-FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name")
+FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name", "relay",
+          "proxy", "syslog", "worker")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one worker process may take: memory of its own, time on the processor, open files, bytes of one file."""
+
+    memory_mb: int = 4096
+    cpu_seconds: int = 7200
+    files: int = 256
+    file_mb: int = 1024
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one home; `approver` and `service` are this organisation's own pinned addresses."""
+    """The settings of one home; `approver` and `service` are this organisation's own pinned addresses.
+
+    `relay` (an address) stands in the place of the one that the portal names; `proxy` is an HTTP CONNECT proxy.
+    """
 
     home: Path
     participant: str
@@ -33,6 +47,10 @@ class Config:
     approver: str = ""
     service: str = ""
     session_seconds: int = 120
+    relay: str = ""
+    proxy: str = ""
+    syslog: str = ""
+    limits: Limits = Limits()
 
     @property
     def keys(self) -> Path:
@@ -63,6 +81,11 @@ class Config:
     def inbox(self) -> Path:
         """Signed revocations handed over outside the portal, one JSON file each."""
         return self.home / "inbox"
+
+    @property
+    def audit(self) -> Path:
+        """The hash-chained record of decisions and acts."""
+        return self.home / "audit.jsonl"
 
     @property
     def data(self) -> Path:
@@ -103,9 +126,13 @@ def save(config: Config) -> None:
         "approver": config.approver,
         "service": config.service,
         "session_seconds": config.session_seconds,
+        **{name: value for name, value in (
+            ("relay", config.relay), ("proxy", config.proxy), ("syslog", config.syslog)) if value},
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     lines += ["", "[name]", f"zh = {_quoted(config.name_zh)}", f"en = {_quoted(config.name_en)}", ""]
+    if config.limits != Limits():
+        lines += ["[worker]", *(f"{name} = {value}" for name, value in asdict(config.limits).items()), ""]
     write_private(config.home / "config.toml", "\n".join(lines))
 
 
@@ -130,11 +157,24 @@ def load(home: Path) -> Config:
         fingerprint=_text(table, "fingerprint"),
         approver=_text(table, "approver"),
         service=_text(table, "service"),
+        relay=_text(table, "relay"),
+        proxy=_text(table, "proxy"),
+        syslog=_text(table, "syslog"),
+        limits=_limits(table.get("worker", {})),
     )
     seconds = table.get("session_seconds", config.session_seconds)
     if config.role not in ROLES or type(seconds) is not int or not 5 <= seconds <= 86_400:
         raise Unfit("config.malformed", "config.toml: role or session_seconds")
     return replace(config, session_seconds=seconds)
+
+
+def _limits(table: Any) -> Limits:
+    known = asdict(Limits())
+    if not isinstance(table, dict) or set(table) - set(known):
+        raise Unfit("config.malformed", f"config.toml: [worker] knows {', '.join(known)}")
+    if any(type(value) is not int or not 1 <= value <= 1 << 24 for value in table.values()):
+        raise Unfit("config.malformed", "config.toml: [worker] holds whole numbers")
+    return Limits(**{**known, **table})
 
 
 def write_private(path: Path, text: str) -> None:

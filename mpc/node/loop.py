@@ -1,27 +1,36 @@
 """The life of a node: open everything, say what was lost, then poll for work until told to stop.
 
-Outbound only. One thread asks the portal and judges, one thread a running session, one starts workers. SIGTERM and
+Outbound only. One thread asks the portal and judges, one listens to the hospital's people, one thread a running
+session, one starts workers. SIGTERM and
 SIGINT end it cleanly; being killed loses nothing either, for what must not be forgotten is in the book first.
 """
 
+import fcntl
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx
+
 from ledger.chain import Chain
 from ledger.door import Door
-from ledger.errors import PortalRefused, PortalUnavailable
+from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
+from mpc.errors import MpcError
 from mpc.node import config
 from mpc.node.agent import Agent
+from mpc.node.audit import Audit
 from mpc.node.book import Book
+from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
 from mpc.node.config import Config
 from mpc.node.errors import Unfit
@@ -75,15 +84,22 @@ def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -
     keys = KeyFile.load(known.keys)
     trust = load_trust(known.trust, fingerprint=known.fingerprint)
     _check_identity(known, keys, trust)
-    door = door or Door(known.portal, known.participant, keys.signing)
-    chain = chain or Chain.from_trust(trust)
+    door = door or door_of(known, keys)
+    chain = chain or Chain.from_trust(trust, production=os.environ.get("XINGLIN_ENV") == "production")
     book = Book(known.book)
     courier = Courier(door, book)
     made = Home(
         participant=known.participant, party=known.role == "provider", keys=keys, trust=trust, book=book,
+        audit=Audit(known.audit, Cases(book), syslog=known.syslog),
         chain=ChainView(chain, trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
         session_seconds=known.session_seconds)
-    return Agent(known, made, door, Workers(home)), door
+    return Agent(known, made, door, Workers(home, limits=known.limits)), door
+
+
+def door_of(known: Config, keys: KeyFile) -> Door:
+    """The signed way to the portal, through the hospital's HTTP proxy where one is configured."""
+    client = httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False, proxy=known.proxy or None)
+    return Door(known.portal, known.participant, keys.signing, client=client)
 
 
 def _check_identity(known: Config, keys: KeyFile, trust: Trust) -> None:
@@ -99,20 +115,83 @@ def run(home: Path) -> None:
     # raising in the handler is safe here: whatever is cut off finds itself in the book
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    agent, door = assemble(home)
-    note("node.started", participant=agent.me.participant, role=agent.config.role, pid=os.getpid())
+    with alone(home):
+        agent, door = assemble(home)
+        note("node.started", participant=agent.me.participant, role=agent.config.role, pid=os.getpid())
+        bell = Bell(agent)
+        try:
+            agent.home.audit.write("node.started", participant=agent.me.participant, role=agent.config.role)
+            agent.workers.sweep()
+            agent.workers.warm()
+            agent.recover()
+            bell.start()
+            poll(agent, door)
+        except Stopping:
+            note("node.stopping")
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            bell.end()
+            agent.close()
+            agent.home.audit.note("node.stopped")
+            agent.book.close()
+            note("node.stopped")
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """One agent for one home: two would each keep promises that the other does not know."""
+    with (home / "agent.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Unfit("node.running", f"an agent of {home.name} is running already") from error
+        yield
+
+
+def is_running(home: Path) -> bool:
+    """True while an agent holds this home."""
     try:
-        agent.workers.warm()
-        agent.recover()
-        poll(agent, door)
-    except Stopping:
-        note("node.stopping")
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        agent.close()
-        agent.book.close()
-        note("node.stopped")
+        with alone(home):
+            return False
+    except (Unfit, OSError):
+        return True
+
+
+class Bell:
+    """Notices what the command line wrote in the book, and has the agent look: no port, no signal, no wait for the
+    portal's next answer."""
+
+    EVERY = 0.2
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent, self._over = agent, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; what was written before is looked at first."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    def _run(self) -> None:
+        book = sqlite3.connect(self._agent.config.book, isolation_level=None, timeout=30)
+        seen: object = None
+        try:
+            while not self._over.wait(self.EVERY):
+                try:
+                    now = book.execute("PRAGMA data_version").fetchone()
+                    if now != seen:
+                        self._agent.look()
+                        seen = now
+                except (sqlite3.Error, LedgerError, MpcError, LookupError, TypeError, ValueError) as error:
+                    note("bell.failed", error=type(error).__name__)  # and look again
+        finally:
+            book.close()
 
 
 def poll(agent: Agent, door: Any) -> None:
@@ -132,7 +211,8 @@ def poll(agent: Agent, door: Any) -> None:
         for item in items:
             if isinstance(item, dict):
                 agent.handle(item)
-        agent.tend()
+        with agent.lock:
+            agent.tend()
         if items and time.monotonic() - before < 0.05:
             time.sleep(0.1)  # the portal offers what we have already answered, or hold: do not ask in a circle
 

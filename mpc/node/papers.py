@@ -5,13 +5,12 @@ key follows from the trust file (the regulator's signature under each participan
 What chain, book, policy and files say is asked in `checks.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ledger.acts import address_of_grantee
-from ledger.approval import domain_of, verify_approval
+from ledger.approval import Domain, Passkeys, domain_of, verify_approval
 from ledger.documents import (
     canonical,
     chain_id_of,
@@ -23,7 +22,7 @@ from ledger.documents import (
     verify_signed,
 )
 from ledger.errors import DocumentError, LedgerError, VerificationError
-from ledger.participant import verify_wire
+from ledger.participant import passkeys_of, verify_wire
 from ledger.trust import Trust
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError, SpecRefused
@@ -109,6 +108,12 @@ class Papers:
         return Shape(self.floor, sha256_hex(canonical({**table, "codes": codes})), frozenset(names))
 
     @property
+    def columns_named(self) -> frozenset[str]:
+        """Every column that parameters or filter name anywhere: what the hospital's policy is asked about."""
+        known = frozenset(column["name"] for column in self.columns)
+        return known & frozenset(texts_in([self.spec["parameters"], self.spec["filter"]]))
+
+    @property
     def seen(self) -> SeenJob:
         """This attempt, as the book would name it."""
         return SeenJob(self.job, self.job_hash, self.attempt, "", int(self.deadline.timestamp()))
@@ -119,8 +124,23 @@ class Papers:
         return parse_time(self.spec["deadline"])
 
 
-def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetime) -> Papers:
-    """Everything that follows from the documents and the trust file; raises `Refused` at the first thing wrong."""
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names of fields included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield name
+            yield from texts_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_in(inner)
+
+
+def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetime,
+                  passed: Callable[[str], None] = lambda step: None) -> Papers:
+    """Everything that follows from the documents and the trust file; raises `Refused` at the first thing wrong.
+    `passed` hears the name of every step that held."""
     spec, attempt = _spec(item)
     records = participants(item["participants"], trust)
     consumer = records.get(spec["recipient"]["participant"])
@@ -130,22 +150,32 @@ def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetim
         verify_signed(item["spec"], type="job_spec", keys=[consumer["keys"]["signing"]])
     except VerificationError as error:
         raise Refused("spec.signature_invalid", "the consumer's signature on the spec is wrong") from error
+    passed("signature")
     _fresh(spec, now)
+    passed("freshness")
     _consumer(spec, consumer)
     _function_digest(spec)
+    passed("function")
     seat = _roster(spec, records, me, trust)
+    passed("roster")
     grants = tuple(_grant(papers) for papers in item["grants"])
     _grants_named(spec, grants)
     for grant in grants:
         _terms(grant, spec, consumer, trust)
         _approvals(grant, records, trust)
     _one_scenario(grants)
+    passed("grants")
     own = _own_grant(grants, me)
+    passed("own_grant")
     datasets = _datasets(item["datasets"], spec, grants, records)
+    passed("datasets")
     agreement = _agreement(item["agreement"], spec, records)
+    passed("agreement")
     columns = _parameters(spec, datasets)
+    passed("parameters")
     for grant in grants:
         _period(grant, now)
+    passed("period")
     return Papers(
         attempt=attempt, job_hash=document_hash(spec), spec=spec, agreement=agreement, grants=grants, records=records,
         datasets=datasets, columns=columns, rows_max_total=rows_max_total(datasets),
@@ -262,7 +292,7 @@ def _terms(grant: Grant, spec: Document, consumer: Document, trust: Trust) -> No
         raise Refused("spec.roster_mismatch", "the inputs are not exactly the roster that was granted")
     if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
         raise Refused("grant.outside_scope", "a grant is of another space or names another dealer")
-    if (terms["grantee"], terms["grantee_address"]) != (consumer["id"], address_of_grantee(consumer)):
+    if terms["grantee"] != consumer["id"]:  # the address on chain is of the keys it had when it was granted
         raise Refused("grant.outside_scope", "a grant is for another grantee")
     covered = [one for one in terms["functions"] if (one["name"], one["version"]) == (
         function["name"], function["version"])]
@@ -282,20 +312,21 @@ def _function_digest(spec: Document) -> None:
 def _approvals(grant: Grant, records: Mapping[str, Document], trust: Trust) -> None:
     terms, domain = grant.terms, domain_of(trust)
     approvers = {address.lower() for address in trust.regulator.approvers}
-    if _signer(terms, grant.approval, "regulator", domain) not in approvers:
-        raise Refused("grant.approval_invalid", "a grant's approval is not by an approver of the trust file")
     custodian = records[terms["custodian"]]
+    passkeys = {**trust.regulator.passkeys, **passkeys_of(custodian)}
+    if _signer(terms, grant.approval, "regulator", domain, passkeys) not in approvers:
+        raise Refused("grant.approval_invalid", "a grant's approval is not by an approver of the trust file")
     addresses = {key["address"].lower() for key in custodian["keys"]["approval"]}
-    signer = _signer(terms, grant.consent, "custodian", domain)
+    signer = _signer(terms, grant.consent, "custodian", domain, passkeys)
     if signer != terms["custodian_approver"] or signer not in addresses:
         raise Refused("grant.wrong_custodian", "a grant's consent is not by that dataset's custodian", "custodian")
 
 
-def _signer(terms: Document, approval: Document, role: str, domain: Any) -> str:
+def _signer(terms: Document, approval: Document, role: str, domain: Domain, passkeys: Passkeys) -> str:
     if not isinstance(approval, dict) or approval.get("role") != role:
         raise Refused("grant.approval_invalid", f"a grant's {role} slot holds something else")
     try:
-        return verify_approval(terms, approval, domain=domain, role=role)
+        return verify_approval(terms, approval, domain=domain, role=role, passkeys=passkeys)
     except LedgerError as error:
         if error.code == "approval.wrong_custodian":
             raise Refused("grant.wrong_custodian", "a grant's consent is by another custodian", "custodian") from error

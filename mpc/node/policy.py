@@ -1,31 +1,44 @@
-"""The hospital's own word on who may compute what here: `policy.toml`, read whole at every check.
+"""The hospital's own word on who may compute what here: `policy.toml`, read strictly, decided purely.
 
-Pure: bytes and a question in, a decision out. Default deny; the first rule that fits decides; an unknown field,
-a missing file or a typing error denies everything. The policy can only take away: a grant is needed as well.
+Bytes and a question in, a ruling with every step of its way out. Default deny: the first rule that speaks about a job
+(its customer and its function) decides; what lies beyond that rule's limits is denied, or held where the rule says so.
+An unknown field, a missing file or a typing error denies everything. The policy can only take away: a grant is needed
+as well. Texts of rulings name rules and points, never who else may do what.
 """
 
 import hashlib
 import hmac
-import tomllib
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, tzinfo
 from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
-from mpc.node.errors import Refused, Unfit
+from mpc.node.errors import Refused
 
-DEFAULT_TEXT = '''# What this node takes part in. First rule that fits decides; nothing fits: deny.
+DEFAULT_TEXT = '''# What this node takes part in. The first rule that speaks about a job decides; none speaks: deny.
+# Check an edit with `xinglin-node policy --check`; it counts from the moment it is saved.
+version = 1
 default = "deny"
 # Agreements over products that this organisation leads: "auto" signs them when everything checks, "hold" leaves them.
 agreements = "auto"
+# The zone of hours and of "a day".
+zone = "Asia/Shanghai"
+
+[columns]
+# Columns that no rule lets through unless it names them as sensitive; everything else is ordinary.
+sensitive = []
 
 [[rule]]
-grantee = "*"
+name = "joint statistics"
+customers = ["*"]
 functions = ["describe", "crosstab"]
+columns = ["ordinary"]
 decision = "auto"
 floor = 10
+parties = 3
 '''
-MAX_FLOOR = 1_000_000
 
 
 class Decision(StrEnum):
@@ -37,17 +50,97 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """For this grantee and these functions: this decision, and no cell under this floor."""
+class Hours:
+    """From when until when of a day, on which weekdays (0 is Monday); over midnight when it ends before it begins."""
 
-    grantee: str
-    functions: frozenset[str]
+    begin: time
+    end: time
+    days: frozenset[int]
+
+    def holds(self, moment: datetime) -> bool:
+        """True when this local moment lies inside."""
+        now, day = moment.time(), moment.weekday()
+        if self.begin < self.end:
+            return self.begin <= now < self.end and day in self.days
+        return (now >= self.begin and day in self.days) or (now < self.end and (day - 1) % 7 in self.days)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the policy is asked about one job. `accepted` are the moments at which this customer's other jobs were
+    accepted here; `first` says that it never got a result of this function; `uses_left` is after this job."""
+
+    customer: str
+    function: str
+    version: int
+    digest: str
+    columns: frozenset[str]
+    parties: int
+    when: datetime
+    accepted: Sequence[datetime] = ()
+    first: bool = True
+    uses_left: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One point of one rule, and whether the job passed it."""
+
+    rule: int
+    name: str
+    point: str
+    passed: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the book and for machines."""
+        return {"rule": self.rule, "name": self.name, "point": self.point, "passed": self.passed}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """For these customers and functions: a decision, no cell under the floor, and limits beyond which it does not go.
+    """
+
+    name: str
+    customers: frozenset[str]
+    functions: tuple[str, ...]
+    decision: Decision
+    floor: int = 0
+    parties: int = 0
+    columns: frozenset[str] = frozenset({"ordinary"})
+    hours: Hours | None = None
+    per_day: int | None = None
+    first_use: Decision = Decision.AUTO
+    uses_left: int = 0
+    beyond: Decision = Decision.DENY
+
+    def speaks(self, asked: Question) -> str:
+        """Empty when the rule speaks about this job, else the point at which it does not."""
+        if not self.customers & {"*", asked.customer}:
+            return "customers"
+        name = f"{asked.function}@{asked.version}"
+        return "" if {asked.function, name, f"{name}:{asked.digest}"} & set(self.functions) else "functions"
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The outcome for one job: a floor to stand by, the rule and the point it hung on, and the way there."""
+
     decision: Decision
     floor: int
+    rule: int | None
+    point: str
+    steps: tuple[Step, ...]
 
-    def fits(self, grantee: str, function: str) -> bool:
-        """True when the rule speaks about this grantee and function."""
-        return self.grantee in ("*", grantee) and function in self.functions
+    def check(self, *, released: bool = False) -> int:
+        """The floor, or `Refused`; what is held passes when a person released this very job."""
+        number = f"rule {self.rule}" if self.rule else "no rule"
+        if self.decision is Decision.DENY:
+            raise Refused("policy.denied", f"{number} of the policy: {self.point}" if self.rule else
+                          "no rule of the policy speaks about this job")
+        if self.decision is Decision.HOLD and not released:
+            raise Refused("policy.held", f"{number} of the policy holds it for a person: {self.point}")
+        return self.floor
 
 
 @dataclass(frozen=True)
@@ -57,72 +150,56 @@ class Policy:
     agreements: Decision
     rules: tuple[Rule, ...]
     hash: str
+    zone: tzinfo = UTC
+    classes: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    def decide(self, *, grantee: str, function: str) -> int:
-        """The rule's floor when the policy takes part by itself; raise `Refused` when it denies or holds."""
+    def rule_on(self, asked: Question) -> Ruling:
+        """The ruling on this job, with every point that was looked at."""
+        steps: list[Step] = []
         for number, rule in enumerate(self.rules, start=1):
-            if not rule.fits(grantee, function):
+            if silent := rule.speaks(asked):
+                steps.append(Step(number, rule.name, silent, False))
                 continue
+            steps.append(Step(number, rule.name, "speaks", True))
             if rule.decision is Decision.DENY:
-                raise Refused("policy.denied", f"rule {number} of the policy denies")
-            if rule.decision is Decision.HOLD:
-                raise Refused("policy.held", f"rule {number} of the policy holds for a person")
-            return rule.floor
-        raise Refused("policy.denied", "no rule of the policy fits")
+                return Ruling(Decision.DENY, 0, number, "decision", tuple(steps))
+            for point, passed, otherwise in self._limits(rule, asked):
+                steps.append(Step(number, rule.name, point, passed))
+                if not passed:
+                    return Ruling(otherwise, rule.floor, number, point, tuple(steps))
+            return Ruling(rule.decision, rule.floor, number, "decision", tuple(steps))
+        return Ruling(Decision.DENY, 0, None, "default", tuple(steps))
 
+    def _limits(self, rule: Rule, asked: Question) -> list[tuple[str, bool, Decision]]:
+        """Each limit: its name, whether the job keeps it, and what becomes of a job that does not. A limit that denies
+        is looked at before one that holds, so that nobody is asked about what is denied anyway."""
+        here = asked.when.astimezone(self.zone)
+        midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
+        today = sum(1 for moment in asked.accepted if moment >= midnight)
+        found = [
+            ("columns", self._classes_of(asked.columns) <= rule.columns, rule.beyond),
+            ("parties", asked.parties >= rule.parties, rule.beyond),
+            ("hours", rule.hours is None or rule.hours.holds(here), rule.beyond),
+            ("per_day", rule.per_day is None or today < rule.per_day, rule.beyond),
+            ("first_use", not asked.first or rule.first_use is Decision.AUTO, rule.first_use),
+            ("uses_left", asked.uses_left >= rule.uses_left, Decision.HOLD),
+        ]
+        return sorted(found, key=lambda limit: limit[2] is Decision.HOLD)
 
-def load(text: bytes, *, key: bytes) -> Policy:
-    """The policy in these bytes; anything unknown in it raises `Unfit`, which callers take as deny."""
-    try:
-        table = tomllib.loads(text.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Unfit("policy.malformed", f"policy.toml is not TOML: {error}") from error
-    _only(table, {"default", "agreements", "rule"}, "policy.toml")
-    if table.get("default", "deny") != "deny":
-        raise Unfit("policy.malformed", 'policy.toml: default must be "deny"')
-    rules = table.get("rule", [])
-    if not isinstance(rules, list):
-        raise Unfit("policy.malformed", "policy.toml: rule must be a list of tables")
-    return Policy(
-        agreements=_decision(table.get("agreements", "hold")),
-        rules=tuple(_rule(rule) for rule in rules),
-        hash=hmac.new(key, b"xinglin/policy\n" + text, hashlib.sha256).hexdigest(),
-    )
+    def _classes_of(self, columns: frozenset[str]) -> frozenset[str]:
+        named = {name for name, members in self.classes.items() if members & columns}
+        marked = frozenset[str]().union(*self.classes.values())
+        return frozenset(named | ({"ordinary"} if columns - marked or not columns else set()))
 
 
 def deny_all(*, key: bytes) -> Policy:
     """The policy of a node whose policy file cannot be read."""
-    return Policy(Decision.DENY, (), hmac.new(key, b"xinglin/policy\ndeny", hashlib.sha256).hexdigest())
+    return Policy(Decision.DENY, (), keyed_hash(b"deny", key))
 
 
-def _rule(table: Any) -> Rule:
-    if not isinstance(table, dict):
-        raise Unfit("policy.malformed", "policy.toml: a rule must be a table")
-    _only(table, {"grantee", "functions", "decision", "floor"}, "rule")
-    grantee, functions, floor = table.get("grantee"), table.get("functions"), table.get("floor", 0)
-    if not isinstance(grantee, str) or not (grantee == "*" or _is_uuid(grantee)):
-        raise Unfit("policy.malformed", 'policy.toml: grantee must be "*" or a participant id')
-    if not isinstance(functions, list) or not all(isinstance(name, str) for name in functions):
-        raise Unfit("policy.malformed", "policy.toml: functions must be a list of names")
-    if type(floor) is not int or not 0 <= floor <= MAX_FLOOR:
-        raise Unfit("policy.malformed", "policy.toml: floor must be a whole number")
-    return Rule(grantee, frozenset(functions), _decision(table.get("decision")), floor)
+def keyed_hash(text: bytes, key: bytes) -> str:
+    """What a verdict says of the policy: the same for the same text, and nothing else about it."""
+    return hmac.new(key, b"xinglin/policy\n" + text, hashlib.sha256).hexdigest()
 
 
-def _decision(value: Any) -> Decision:
-    try:
-        return Decision(value)
-    except ValueError as error:
-        raise Unfit("policy.malformed", "policy.toml: a decision is auto, hold or deny") from error
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _only(table: dict[str, Any], known: set[str], where: str) -> None:
-    if unknown := sorted(set(table) - known):
-        raise Unfit("policy.malformed", f"{where}: unknown field {unknown[0]}")
+FUNCTION = re.compile(r"[a-z][a-z0-9_]*(@[1-9][0-9]{0,5}(:[0-9a-f]{64})?)?")

@@ -3,13 +3,15 @@
 The order of the steps is the security:
 1. every member's verdict is verified and the session id computed; only then the worker gets its order, with keys that
    live in this attempt alone;
-2. when the worker reports the first gate round, the use counts: book first, then chain;
-3. only when this node's own chain shows its own use, final, and neither book nor chain knows a revocation, the worker
-   may seal;
+2. when the worker reports the first gate round, the use counts: book first, then chain, by the portal or, when the
+   portal sits on it, by this node itself;
+3. only when this node's own chain shows its own use, final, neither book nor chain knows a revocation, and the policy
+   as it stands by now still allows the job, the worker may seal;
 4. the envelope enters the book before it leaves the house, so that a node seals once for a job.
 A revocation, a stop, a deadline or the end of the worker ends the attempt at any step, with a code.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,16 +26,18 @@ from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.trust import Trust
 from mpc.node import inbox
-from mpc.node.book import Book, SeenJob
+from mpc.node.audit import Audit
+from mpc.node.book import Book, SeenJob, is_full
 from mpc.node.chainview import ChainView
 from mpc.node.checks import Session, check_not_revoked
 from mpc.node.errors import CODES, NodeError, Refused, Unsettled
 from mpc.node.logs import note
-from mpc.node.papers import Papers
+from mpc.node.papers import Grant, Papers
 from mpc.node.workers import Worker
 
 TICK = 0.1
 GRACE = 5.0
+USE_PATIENCE = 5.0
 NEAREST = {"session.protocol": "session.mismatch", "dataset.off_dictionary": "dataset.changed",
            "disclosure.floor": "worker.failed", "gate.inconsistent": "worker.failed"}
 
@@ -57,6 +61,7 @@ class Home:
     keys: KeyFile
     trust: Trust
     book: Book
+    audit: Audit
     chain: ChainView
     post: Callable[[str, Mapping[str, Any]], Any]
     flush: Callable[[], None]
@@ -74,6 +79,7 @@ class Attempt:
     worker: Worker
     floor: int
     data: dict[str, Any] | None
+    relay: dict[str, Any] = field(default_factory=dict, repr=False)
     stop_code: str = ""
     told: bool = False
     thread: threading.Thread | None = None
@@ -97,7 +103,7 @@ def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> di
         "peers": [dict(peer) for peer in session.peers],
         "own": {"certificate": attempt.fresh.certificate, "private_key": attempt.fresh.private_key,
                 "exchange_private": attempt.fresh.exchange_private},
-        "listen_fd": attempt.worker.listen_fd, "deadline": int(time.time() + deadline),
+        "relay": dict(attempt.relay), "deadline": int(time.time() + deadline),
         "function": dict(spec["function"]), "parameters": spec["parameters"], "columns": list(papers.columns),
         "rows_max_total": papers.rows_max_total, "floor": attempt.floor, "data": attempt.data,
         "recipient": dict(spec["recipient"]), "sender": home.participant,
@@ -107,13 +113,17 @@ def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> di
 class Run:
     """The life of one session; `run` returns when it is over, and never raises."""
 
-    def __init__(self, home: Home, attempt: Attempt, session: Session) -> None:
+    def __init__(self, home: Home, attempt: Attempt, session: Session, *,
+                 still_allowed: Callable[[Papers], None] = lambda papers: None) -> None:
+        self._still_allowed = still_allowed
         self.home, self.attempt, self.session, self.papers = home, attempt, session, attempt.papers
         left = self.papers.deadline.timestamp() - time.time()
         self.seconds = max(1.0, min(left, float(home.session_seconds)))
         self.until = time.monotonic() + self.seconds
         self.waiting_for = ""  # "use": our use to be final; "word": the last look at the chain
+        self.signed_use: dict[str, str] | None = None
         self.posted_use = False
+        self.send_use_at = 0.0
         self.next_look = 0.0
 
     def run(self) -> None:
@@ -121,6 +131,7 @@ class Run:
         papers, worker = self.papers, self.attempt.worker
         note("session.started", job=papers.job, attempt=papers.attempt, seat=papers.seat)
         try:
+            self._record("session.started", session=self.session.id)
             self._guard()
             worker.send(order(self.attempt, self.session, self.home, self.seconds))
             self._serve()
@@ -128,6 +139,8 @@ class Run:
             self._fail(error)
         except Refused as error:
             self._fail(Failed(error.code, error.rule))
+        except (sqlite3.Error, OSError) as error:
+            self._fail(Failed("node.disk_full" if is_full(error) else "worker.failed", type(error).__name__))
         except Exception as error:  # the last door: whatever it was, the job must end with a name
             note("session.error", job=papers.job, kind=type(error).__name__)
             self._fail(Failed("worker.failed", type(error).__name__))
@@ -142,7 +155,7 @@ class Run:
             self._guard()
             if message is None:
                 if worker.ended:
-                    raise Failed("worker.failed", "the worker ended without a word")
+                    raise Failed(worker.cause_of_death(), "the worker ended without a word")
                 self._wait()
                 continue
             event = message.get("event")
@@ -208,31 +221,50 @@ class Run:
         if own is None:
             return True
         if not self.posted_use:
-            self._post_use(own.chain_id)
+            self._post_use(own)
         if not self.home.chain.used(own, self.papers.job_hash):
+            if time.monotonic() > self.send_use_at:
+                self._send_use(own)
             return False
         self.home.book.consume_use(own.id, self.papers.job_hash)
         return True
 
-    def _post_use(self, grant: str) -> None:
+    def _post_use(self, own: Grant) -> None:
         keys, job_hash = self.home.keys, self.papers.job_hash
         if keys.service is None:
             raise Failed("worker.failed", "this node has no service key")
-        signature = sign_use(grant, job_hash, keys.service, domain_of(self.home.trust))
+        if self.signed_use is None:
+            self.signed_use = {"grant_chain_id": own.chain_id, "job_hash": job_hash, "signature": sign_use(
+                own.chain_id, job_hash, keys.service, domain_of(self.home.trust))}
+            self.send_use_at = time.monotonic() + USE_PATIENCE
         try:
-            self.home.post("/uses", {"grant_chain_id": grant, "job_hash": job_hash, "signature": signature})
+            self.home.post("/uses", self.signed_use)
             self.posted_use = True
         except PortalUnavailable:
             note("use.delayed", job=self.papers.job)
         except PortalRefused as error:
+            # the portal is not asked for permission: whether the use may be is the chain's to say
             note("use.refused", job=self.papers.job, code=error.code)
-            raise Failed(error.code, "the portal does not relay our use") from error
+            self.posted_use, self.send_use_at = True, min(self.send_use_at, time.monotonic() + TICK)
+
+    def _send_use(self, own: Grant) -> None:
+        """The portal does not bring our use to the chain: bring it ourselves, and again after a while."""
+        self.send_use_at = time.monotonic() + USE_PATIENCE
+        if self.signed_use is None:
+            return
+        try:
+            self.home.chain.consume(own, self.papers.job_hash, self.signed_use["signature"])
+        except Refused as error:
+            raise Failed(error.code, error.rule) from error
+        note("use.sent", job=self.papers.job)
+        self._record("use.sent_by_ourselves")
 
     def _proceed(self) -> None:
         """The last look before anything can leave: no revocation in book or on chain, final or latest."""
         self._guard()
-        if self.home.chain.revoked(self.papers.grants):
-            raise Failed("grant.revoked", "a grant was revoked on chain")
+        if code := self.home.chain.stopped(self.papers):
+            raise Failed(code, "a grant was revoked or suspended on chain, or a participant suspended")
+        self._still_allowed(self.papers)
         self.attempt.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:
@@ -249,24 +281,37 @@ class Run:
                        envelope={"envelope": signed(envelope, home.keys.signing)},
                        until=int(papers.deadline.timestamp()))
         note("session.sealed", job=papers.job, attempt=papers.attempt)
+        self._record("session.sealed", session=self.session.id, gate=str(message["gate_hash"]))
         home.flush()
+
+    def _record(self, event: str, **facts: str | int | None) -> None:
+        self.home.audit.note(event, job=self.papers.job, job_hash=self.papers.job_hash, attempt=self.papers.attempt,
+                             **facts)
 
     def _fail(self, error: Failed) -> None:
         note("session.failed", job=self.papers.job, attempt=self.papers.attempt, code=error.code)
         self.attempt.worker.stop(error.code)
-        self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed")
+        try:
+            self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed")
+        except sqlite3.Error:
+            note("book.unwritten", job=self.papers.job)  # still open there: the next start ends and reports it
+        self._record("session.failed", code=error.code, about=error.about)
         if self.attempt.told:
             return
         report_failure(self.home, self.papers.seen, error.code, about=error.about)
 
 
 def report_failure(home: Home, job: SeenJob, code: str, *, about: str | None = None) -> None:
-    """Leave a signed failure in the outbox and try to deliver it."""
+    """Leave a signed failure in the outbox and try to deliver it; with a book that cannot be written, deliver it now
+    or never."""
     failure = new_document("job_failure", job=job.job, job_hash=job.job_hash, attempt=job.attempt,
                            participant=home.participant, code=code, about=about)
-    home.book.post(f"/jobs/{job.job}/failures", {"failure": signed(failure, home.keys.signing)},
-                   until=max(job.deadline, int(datetime.now(UTC).timestamp()) + 60))
+    path, body = f"/jobs/{job.job}/failures", {"failure": signed(failure, home.keys.signing)}
     try:
-        home.flush()
+        try:
+            home.book.post(path, body, until=max(job.deadline, int(datetime.now(UTC).timestamp()) + 60))
+            home.flush()
+        except sqlite3.Error:
+            home.post(path, body)
     except LedgerError:
         note("portal.unavailable", job=job.job)

@@ -1,14 +1,13 @@
-"""Worker processes: one warm spare, one process a job, a bound listening socket each, and an end for every one.
+"""Worker processes: one warm spare, one process a job, and an end for every one.
 
-A worker is `python -m mpc.worker`, started with a clean environment, dead with its agent (PDEATHSIG) and without core
-dumps. It blocks on standard input until its one order comes. Its socket is bound to a free loopback port when it is
-started, and starts to listen when a verdict names it. Starts and ends processes; knows nothing of jobs.
+A worker is `python -m mpc.worker`, started by `sandbox` with limits, a clean environment and a private folder that is
+wiped when it ends, dead with its agent. It blocks on standard input until its one order comes. Starts and ends
+processes; knows nothing of jobs.
 """
 
 import json
 import os
 import selectors
-import socket
 import subprocess
 import sys
 import threading
@@ -18,28 +17,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mpc.node import sandbox
+from mpc.node.config import Limits
 from mpc.node.errors import Unsettled
 from mpc.node.logs import note
 
-LAUNCH = """
-import ctypes, os, resource, sys
-ctypes.CDLL(None).prctl(1, 9)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 COMMAND = (sys.executable, "-P", "-m", "mpc.worker")
-KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "TMPDIR")
-BACKLOG = 64
 MAX_LINE = 32 << 20
+SCRATCH = "scratch"
+NO_MORE_THAN = Limits()
 
 
 class Worker:
-    """One process and its socket. Not for use by several threads, `stop` and `kill` apart."""
+    """One process. Not for use by several threads, `stop` and `kill` apart."""
 
-    def __init__(self, process: subprocess.Popen[bytes], listener: socket.socket) -> None:
-        self._process, self._listener = process, listener
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self._process, self._folder = process, folder
         self._buffer = b""
         self._lines: list[dict[str, Any]] = []
         self._writing = threading.Lock()
@@ -50,17 +43,6 @@ class Worker:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
-
-    @property
-    def listen_fd(self) -> int:
-        """The number of the inherited socket inside the worker (the same as here)."""
-        return self._listener.fileno()
-
-    def listen(self) -> str:
-        """From now on peers may connect; returns the address."""
-        self._listener.listen(BACKLOG)
-        host, port = self._listener.getsockname()
-        return f"{host}:{port}"
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Write one JSON line; a worker that is gone is found out by `receive`."""
@@ -103,6 +85,13 @@ class Worker:
         """True while the process runs."""
         return self._process.poll() is None
 
+    def cause_of_death(self) -> str:
+        """The code for a worker that ended without a word: killed from outside, out of time, or just failed."""
+        try:
+            return sandbox.cause_of_death(self._process.wait(2.0))
+        except subprocess.TimeoutExpired:
+            return sandbox.cause_of_death(None)
+
     def stop(self, code: str, *, within: float = 1.0) -> None:
         """Ask the worker to end with this code and to tell its peers; end it by force after the time."""
         self.send({"stop": code})
@@ -117,7 +106,7 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._listener.close()
+        sandbox.wipe(self._folder)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
@@ -144,14 +133,18 @@ def assert_pipes(process: subprocess.Popen[bytes]) -> None:
 class Workers:
     """The pool: keeps one warm spare, hands workers out, ends all of them at the end."""
 
-    def __init__(self, home: Path, *, command: Sequence[str] = COMMAND) -> None:
-        self._home, self._command = home, tuple(command)
+    def __init__(self, home: Path, *, command: Sequence[str] = COMMAND, limits: Limits = NO_MORE_THAN) -> None:
+        self._home, self._command, self._limits = home, tuple(command), limits
         self._lock = threading.Lock()
         self._spare: Worker | None = None
         self._out: set[Worker] = set()
         self._closed = False
         # PDEATHSIG follows the thread that forked: this one lives as long as the agent
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+
+    def sweep(self) -> None:
+        """Remove what workers of a killed agent left behind; only for who holds the home alone."""
+        sandbox.wipe(self._home / SCRATCH)
 
     def warm(self) -> None:
         """See to it, in the background, that a spare stands ready."""
@@ -201,16 +194,9 @@ class Workers:
             worker_before.kill()
 
     def _spawn(self) -> Worker:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), *self._command], cwd=self._home,
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None,
-            pass_fds=(listener.fileno(),), start_new_session=True,
-        )
+        folder = sandbox.private_folder(self._home / SCRATCH)
+        process = sandbox.start(self._command, self._limits, folder, cwd=self._home)
         note("worker.started", pid=process.pid)
-        return Worker(process, listener)
+        return Worker(process, folder)
 
 

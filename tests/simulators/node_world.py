@@ -28,7 +28,7 @@ from ledger.documents import (
     signed,
     timestamp,
 )
-from ledger.errors import ChainUnavailable
+from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.keys import EthKey, KeyFile
 from ledger.participant import make_wire
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
@@ -219,8 +219,12 @@ class ChainInMemory:
     tombstones: set[tuple[str, str]] = field(default_factory=set)
     uses: set[tuple[str, str]] = field(default_factory=set)
     records: dict[str, str] = field(default_factory=dict)
+    suspended: set[str] = field(default_factory=set)
     unavailable: str = ""
     age: int = 1
+    refusing: ChainRefused | None = None
+    deaf: bool = False
+    brought: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
     def of(cls, world: World, item: Document) -> "ChainInMemory":
@@ -236,7 +240,8 @@ class ChainInMemory:
             terms = grant["terms"]
             self.registered[chain_id_of(terms["id"], terms["salt"])] = SimpleNamespace(
                 terms_hash="0x" + document_hash(terms), custodian=grant["consent"]["decider"],
-                service=grant["consent"]["service"], not_before=0, not_after=2**40, max_uses=terms["max_uses"], uses=0)
+                service=grant["consent"]["service"], not_before=0, not_after=2**40, max_uses=terms["max_uses"], uses=0,
+                suspended=False)
 
     def _up(self) -> None:
         if self.unavailable:
@@ -261,10 +266,27 @@ class ChainInMemory:
         self._up()
         return (grant_id, job_hash.removeprefix("0x")) in self.uses
 
+    def sign_consume(self, key: EthKey, nonce: int, *, grant_id: str, job_hash: str, signature: str) -> Any:
+        return SimpleNamespace(raw=json.dumps([grant_id, job_hash.removeprefix("0x")]))
+
+    def preflight(self, tx: Any) -> None:
+        self._up()
+        if self.refusing is not None:
+            raise self.refusing
+
+    def send_raw(self, raw: str) -> str:
+        self._up()
+        if self.deaf:
+            raise ChainRefused("chain.refused", "insufficient funds for gas")
+        self.brought.append(tuple(json.loads(raw)))
+        self.uses.add(self.brought[-1])
+        return "0x"
+
     def participant_record(self, id: str, block: str = "finalized") -> Any:
         self._up()
         found = self.records.get(id)
-        return None if found is None else SimpleNamespace(record_hash=found, number=1)
+        return None if found is None else SimpleNamespace(
+            record_hash=found, number=1, suspended=id in self.suspended)
 
 
 @dataclass

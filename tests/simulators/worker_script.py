@@ -1,9 +1,12 @@
 """A worker that computes nothing: does what its first argument says with the order it gets, in the engine's words."""
 
 import json
-import socket
+import os
+import signal
 import sys
 import time
+
+DEATHS = {"killed": signal.SIGKILL, "crashes": signal.SIGABRT}
 
 
 def say(**event: object) -> None:
@@ -18,9 +21,23 @@ def main(mode: str) -> None:
     order = json.loads(sys.stdin.readline() or "null")
     if order is None:
         return
-    socket.socket(fileno=order["listen_fd"]).getsockname()
     if mode == "dies":
         return
+    if mode in DEATHS:
+        os.kill(os.getpid(), DEATHS[mode])
+    if mode == "hungry":
+        try:
+            kept = [bytearray(1 << 24) for _ in range(1 << 12)]
+        except MemoryError:
+            say(event="failed", code="worker.out_of_memory", about_seat=None)
+            return
+        say(event="failed", code=f"session.deadline{len(kept)}", about_seat=None)
+    if mode == "spins":
+        while True:
+            pass
+    if mode == "litters":
+        with open(os.path.join(os.environ["TMPDIR"], "rows.csv"), "w") as file:
+            file.write("50,Male,0,no")
     if mode == "fails":
         say(event="failed", code="session.peer_lost", about_seat=1)
         return

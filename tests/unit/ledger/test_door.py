@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -146,3 +146,16 @@ def test_an_answer_that_is_no_json_is_unavailable() -> None:
         assert way.get_text("/log/checkpoint") == "<html>"
     with door(lambda asked: httpx.Response(204)) as way:
         assert way.post("/jobs") is None
+
+
+def test_an_answer_larger_than_any_of_ours_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.door.LARGEST_ANSWER", 1000)
+    asked: list[int] = []
+
+    def flood() -> Iterator[bytes]:
+        for number in range(10**6):
+            asked.append(number)
+            yield b" " * 500
+    with pytest.raises(PortalUnavailable) as caught:
+        door(lambda request: httpx.Response(200, content=flood())).get("/work")
+    assert caught.value.code == "portal.too_large" and len(asked) < 10

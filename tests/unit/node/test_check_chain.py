@@ -1,13 +1,13 @@
 """The chain against a job: it can only take permission away, and not to know is to refuse."""
 
-from collections.abc import Callable
+import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ledger.documents import document_hash, parse_time
+from ledger.documents import chain_id_of, document_hash, parse_time
 from ledger.errors import VerificationError
 from mpc.node import checks
 from mpc.node.chainview import ChainView
@@ -122,25 +122,22 @@ def test_a_strangers_chain(world: World, item: Document, papers: Papers, monkeyp
     assert caught.value.code == "chain.wrong"
 
 
-def test_what_is_asked_is_final(world: World, item: Document, papers: Papers) -> None:
-    asked: list[str] = []
+def test_only_what_is_final_gives_permission(world: World, item: Document, papers: Papers) -> None:
+    """The newest block may take permission away; that it gives some says nothing yet."""
+    class NotYetFinal(ChainInMemory):
+        def grant(self, grant_id: str, block: str = "finalized") -> Any:
+            return None if block == "finalized" else super().grant(grant_id, block)
 
-    class Listening(ChainInMemory):
-        def __getattribute__(self, name: str) -> Any:
-            found = super().__getattribute__(name)
-            if name not in ("grant", "participant_record", "used"):
-                return found
+        def participant_record(self, id: str, block: str = "finalized") -> Any:
+            return None if block == "finalized" else super().participant_record(id, block)
 
-            def note(*arguments: Any) -> Any:
-                asked.append(arguments[-1])
-                return found(*arguments)
-            return note
-    chain = Listening(**ChainInMemory.of(world, item).__dict__)
-    view: Callable[[Papers], ChainFacts] = ChainView(chain, world.trust).facts
-    view(papers)
-    assert asked and set(asked) == {"finalized"}
-    assert all(found.terms_hash == "0x" + document_hash(grant.terms) for grant, found in (
-        (grant, view(papers).grants[grant.id]) for grant in papers.grants) if found is not None)
+        def used(self, grant_id: str, job_hash: str, block: str = "finalized") -> bool:
+            return block != "finalized"
+    found = ChainView(NotYetFinal(**ChainInMemory.of(world, item).__dict__), world.trust).facts(papers)
+    assert set(found.grants.values()) == set(found.records.values()) == {None}
+    facts = ChainView(ChainInMemory.of(world, item), world.trust).facts(papers)
+    assert all(one is not None and one.terms_hash == "0x" + document_hash(grant.terms)
+               for grant in papers.grants for one in [facts.grants[grant.id]])
 
 
 def test_a_grant_barred_before_it_was_registered(world: World, item: Document, papers: Papers) -> None:
@@ -150,3 +147,33 @@ def test_a_grant_barred_before_it_was_registered(world: World, item: Document, p
     chain.tombstones.add((barred.chain_id, barred.terms["custodian_approver"]))
     found = ChainView(chain, world.trust).facts(papers)
     assert refused(papers, replace(found, time=int(NOW.timestamp()))) == "grant.revoked"
+
+
+def test_a_suspended_grant_or_participant(papers: Papers, facts: ChainFacts) -> None:
+    assert refused(papers, facts, suspended=frozenset({papers.grants[0].id})) == "grant.suspended"
+    for member in (papers.consumer, papers.spec["dealer"]["participant"], papers.spec["roster"][2]["participant"]):
+        assert refused(papers, facts, suspended=frozenset({member})) == "participant.suspended"
+
+
+@pytest.mark.parametrize("block", ["latest", "finalized"])
+def test_a_hold_counts_at_once_and_its_end_when_it_is_final(world: World, item: Document, papers: Papers,
+                                                            block: str) -> None:
+    """Seen at the newest block only, or still at the final one: either way it is held, also while the job runs."""
+    for name, code, subject in (("grant", "grant.suspended", papers.grants[0].id),
+                                ("participant_record", "participant.suspended", papers.consumer)):
+        chain = ChainInMemory.of(world, item)
+        ask = getattr(chain, name)
+        wanted = (papers.grants[0].chain_id if name == "grant"
+                  else chain_id_of(papers.consumer, papers.records[papers.consumer]["id_salt"]))
+
+        def held(id: str, at: str = "finalized", *, ask: Any = ask, wanted: str = wanted) -> Any:
+            found = copy.copy(ask(id, at))
+            if id == wanted:
+                found.suspended = at == block
+            return found
+
+        setattr(chain, name, held)
+        view = ChainView(chain, world.trust)
+        assert view.facts(papers).suspended == {subject}
+        assert view.stopped(papers) == code
+    assert ChainView(ChainInMemory.of(world, item), world.trust).stopped(papers) is None

@@ -139,7 +139,7 @@ def test_an_attempt_that_was_replaced_can_neither_seal_nor_end_the_next(book: Bo
 
 
 def test_a_change_that_breaks_off_leaves_the_book_usable(book: Book) -> None:
-    with pytest.raises(KeyboardInterrupt), book._write() as db:
+    with pytest.raises(KeyboardInterrupt), book.write() as db:
         db.execute("INSERT INTO released VALUES ('question', 'a')")
         raise KeyboardInterrupt
     accept(book, "a")

@@ -1,127 +1,16 @@
 """A whole agent with a portal and a chain in memory and a worker that computes nothing: verdict, session, every end."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.approval import domain_of, sign_revocation, verify_use
-from ledger.documents import chain_id_of, document_hash, new_document, new_salt, signed, timestamp, verify_signed
+from ledger.documents import chain_id_of, signed, timestamp, verify_signed
 from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable
-from mpc.node import config, inbox
-from mpc.node.agent import Agent
-from mpc.node.book import Book, Dataset
-from mpc.node.chainview import ChainView
-from mpc.node.data import fingerprint
-from mpc.node.loop import Courier
-from mpc.node.sessions import Home
-from mpc.node.workers import Workers
-from tests.simulators.node_world import HOSPITALS, NOW, ChainInMemory, Document, DoorInMemory, World
-
-SCRIPT = Path(__file__).parents[2] / "simulators" / "worker_script.py"
-
-
-@dataclass
-class Node:
-    """One agent with everything around it in memory."""
-
-    agent: Agent
-    door: DoorInMemory
-    chain: ChainInMemory
-    item: Document
-    world: World
-    name: str
-    file: Path
-
-    def check(self) -> Document:
-        self.agent.handle(self.item)
-        found: Document = self.door.documents("verdict")[-1]
-        return found
-
-    def session(self) -> Document:
-        """The portal's session item: our verdict, and the others' as they would sign them."""
-        ours = next(body["verdict"] for _, body in reversed(self.door.posted) if "verdict" in body)
-        spec = self.item["spec"]["document"]
-        members = [self.world.name_of(seat["participant"]) for seat in spec["roster"]] + ["dealer"]
-        wires = []
-        for seat, name in enumerate(members):
-            document = new_document(
-                "verdict", job=spec["id"], job_hash=document_hash(spec), attempt=self.item["attempt"],
-                participant=self.world.keys[name].participant, seat=seat, decision="accept", code=None, rule=None,
-                who_must_act=None, grant_block=7, policy_hash="00" * 32,
-                session={"certificate": "AAA" + "ABCD"[seat], "exchange": new_salt(),
-                         "address": f"127.0.0.1:{2000 + seat}"})
-            wires.append(ours if name == self.name else signed(document, self.world.keys[name].signing))
-        return {"kind": "session", "job": spec["id"], "attempt": self.item["attempt"], "verdicts": wires[:-1],
-                "dealer": wires[-1]}
-
-    def wait(self, seconds: float = 40.0) -> None:
-        """Until no attempt runs any more."""
-        deadline = time.monotonic() + seconds
-        while self.agent.attempts:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def failure(self) -> str:
-        found: str = self.door.documents("failure")[-1]["code"]
-        return found
-
-    @property
-    def job_hash(self) -> str:
-        return document_hash(self.item["spec"]["document"])
-
-    @property
-    def own_terms(self) -> Document:
-        me = self.world.keys[self.name].participant
-        return next(one["terms"] for one in self.item["grants"] if one["terms"]["custodian"] == me)
-
-
-Maker = Callable[..., Node]
-
-
-@pytest.fixture
-def node(world: World, tmp_path: Path) -> Iterator[Maker]:
-    made: list[Node] = []
-
-    def make(mode: str = "works", name: str = "hospital_a", rows: str = "50,Male,0,no\n", **item: Any) -> Node:
-        keys = world.keys[name]
-        home = tmp_path / f"{name}-{len(made)}"
-        home.mkdir()
-        known = config.Config(
-            home=home, participant=keys.participant, role="dealer" if name == "dealer" else "provider",
-            portal="http://127.0.0.1:1", name_zh="x", name_en="x", approver=world.approver(name).address,
-            service=world.service(name).address, session_seconds=20)
-        config.create(known)
-        file = home / "data" / "heart.csv"
-        file.write_text(f"age,sex,grade,pain\n{rows}")
-        if name != "dealer":
-            world.fingerprints[name] = fingerprint(file, known.local_key())
-            world.datasets[name] = world.dataset(name)
-        work = world.item(**item)
-        chain = ChainInMemory.of(world, work)
-        door = DoorInMemory(keys.participant, chain)
-        book = Book(known.book)
-        if name != "dealer":
-            record = world.datasets[name]["document"]
-            book.put_dataset(Dataset(record["id"], file, "csv", record))
-        courier = Courier(door, book)
-        agent = Agent(known, Home(
-            participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
-            chain=ChainView(chain, world.trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
-            session_seconds=known.session_seconds), door,
-            Workers(home, command=(sys.executable, "-P", str(SCRIPT), mode)))
-        made.append(Node(agent, door, chain, work, world, name, file))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.agent.close()
-        one.agent.book.close()
+from mpc.node import inbox
+from tests.simulators.node_at_work import Maker
+from tests.simulators.node_world import HOSPITALS, NOW, Document, World
 
 
 def test_it_works(node: Maker, world: World) -> None:
@@ -222,7 +111,7 @@ def test_the_policy_is_read_at_every_check(node: Maker) -> None:
 
 
 def test_a_chain_that_is_away_refuses(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mpc.node.agent.CHAIN_PATIENCE", 0.1)
+    monkeypatch.setattr("mpc.node.judge.CHAIN_PATIENCE", 0.1)
     one = node()
     one.chain.unavailable = "chain.stale_head"
     assert one.check()["code"] == "chain.stale_head"
@@ -351,7 +240,7 @@ def test_a_second_attempt_after_a_failure(node: Maker) -> None:
     first = one.check()
     one.agent.handle(one.session())
     one.wait()
-    one.agent.workers._command = (sys.executable, "-P", str(SCRIPT), "works")
+    one.works_from_now_on()
     one.item["attempt"] = 2
     second = one.check()
     assert second["decision"] == "accept"

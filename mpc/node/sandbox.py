@@ -1,0 +1,138 @@
+"""How a worker process is started: its limits, its private folder, its end with the agent's, and a clean environment.
+
+What an agent can put on a process from outside stands here; what the worker takes from itself once it has its order
+(files, network, processes) is `mpc.confinement`. `probe` starts a process the same way and has it try what it must not
+be able to do: `doctor` tells what this machine really prevents, not what was configured.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mpc.node.config import Limits
+from mpc.node.logs import note
+
+LAUNCH = """
+import ctypes, json, os, resource, sys
+libc = ctypes.CDLL(None)
+libc.prctl(1, 9)
+libc.prctl(38, 1, 0, 0, 0)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+for name, value in json.loads(sys.argv[2]).items():
+    which = getattr(resource, name)
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    more = 5 if name == "RLIMIT_CPU" and hard == resource.RLIM_INFINITY else 0  # first SIGXCPU, which has a name
+    resource.setrlimit(which, (value, value + more))
+os.umask(0o077)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "VIRTUAL_ENV")
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
+           "PYTHONDONTWRITEBYTECODE": "1"}
+DEATHS = {signal.SIGKILL: "worker.killed", signal.SIGXCPU: "worker.out_of_time", signal.SIGALRM: "worker.out_of_time"}
+
+PROBE = """
+import json, os, resource, socket, sys
+from mpc import confinement
+home, private, server = sys.argv[1], os.environ["TMPDIR"], int(sys.argv[2])
+allowed = int(sys.argv[3])
+held = confinement.confine(write=[private], ports=[allowed])
+def prevented(attempt):
+    try:
+        attempt()
+    except (OSError, MemoryError):
+        return True
+    return False
+def dial(port):
+    socket.create_connection(("127.0.0.1", port), timeout=2).close()
+def child():
+    if os.fork() == 0:
+        os._exit(0)
+def works(attempt):
+    return not prevented(attempt)
+print(json.dumps({
+    "landlock": held.landlock, "filter": held.filter,
+    "reads_no_keys": prevented(lambda: open(os.path.join(home, "config.toml")).close()),
+    "writes_no_data": prevented(lambda: open(os.path.join(home, "probe"), "w").close()),
+    "writes_its_folder": works(lambda: open(os.path.join(private, "x"), "w").close()),
+    "dials_nothing_else": prevented(lambda: dial(server)), "dials_its_link": works(lambda: dial(allowed)),
+    "listens_nowhere": prevented(lambda: socket.create_server(("127.0.0.1", 0)).close()),
+    "sends_no_datagrams": prevented(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
+    "starts_no_process": prevented(child),
+    "starts_no_program": prevented(lambda: os.posix_spawn("/bin/true", ["true"], {})),
+    "memory_is_limited": resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY,
+    "leaves_no_core": resource.getrlimit(resource.RLIMIT_CORE)[0] == 0,
+    "gains_no_privilege": "NoNewPrivs:\\t1" in open("/proc/self/status").read(),
+}))
+"""
+
+
+def limits_of(limits: Limits) -> dict[str, int]:
+    """The kernel's names for what a worker may take; address space alone would count what libraries only reserve."""
+    return {"RLIMIT_DATA": limits.memory_mb << 20, "RLIMIT_CPU": limits.cpu_seconds, "RLIMIT_NOFILE": limits.files,
+            "RLIMIT_FSIZE": limits.file_mb << 20}
+
+
+def private_folder(scratch: Path) -> Path:
+    """A folder that only this user opens, for one worker's life."""
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(dir=scratch))
+
+
+def wipe(folder: Path) -> None:
+    """Nothing of a worker stays behind; what cannot be removed is told."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        note("scratch.left", folder=folder.name)
+
+
+def start(command: Sequence[str], limits: Limits, folder: Path, *, cwd: Path, pass_fds: Sequence[int] = (),
+          stderr: int | None = None) -> subprocess.Popen[bytes]:
+    """The process, in a session of its own, dead when its starter is."""
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ} | THREADS
+    environment |= {"TMPDIR": str(folder), "HOME": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), json.dumps(limits_of(limits)), *command], cwd=cwd,
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, pass_fds=tuple(pass_fds),
+        start_new_session=True)
+
+
+def cause_of_death(status: int | None) -> str:
+    """What the end of a process without a last word means."""
+    if status is None or status >= 0:
+        return "worker.failed"
+    try:
+        return DEATHS.get(signal.Signals(-status), "worker.failed")
+    except ValueError:
+        return "worker.failed"
+
+
+def probe(home: Path, scratch: Path, limits: Limits, *, seconds: float = 30.0) -> Mapping[str, Any]:
+    """What a process started like a worker is prevented from here; empty when it could not be started."""
+    import socket
+
+    folder = private_folder(scratch)
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as link:
+        process = start([sys.executable, "-P", "-c", PROBE, str(home), str(other.getsockname()[1]),
+                         str(link.getsockname()[1])], limits, folder, cwd=home, stderr=subprocess.DEVNULL)
+        try:
+            said, _ = process.communicate(timeout=seconds)
+            found: dict[str, Any] = json.loads(said)
+            return found
+        except (subprocess.TimeoutExpired, ValueError):
+            return {}
+        finally:
+            process.kill()
+            process.communicate()
+            wipe(folder)
+            (home / "probe").unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""The command line's words in Chinese and English, by code. Data only; machines read codes, never these texts."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+Both = tuple[str, str]  # Chinese, English
+
+LANGUAGES = ("zh", "en")
+
+SAID: Mapping[str, Both] = MappingProxyType({
+    "no_case": ("本节点没有判过这个任务：{name}", "this node has judged no such job: {name}"),
+    "held": ("已暂停，等人处理：{job}", "held for a person: {job}"),
+    "released": ("已放行，将立即重新核对：{job}", "released; it is judged again at once: {job}"),
+    "denied": ("已拒绝：{job}", "denied: {job}"),
+    "not_held": ("这个任务没有被暂停，不能放行：{job}（{decision}）",
+                 "this job is not held, so there is nothing to release: {job} ({decision})"),
+    "now": ("现在的结论：{decision} {code}", "the verdict now: {decision} {code}"),
+    "later": ("节点没有运行；下次启动时处理", "the node is not running; this counts from its next start"),
+    "waiting": ("节点还没有答复，用 explain 再看", "the node has not answered yet; look again with explain"),
+    "stopped": ("已停止：正在运行的任务立即中止，新的任务一律拒绝，直到 start",
+                "stopped: running jobs are aborted at once and new ones refused until start"),
+    "started": ("已恢复：从现在起照常核对任务", "started: jobs are judged again from now on"),
+    "audit_holds": ("记录完好：{lines} 行", "the record holds: {lines} lines"),
+    "policy_holds": ("策略可用：{rules} 条规则", "the policy can be read: {rules} rules"),
+    "policy_broken": ("策略不能读，节点拒绝一切任务：{text}。由本院数据官改正",
+                      "the policy cannot be read, so the node denies every job: {text}. The custodian must mend it"),
+    "who": ("谁来处理：{who}", "who must act: {who}"),
+    "running": ("运行中", "running"),
+    "not_running": ("没有运行", "not running"),
+    "nothing": ("没有", "none"),
+})
+
+STEPS: Mapping[str, Both] = MappingProxyType({
+    "switch": ("节点没有停", "the node is not stopped"),
+    "signature": ("任务书与企业签名", "the spec and the consumer's signature"),
+    "freshness": ("任务书在期限内", "the spec is in its time"),
+    "function": ("函数摘要", "the function's digest"),
+    "roster": ("名册与公钥", "the roster and its keys"),
+    "grants": ("授权与两方签名", "the grants and both signatures"),
+    "own_grant": ("本院授权用本院固定的公钥", "our own grant, by the key pinned here"),
+    "datasets": ("数据集登记", "the datasets' records"),
+    "agreement": ("合约", "the agreement"),
+    "parameters": ("参数", "the parameters"),
+    "period": ("授权期限", "the grants' period"),
+    "book": ("本院台账：重放、次数、撤销、以前的表", "our book: replay, uses, revocations, earlier tables"),
+    "policy": ("本院策略 policy.toml", "our policy.toml"),
+    "data": ("数据文件指纹", "the file's fingerprint"),
+    "chain": ("链上状态", "the chain"),
+    "reserve": ("登记次数，准备会话", "reserving the use, preparing the session"),
+})
+
+POINTS: Mapping[str, Both] = MappingProxyType({
+    "customers": ("不是对这家企业的", "is not about this customer"),
+    "functions": ("不是对这个函数的", "is not about this function"),
+    "speaks": ("适用", "speaks about this job"),
+    "columns": ("列的敏感级别", "columns by sensitivity"),
+    "parties": ("最少参与方", "minimum of parties"),
+    "hours": ("时间段", "hours"),
+    "per_day": ("每天次数", "rate per day"),
+    "first_use": ("首次使用该函数", "first use of the function"),
+    "uses_left": ("剩余次数", "uses left"),
+    "decision": ("规则的决定", "the rule's own decision"),
+})
+
+OUTCOMES: Mapping[str, Both] = MappingProxyType({
+    "passed": ("通过", "passed"),
+    "refused": ("不通过", "refused"),
+    "held": ("待人处理", "held"),
+    "not_reached": ("未核对", "not reached"),
+    "accept": ("接受", "accept"),
+    "refuse": ("拒绝", "refuse"),
+    "hold": ("待人处理", "hold"),
+    "release": ("人工放行", "released by hand"),
+    "deny": ("人工拒绝", "denied by hand"),
+})
+
+WHO: Mapping[str, Both] = MappingProxyType({
+    "custodian": ("本院数据官", "the custodian at this hospital"),
+    "consumer": ("下单的企业", "the enterprise that ordered"),
+    "regulator": ("卫生健康主管部门", "the regulator"),
+    "operator": ("平台运营方", "the operator"),
+})
+
+# doctor: what is looked at, and what to do when it is not well
+CHECKS: Mapping[str, Both] = MappingProxyType({
+    "dns": ("域名解析", "name look-up"),
+    "portal": ("门户连接与 TLS", "portal, connection and TLS"),
+    "proxy": ("HTTP 代理", "HTTP proxy"),
+    "relay": ("中继地址", "relay's address"),
+    "clock": ("时钟", "clock"),
+    "disk": ("磁盘空间", "disk space"),
+    "keys": ("密钥文件权限", "permissions of key files"),
+    "trust": ("信任文件", "trust file"),
+    "chain": ("链节点", "chain endpoints"),
+    "policy": ("策略", "policy"),
+    "datasets": ("数据集指纹", "datasets' fingerprints"),
+    "book": ("台账", "book"),
+    "audit": ("本地记录", "local record"),
+    "sandbox": ("计算进程的隔离", "worker's sandbox"),
+    "worker": ("备用计算进程", "spare worker"),
+    "switch": ("停止开关", "stop switch"),
+})
+
+MENDS: Mapping[str, Both] = MappingProxyType({
+    "dns": ("检查 /etc/resolv.conf，或请网络管理员放行域名 {host}",
+            "check /etc/resolv.conf, or ask the network's administrator for the name {host}"),
+    "portal": ("请网络管理员放行到 {host} 的出站 HTTPS；检查 config.toml 的 portal 与 proxy",
+               "ask for outbound HTTPS to {host}; check portal and proxy in config.toml"),
+    "proxy": ("检查 config.toml 的 proxy；代理须允许 CONNECT", "check proxy in config.toml; it must allow CONNECT"),
+    "relay": ("检查 config.toml 的 relay；与门户不在同一主机的中继只能写在那里",
+              "check relay in config.toml; a relay on another host than the portal's is named there alone"),
+    "clock": ("打开 NTP（timedatectl set-ntp true）；误差超过一分钟的节点拒绝一切任务",
+              "switch NTP on (timedatectl set-ntp true); a node more than a minute off refuses every job"),
+    "disk": ("腾出空间：至少 {least} MB", "free some room: {least} MB at least"),
+    "keys": ("chmod 600 {file}", "chmod 600 {file}"),
+    "trust": ("重新执行 adopt-trust，指纹须从门户以外得到",
+              "adopt-trust again, with a fingerprint that reached you outside the portal"),
+    "chain": ("请运营方检查链节点；没有足够一致的节点时本节点拒绝任务",
+              "ask the operator about the endpoints; without enough that agree the node refuses"),
+    "policy": ("改正后用 policy --check 检查", "mend it, and check it with policy --check"),
+    "datasets": ("恢复登记时的文件，或重新登记新版本：{file}",
+                 "restore the file that was registered, or register the new version: {file}"),
+    "book": ("从备份恢复 node.sqlite3；没有台账的节点不能工作",
+             "restore node.sqlite3 from a backup; a node without its book cannot work"),
+    "audit": ("保存现场，查明谁改了 audit.jsonl，再把它移走",
+              "keep it as it is, find out who changed audit.jsonl, then move it away"),
+    "sandbox": ("升级到 Linux 6.2 以上并启用 Landlock；缺的保护：{missing}",
+                "use Linux 6.2 or newer with Landlock; what is not prevented: {missing}"),
+    "worker": ("看 worker 的日志；多半是内存上限（config.toml [worker] memory_mb）或安装不全",
+               "look at the worker's log; mostly the memory limit ([worker] memory_mb) or an incomplete installation"),
+    "switch": ("用 start 恢复", "start lets it work again"),
+})
+
+
+def say(table: Mapping[str, Both], key: str, language: str, **values: object) -> str:
+    """The words for this key, or the key itself when nobody wrote any."""
+    found = table.get(key)
+    return (found[LANGUAGES.index(language)] if found else key).format(**values)
