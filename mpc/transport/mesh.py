@@ -295,8 +295,10 @@ class Mesh:
 
     def _arrived(self, data: bytes) -> None:
         now = self._news_at = time.monotonic()
+        seat = None
         try:
             frame = Frame.read(data)
+            seat = frame.seat
             link = self._links.get(frame.seat)
             if link is None:
                 raise Tampered("a frame from no seat of this session")
@@ -307,7 +309,7 @@ class Mesh:
         except Tampered as error:
             self.fail(error)
         except MpcError as error:
-            error.about_seat = frame.seat if error.about_seat is None else error.about_seat
+            error.about_seat = seat if error.about_seat is None else error.about_seat
             self.fail(error)
         self._wake.set()
 

@@ -38,7 +38,7 @@ class Frame:
     @classmethod
     def read(cls, data: bytes) -> Frame:
         if len(data) < HEAD.size:
-            raise ProtocolBroken("a frame is too short")
+            raise Tampered("a frame is too short")
         seat, type, number, acknowledged = HEAD.unpack_from(data)
         return cls(seat, type, number, acknowledged, memoryview(data)[HEAD.size:])
 

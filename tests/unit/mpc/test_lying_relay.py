@@ -1,0 +1,196 @@
+"""A relay that lies: whatever it does to frames, a party gets the bytes that its peer sent, or an end with a name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from mpc.errors import MpcError
+from mpc.transport.memory import MemoryRelay, Routed
+from mpc.transport.window import ACK, DATA, FRAME, GONE, HEAD
+from tests.unit.mpc.test_links import SEATS, Net
+
+SIZES = (5, 0, 3 * FRAME, 40_000)
+Tamper = Callable[[int, int, bytes], Iterable[Routed]]
+
+
+def text(source: int, target: int, number: int) -> bytes:
+    return bytes([source, target, number]) * (SIZES[number] // 3 + 1) if SIZES[number] else b""
+
+
+def talk(net: Net) -> dict[int, object]:
+    """Everybody links, sends to everybody and reads from everybody; a wrong byte is an AssertionError, not an end."""
+    net.build()
+    wrong: list[tuple[int, int]] = []
+
+    def one(seat: int) -> str:
+        mesh = net.meshes[seat]
+        others = [other for other in range(SEATS) if other != seat]
+        mesh.link()
+        for number in range(len(SIZES)):
+            for other in others:
+                mesh.send(other, b"T", text(seat, other, number))
+            for other in others:
+                if mesh.recv(other, b"T") != text(other, seat, number):
+                    wrong.append((seat, other))
+        mesh.close(grace=5.0)
+        return "right"
+
+    found = net.each(one)
+    assert wrong == []
+    return found
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    made = Net()
+    made.every(silence=1.0, patience=6.0)
+    yield made
+    for mesh in made.meshes:
+        mesh.close(grace=0.1)
+
+
+class Counting:
+    """Hands frames on; `lie` may act on every data frame between seats 0 and 1, of which it is told the number."""
+
+    def __init__(self, lie: Callable[[int, bytes], list[bytes]]) -> None:
+        self.lie, self.count = lie, 0
+
+    def __call__(self, source: int, target: int, frame: bytes) -> list[Routed]:
+        if {source, target} != {0, 1} or frame[1] != DATA:
+            return [(target, frame)]
+        self.count += 1
+        return [(target, one) for one in self.lie(self.count, frame)]
+
+
+def renumbered(frame: bytes, number: int) -> bytes:
+    seat, type, _, acknowledged = HEAD.unpack_from(frame)
+    return HEAD.pack(seat, type, number, acknowledged) + frame[HEAD.size:]
+
+
+def number_of(frame: bytes) -> int:
+    return int(HEAD.unpack_from(frame)[2])
+
+
+def reordering() -> Callable[[int, bytes], list[bytes]]:
+    kept: dict[int, list[bytes]] = {0: [], 1: []}
+
+    def lie(number: int, frame: bytes) -> list[bytes]:
+        waiting = kept[frame[0]]
+        waiting.append(frame)
+        if len(waiting) < 3:
+            return []
+        found, waiting[:] = waiting[::-1], []
+        return found
+
+    return lie
+
+
+BORNE = {
+    "as it is": lambda number, frame: [frame],
+    "everything twice": lambda number, frame: [frame, frame],
+    "one in nine lost": lambda number, frame: [frame] if number % 9 else [],
+    "threes in reverse": reordering(),
+    "he has left, it says": lambda number, frame: [HEAD.pack(frame[0], GONE, 0, 0), frame],
+}
+
+
+@pytest.mark.parametrize("name", BORNE)
+def test_what_a_network_may_do_is_borne(net: Net, name: str) -> None:
+    net.relay.tamper = Counting(BORNE[name])
+    assert set(talk(net).values()) == {"right"}
+
+
+def flipped(frame: bytes, at: int) -> bytes:
+    place = HEAD.size + at % max(1, len(frame) - HEAD.size)
+    return frame[:place] + bytes([frame[place] ^ 1]) + frame[place + 1 :]
+
+
+CAUGHT: dict[str, Callable[[int, bytes], list[bytes]]] = {
+    "a bit, in the handshake": lambda number, frame: [flipped(frame, 70) if number == 2 else frame],
+    "a bit, later": lambda number, frame: [flipped(frame, 70) if number == 14 else frame],
+    "cut short": lambda number, frame: [frame[:-3] if number == 14 else frame],
+    "something of its own": lambda number, frame: [frame[: HEAD.size] + bytes(500) if number == 14 else frame],
+    "an old frame under a new number": lambda number, frame: (
+        [frame, renumbered(frame, number_of(frame) + 1)] if number == 14 else [frame]),
+    "nothing": lambda number, frame: [],
+    "nothing from now on": lambda number, frame: [frame] if number < 14 else [],
+    "it has acknowledged all": lambda number, frame: [HEAD.pack(frame[0], ACK, 0, 1 << 40), frame],
+    "its frames are longer": lambda number, frame: [frame + bytes(FRAME)],
+    "no frames": lambda number, frame: [frame[:5]],
+}
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_a_lie_ends_the_session_at_everybody_by_name(net: Net, name: str) -> None:
+    net.relay.tamper = Counting(CAUGHT[name])
+    found = talk(net)
+    assert all(isinstance(one, MpcError) for one in found.values()), found
+    codes = {one.code for one in found.values() if isinstance(one, MpcError)}
+    assert codes <= {"relay.tampered", "session.protocol", "session.mismatch", "session.peer_lost",
+                     "session.peer_silent", "dealer.lost"}, codes
+
+
+def test_two_seats_exchanged_are_noticed(net: Net) -> None:
+    """The relay plays seat 1 to the dealer and the dealer to seat 1, each with the other's frames."""
+    mixed = {1: 3, 3: 1}
+
+    def lie(source: int, target: int, frame: bytes) -> list[Routed]:
+        if source in mixed and target not in mixed:
+            return [(target, bytes([mixed[source]]) + frame[1:])]
+        if target in mixed and source not in mixed:
+            return [(mixed[target], frame)]
+        return [(target, frame)]
+
+    net.relay.tamper = lie
+    found = talk(net)
+    assert all(isinstance(one, MpcError) for one in found.values()), found
+
+
+def test_two_jobs_cross_wired_never_meet(net: Net) -> None:
+    """Seat 0 of one job and seat 0 of another get each other's frames; same people, same keys, another session."""
+    other = Net()
+    other.identities, other.peers = net.identities, net.peers
+    other.settings = [replace(one, session="ef" * 32) for one in net.settings]
+    first, second = net.relay, other.relay
+
+    def crossed(here: MemoryRelay, there: MemoryRelay) -> Tamper:
+        def lie(source: int, target: int, frame: bytes) -> list[Routed]:
+            if target == 0 and 0 in there._seats:
+                there._seats[0].deliver(frame)
+                return []
+            return [(target, frame)]
+        return lie
+
+    first.tamper, second.tamper = crossed(first, second), crossed(second, first)
+    found: list[dict[int, object]] = []
+    try:
+        threads = [threading.Thread(target=lambda one=one: found.append(talk(one))) for one in (net, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for mesh in other.meshes:
+            mesh.close(grace=0.1)
+    assert len(found) == 2
+    assert all(isinstance(one, MpcError) for ends in found for one in ends.values()), found
+
+
+def test_a_connection_cut_again_and_again_carries_the_session_to_its_end(net: Net) -> None:
+    net.every(silence=8.0)  # a busy machine must not turn a cut into silence
+    seen = 0
+
+    def lie(source: int, target: int, frame: bytes) -> list[Routed]:
+        nonlocal seen
+        seen += 1
+        if seen % 60 == 0 and source in net.relay._seats:
+            net.relay._seats[source].end()
+        return [(target, frame)]
+
+    net.relay.tamper = lie
+    assert set(talk(net).values()) == {"right"}
+    assert sum(mesh.dials for mesh in net.meshes) > SEATS

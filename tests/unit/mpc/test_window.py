@@ -1,0 +1,150 @@
+"""The window: whatever is lost, repeated or reordered on the way, the same bytes arrive in order, or it says so."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mpc.errors import MpcError, ProtocolBroken, Tampered
+from mpc.transport.window import ACK, DATA, FRAME, GONE, HEAD, HELLO, REWIND, Frame, Window
+
+
+class End:
+    """One end: its window, what it wants to send, what it was given."""
+
+    def __init__(self, texts: list[bytes], window: int) -> None:
+        self.window = Window(1, window=window)
+        self.texts, self.put, self.got = texts, 0, b""
+
+    def frames(self) -> list[bytes]:
+        """All that it sends now."""
+        found = []
+        while True:
+            frame = self.window.next()
+            if frame is None and self.window.room and self.put < len(self.texts):
+                self.window.put(self.texts[self.put])
+                self.put += 1
+                continue
+            if frame is None:
+                return found
+            found.append(frame)
+
+    def take(self, data: bytes) -> None:
+        delivered = self.window.take(Frame.read(data))
+        self.got += bytes(delivered) if delivered is not None else b""
+
+
+TEXTS = st.lists(st.binary(min_size=1, max_size=40), max_size=40)
+CALM = settings(max_examples=150, deadline=None)
+
+
+@CALM
+@given(data=st.data(), left=TEXTS, right=TEXTS, window=st.integers(1, 200))
+def test_what_is_lost_repeated_or_reordered_arrives_once_and_in_order(
+        data: st.DataObject, left: list[bytes], right: list[bytes], window: int) -> None:
+    ends = [End(left, window), End(right, window)]
+    fates = st.lists(st.integers(0, 9), min_size=1, max_size=30)
+
+    def exchange(fate: list[int] | None) -> None:
+        for source, target in ((0, 1), (1, 0)):
+            frames = ends[source].frames()
+            if fate is not None:
+                frames = [frame for number, frame in enumerate(frames) for _ in range(
+                    {0: 0, 1: 0, 2: 2}.get(fate[number % len(fate)], 1))]
+                if fate[0] % 3 == 0:
+                    frames = frames[::-1]
+            for frame in frames:
+                ends[target].take(frame)
+                assert b"".join(ends[source].texts).startswith(ends[target].got)
+
+    try:
+        for _ in range(data.draw(st.integers(0, 12))):
+            if data.draw(st.integers(0, 3)) == 0:
+                for end in ends:
+                    end.window.hello()
+            exchange(data.draw(fates))
+    except Tampered:
+        return  # enough in vain: it says so
+    for _ in range(400):
+        for end in ends:
+            end.window.pulse()
+        exchange(None)
+        if all(end.window.settled and end.put == len(end.texts) for end in ends):
+            break
+    assert (ends[0].got, ends[1].got) == (b"".join(right), b"".join(left))
+
+
+@CALM
+@given(st.lists(st.tuples(st.sampled_from([0, DATA, ACK, HELLO, REWIND, GONE, 9]), st.integers(0, 5),
+                          st.integers(0, 5), st.binary(max_size=5)), max_size=60))
+def test_no_frame_at_all_brings_it_to_a_state_without_a_name(frames: list[tuple[int, int, int, bytes]]) -> None:
+    end = End([b"a", b"b", b"c"], 100)
+    end.frames()
+    for type, number, acknowledged, payload in frames:
+        try:
+            end.take(HEAD.pack(1, type, number, acknowledged) + payload)
+        except MpcError as error:
+            assert error.code in ("relay.tampered", "session.protocol")
+            return
+        end.frames()
+        assert 0 <= end.window.inflight <= 3
+
+
+def test_nothing_more_is_taken_than_the_window_allows() -> None:
+    end = End([bytes(10)] * 100, 50)
+    assert sum(len(frame) - HEAD.size for frame in end.frames()) == 50
+    end.take(HEAD.pack(1, ACK, 0, 2))
+    assert sum(len(frame) - HEAD.size for frame in end.frames()) == 20
+
+
+def test_a_last_frame_that_is_lost_is_asked_for_by_the_next_sign_of_life() -> None:
+    left, right = End([b"last"], 100), End([], 100)
+    left.frames()
+    left.window.pulse()
+    for frame in left.frames():
+        right.take(frame)
+    for frame in right.frames():
+        left.take(frame)
+    for frame in left.frames():
+        right.take(frame)
+    assert right.got == b"last"
+
+
+def test_to_acknowledge_what_was_never_sent_is_a_lie() -> None:
+    end = End([b"a"], 100)
+    end.frames()
+    with pytest.raises(Tampered):
+        end.take(HEAD.pack(1, ACK, 0, 2))
+
+
+def test_frames_that_never_arrive_are_named() -> None:
+    left, right = End([b"a"], 100), End([], 100)
+    with pytest.raises(Tampered):
+        for _ in range(100):
+            left.window.pulse()
+            for frame in left.frames():
+                if frame[1] != DATA:
+                    right.take(frame)
+            for frame in right.frames():
+                left.take(frame)
+
+
+def test_an_acknowledgement_forged_by_the_relay_is_found_out() -> None:
+    left, right = End([b"a", b"b"], 100), End([], 100)
+    left.frames()
+    left.take(HEAD.pack(1, ACK, 0, 2))  # the other end never said so: the bytes are forgotten here
+    with pytest.raises(Tampered):
+        for _ in range(100):
+            left.window.pulse()
+            for frame in left.frames():
+                right.take(frame)
+            for frame in right.frames():
+                left.take(frame)
+
+
+@pytest.mark.parametrize("frame", [b"", bytes(HEAD.size - 1), HEAD.pack(1, 77, 0, 0),
+                                   HEAD.pack(1, DATA, 0, 0) + bytes(FRAME + 1)])
+def test_what_is_no_frame_is_refused(frame: bytes) -> None:
+    with pytest.raises((ProtocolBroken, Tampered)):
+        End([], 100).take(frame)
