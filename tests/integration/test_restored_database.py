@@ -1,0 +1,141 @@
+"""A portal's database comes back from an old backup: pg_dump and psql, a real chain. It is recognised before anything
+is written, whatever else is away; and with the right backup, or on a new contract, the log goes on.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.db import connection, connections, transaction
+from django.test import Client
+
+from dataspace.actor import SYSTEM
+from dataspace.provenance import audit, followers, guard, queries, recorder, space
+from dataspace.provenance.models import Event, Leaf
+from dataspace.provenance.record import Happening, record_many
+from deploy.postgres import binaries
+from deploy.waiting import wait_until
+from ledger.approval import space_salt
+from ledger.chain import Chain
+from ledger.deployment import deploy_contracts
+from ledger.documents import new_id, public_hex, signed
+from ledger.errors import VerificationError
+from ledger.keys import EthKey, KeyFile
+from ledger.trust import fingerprint_of_root, make_trust
+from tests.integration.chain_space import ChainSpace
+from tests.simulators.portal_space import now, write_secret
+
+pytestmark = [pytest.mark.stack, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def portal(chain_space: ChainSpace, settings: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A portal over the session's chain; answers its trust file's wire form, with the root key beside it."""
+    root, log_key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    office, dealer = (KeyFile.create(tmp_path / f"{name}.json", approval=True) for name in ("office", "dealer"))
+    assert office.approval is not None
+    chain = {"id": chain_space.chain.chain_id, "profile": "embedded", "genesis": chain_space.chain.genesis_hash(),
+             "rpc": list(chain_space.chain.rpc.urls), "quorum": 1, "contracts": chain_space.deployed}
+    wire = make_trust(
+        root, space_id=new_id(), name="test", chain=chain, log_key=public_hex(log_key),
+        regulator={"participant": office.participant, "signing": office.signing_public,
+                   "sealing": office.sealing_public, "approvers": [office.approval.address]},
+        dealer={"participant": dealer.participant, "signing": dealer.signing_public})
+    (tmp_path / "trust.json").write_text(json.dumps(wire))
+    settings.XINGLIN_TRUST = str(tmp_path / "trust.json")
+    settings.XINGLIN_FINGERPRINT = fingerprint_of_root(public_hex(root))
+    settings.XINGLIN_LOG_KEY_FILE = str(write_secret(tmp_path / "log.key", log_key.private_bytes_raw().hex()))
+    settings.XINGLIN_CHAIN_KEY_FILE = str(write_secret(tmp_path / "chain.key", chain_space.operator.secret))
+    settings.XINGLIN_WAKE = False
+    yield {"wire": wire, "root": root}
+    space.chain().close()
+
+
+def happen(count: int) -> None:
+    with transaction.atomic():
+        record_many([Happening("grant.used", "grant", uuid4(), SYSTEM) for _ in range(count)], now=now())
+
+
+def anchored(size: int) -> bool:
+    def there() -> bool:
+        followers.run_all()
+        return queries.anchored_size() == size
+    return wait_until(there, seconds=30)
+
+
+def program(name: str, *arguments: str) -> None:
+    """One of PostgreSQL's own, against the portal's database."""
+    found = connection.settings_dict
+    url = f"postgresql://{quote(found['USER'])}:{quote(found['PASSWORD'])}@{found['HOST']}:{found['PORT']}/{found['NAME']}"
+    connections.close_all()
+    done = subprocess.run([str(binaries() / name), "-d", url, *arguments], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def restore(file: Path) -> None:
+    program("psql", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", str(file))
+
+
+def test_a_database_from_an_old_backup_writes_nothing(portal: dict[str, Any], tmp_path: Path) -> None:
+    happen(300)
+    assert anchored(300)
+    old, newest = tmp_path / "old.sql", tmp_path / "newest.sql"
+    program("pg_dump", "--clean", "--if-exists", "-f", str(old))
+    happen(7)
+    assert anchored(307)
+    program("pg_dump", "--clean", "--if-exists", "-f", str(newest))
+
+    restore(old)
+    guard.place().unlink()  # the mark beside the keys is lost with the machine; the chain remembers
+    guard._answers.clear()
+    assert audit.status()["state"] == "ledger.behind_chain"
+    assert Client().get("/healthz").json()["log"]["state"] == "ledger.behind_chain"
+    happen(20)
+    followers.run_all()
+    assert (Event.objects.count(), Leaf.objects.count(), recorder.pending()) == (320, 300, True)
+    assert {one.code for one in audit.fsck().findings} == {"ledger.behind_chain"}
+
+    restore(newest)
+    assert anchored(307)
+    happen(1)
+    assert anchored(308)
+    assert audit.fsck().whole, "what the backup holds is the log that the chain knows"
+
+
+def test_a_database_that_wrote_another_history_is_recognised_by_its_root(portal: dict[str, Any]) -> None:
+    """As if it had been restored where nobody asked the chain: longer than the chain's head, and another log."""
+    happen(5)
+    assert anchored(5)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE provenance_tile SET data = overlay(data PLACING 'other'::bytea FROM 1)")
+    with pytest.raises(VerificationError, match="another root at size 5"):
+        guard.check()
+    happen(3)
+    followers.run_all()
+    assert Leaf.objects.count() == 5
+
+
+def test_on_a_new_contract_the_whole_log_is_anchored_again(portal: dict[str, Any], chain_space: ChainSpace,
+                                                          settings: Any) -> None:
+    """A fresh chain epoch is a new trust file: the anchors of before count no longer, the head is anchored from 0."""
+    happen(9)
+    assert anchored(9)
+    chain = Chain(chain_space.chain.rpc.urls)
+    fresh = deploy_contracts(chain, EthKey.create(), admin=chain_space.regulator.address,
+                             operator=chain_space.operator.address, space_salt=space_salt(new_id()))
+    document = portal["wire"]["document"]
+    later = {**document, "serial": 2, "chain": {**document["chain"], "contracts": fresh}}
+    Path(settings.XINGLIN_TRUST).write_text(json.dumps(signed(later, portal["root"])))
+    assert queries.anchored_size() == 0
+    assert anchored(9)
+    assert [(row.prev_size, row.size) for row in queries.anchors()] == [(0, 9)]
+    assert audit.reanchor(now=now()) == 0, "nothing is lost"
+    assert audit.fsck().whole
+    chain.close()
