@@ -18,6 +18,7 @@ from ledger.blockchain import Blockchain, TxReceipt
 from ledger.documents import document_hash
 from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey, keccak256
+from ledger.passkey import key_id
 from ledger.rpc import Block, BlockTag
 from ledger.trust import Trust
 
@@ -188,6 +189,18 @@ class Chain(Blockchain):
             self._read("passkey", name, [], block, to=address) for name in ("guardian", "deviceBound", "delay"))
         keys = {"0x" + one.hex(): origin for one, origin in zip(ids, origins, strict=True)}
         return PasskeyAccountOnChain(str(guardian).lower(), bound, delay, MappingProxyType(keys))
+
+    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]],
+                              block: BlockTag = "finalized") -> None:
+        """The account's keys are exactly these (as a participant record names them), each on its own page.
+
+        To be asked before an account is taken for somebody's: whoever deployed it could have slipped a key in.
+        """
+        found = self.passkey_account(address, block)
+        if dict(found.keys) != {key_id(one["x"] + one["y"]): one["origin"] for one in keys}:
+            raise VerificationError("passkey.other_account", "the account has other keys, or on other pages")
+        if any(one["device_bound"] != found.device_bound for one in keys):
+            raise VerificationError("passkey.other_account", "the account has another rule about synced keys")
 
     def account_accepts(self, address: str, digest: bytes, signature: str, block: BlockTag = "latest") -> bool:
         """ERC-1271: whether this account contract takes the signature, as GrantRegistry would ask it."""
