@@ -1,0 +1,167 @@
+"""The doctor: everything well is OK, each thing that is not has its line, its mend and a status; in both languages."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from mpc.node import config, console, doctor
+from mpc.node.book import Book, Dataset
+from mpc.node.console import Said
+from mpc.node.data import fingerprint
+from tests.simulators.node_world import ChainInMemory, World
+
+Examine = Callable[..., Said]
+
+
+def portal(status: int = 200, behind: float = 0.0) -> Callable[..., Any]:
+    def answer(url: str, **_: Any) -> Any:
+        date = format_datetime(datetime.now(UTC) - timedelta(seconds=behind), usegmt=True)
+        return SimpleNamespace(status_code=status, headers={"date": date})
+    return answer
+
+
+@pytest.fixture
+def home(tmp_path: Path, world: World) -> Path:
+    place = tmp_path / "node"
+    place.mkdir()
+    config.write_private(place / "keys.json", (world.folder / "hospital_a.keys.json").read_text())
+    config.create(config.Config(
+        home=place, participant=world.keys["hospital_a"].participant, role="provider", portal="http://127.0.0.1:1",
+        name_zh="x", name_en="x", fingerprint=world.fingerprint, approver=world.approver("hospital_a").address,
+        service=world.service("hospital_a").address))
+    config.write_private(place / "trust.json", json.dumps(world.trust_wire))
+    known, file = config.load(place), place / "data" / "heart.csv"
+    file.write_text("age\n50\n")
+    book = Book(known.book)
+    book.put_dataset(Dataset("d-1", file, "csv", {"fingerprint": fingerprint(file, known.local_key())}))
+    book.close()
+    return place
+
+
+@pytest.fixture
+def examine(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """The examination with a portal and a chain in memory; the worker is any program that says it is ready. The sandbox
+    is tried for real in test_confine_workers."""
+    chain = ChainInMemory()
+    monkeypatch.setattr("mpc.node.sandbox.probe", lambda *_, **__: dict.fromkeys(doctor.PREVENTED, True))
+    monkeypatch.setattr(doctor, "COMMAND", ("/bin/echo", '{"ready": true}'))
+
+    def look(language: str = "en", **parts: Any) -> Said:
+        with console.room(home, language) as here:
+            return doctor.examine(here, **{"http": portal(), "chain": lambda trust: chain, **parts})
+    look.chain = chain  # type: ignore[attr-defined]
+    return look
+
+
+def failed(said: Said) -> list[str]:
+    found: list[str] = said.body["failed"]
+    assert said.status == (1 if found else 0)
+    assert all(one["mend"] for one in said.body["checks"] if not one["ok"])
+    return found
+
+
+def test_it_works(examine: Examine) -> None:
+    said = examine()
+    assert failed(said) == [], said.text
+    assert [one["check"] for one in said.body["checks"]] == [
+        "switch", "proxy", "dns", "portal", "clock", "relay", "disk", "keys", "trust", "chain", "policy", "datasets",
+        "book", "audit", "sandbox", "worker"]
+
+
+def test_a_portal_that_is_away_or_answers_badly(examine: Examine) -> None:
+    def away(url: str, **_: Any) -> Any:
+        raise httpx.ConnectError("refused")
+    assert failed(examine(http=away)) == ["portal"]
+    assert failed(examine(http=portal(503))) == ["portal"]
+
+
+def test_a_portal_without_tls_on_another_machine(examine: Examine, home: Path) -> None:
+    config.save(config.Config(**{**config.load(home).__dict__, "portal": "http://portal.invalid"}))
+    assert "portal" in failed(examine())
+
+
+def test_a_clock_that_is_off(examine: Examine) -> None:
+    assert failed(examine(http=portal(behind=300))) == ["clock"]
+
+
+def test_no_room_on_the_disk(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10 << 20))
+    assert failed(examine()) == ["disk"]
+
+
+def test_a_key_that_others_may_read(examine: Examine, home: Path) -> None:
+    (home / "keys.json").chmod(0o644)
+    said = examine()
+    assert failed(said) == ["keys"] and f"chmod 600 {home / 'keys.json'}" in said.text
+
+
+def test_a_trust_file_of_another_root(examine: Examine, home: Path) -> None:
+    config.save(config.Config(**{**config.load(home).__dict__, "fingerprint": "00" * 32}))
+    assert failed(examine()) == ["trust", "chain"]
+
+
+@pytest.mark.parametrize(("change", "seen"), [({"unavailable": "chain.disagree"}, "chain.disagree"),
+                                              ({"age": 600}, "chain.stale_head")])
+def test_a_chain_that_cannot_be_believed(examine: Examine, change: dict[str, Any], seen: str) -> None:
+    vars(examine.chain).update(change)  # type: ignore[attr-defined]
+    said = examine()
+    assert failed(said) == ["chain"] and seen in said.text
+
+
+def test_a_broken_policy(examine: Examine, home: Path) -> None:
+    (home / "policy.toml").write_text("surprise = 1")
+    said = examine()
+    assert failed(said) == ["policy"] and "line 1" in said.text
+
+
+def test_a_file_that_changed(examine: Examine, home: Path) -> None:
+    (home / "data" / "heart.csv").write_text("age\n51\n")
+    assert failed(examine()) == ["datasets"]
+    (home / "data" / "heart.csv").unlink()
+    assert failed(examine()) == ["datasets"]
+
+
+def test_a_record_that_was_changed(examine: Examine, home: Path) -> None:
+    with console.room(home) as here:
+        console.start(here)
+    (home / "audit.jsonl").write_text("")
+    assert failed(examine()) == ["audit"]
+
+
+def test_a_stopped_node(examine: Examine, home: Path) -> None:
+    with console.room(home) as here:
+        console.stop(here, "holiday")
+    assert failed(examine()) == ["switch"]
+
+
+def test_a_worker_that_cannot_start(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "COMMAND", ("/bin/echo", '{"event": "failed", "code": "engine.unfit"}'))
+    said = examine()
+    assert failed(said) == ["worker"] and "engine.unfit" in said.text
+
+
+def test_a_kernel_that_prevents_nothing(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mpc.node.sandbox.probe", lambda *_, **__: {"landlock": 0, "filter": False})
+    said = examine("zh")
+    assert failed(said) == ["sandbox"] and "reads_no_keys" in said.text and "Landlock" in said.text
+
+
+def test_a_proxy_that_is_not_there(examine: Examine, home: Path) -> None:
+    config.save(config.Config(**{**config.load(home).__dict__, "proxy": "http://127.0.0.1:1"}))
+    assert failed(examine()) == ["proxy"]
+
+
+def test_nothing_is_left_behind(examine: Examine, home: Path) -> None:
+    before = sorted(path.name for path in home.iterdir())
+    examine()
+    assert sorted(path.name for path in home.iterdir() if path.name != "scratch") == [
+        name for name in before if name != "scratch"] and os.listdir(home / "scratch") == []
