@@ -18,12 +18,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ledger.documents import canonical
+from mpc.encoding import Grid
 from mpc.errors import ParametersInvalid
 
 Columns = Sequence[Mapping[str, Any]]
 RESERVED = ("by", "n")
 MAX_COLUMNS = 32
 MAX_CELLS = 20_000
+MIN_POINTS = 4
 SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.py", "functions/rows.py",
                   "functions/sums.py")
 
@@ -132,7 +134,9 @@ def _check_describe(parameters: Mapping[str, Any], columns: Columns) -> None:
     if not isinstance(asked, list) or not 1 <= len(asked) <= MAX_COLUMNS or len(set(map(str, asked))) != len(asked):
         raise _invalid(f"columns: from 1 to {MAX_COLUMNS} names, each once")
     for name in asked:
-        _column(columns, name, "number")
+        one = _column(columns, name, "number")
+        if one.get("step") is not None and Grid.of(one).points < MIN_POINTS:
+            raise _invalid(f"column {name} has so few values that it is a category: its sums would count persons")
     if parameters["by"] is not None:
         _column(columns, parameters["by"], "category")
 
