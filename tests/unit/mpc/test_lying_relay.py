@@ -157,15 +157,16 @@ def test_two_jobs_cross_wired_never_meet(net: Net) -> None:
     other.settings = [replace(one, session="ef" * 32) for one in net.settings]
     first, second = net.relay, other.relay
 
-    def crossed(here: MemoryRelay, there: MemoryRelay) -> Tamper:
+    def crossed(there: MemoryRelay) -> Tamper:
         def lie(source: int, target: int, frame: bytes) -> list[Routed]:
-            if target == 0 and 0 in there._seats:
+            if target != 0:
+                return [(target, frame)]
+            if 0 in there._seats:
                 there._seats[0].deliver(frame)
-                return []
-            return [(target, frame)]
+            return []
         return lie
 
-    first.tamper, second.tamper = crossed(first, second), crossed(second, first)
+    first.tamper, second.tamper = crossed(second), crossed(first)
     found: list[dict[int, object]] = []
     try:
         threads = [threading.Thread(target=lambda one=one: found.append(talk(one))) for one in (net, other)]
