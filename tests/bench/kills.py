@@ -71,9 +71,10 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def every_depth() -> bool:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/integration/test_ledger_through_faults.py", "-k", "every_depth"],
-        cwd=ROOT, env=os.environ | {"XINGLIN_EVERY_DEPTH": "1"}, capture_output=True, text=True, check=False)  # fmt: skip
+    tests = "tests/integration/test_ledger_through_faults.py"
+    command = [sys.executable, "-m", "pytest", "-q", tests, "-k", "every_depth"]
+    environment = os.environ | {"XINGLIN_EVERY_DEPTH": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stdout[-3000:], file=sys.stderr)
     return done.returncode == 0
