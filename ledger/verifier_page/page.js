@@ -122,6 +122,7 @@ function listen() {
   for (const name of Object.keys(files)) {
     const place = document.querySelector(`[data-drop=${name}]`);
     byId(name).addEventListener('change', (event) => take(name, event.target.files[0]));
+    byId(name).addEventListener('click', (event) => { event.target.value = ''; }); // the same file may be chosen again
     for (const kind of ['dragover', 'dragleave', 'drop']) {
       place.addEventListener(kind, (event) => {
         event.preventDefault();
