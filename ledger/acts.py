@@ -74,33 +74,37 @@ AUTHORS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType({
 
 # -- reading, with every signature verified ------------------------------------------------------------------------
 
-def dataset_of(door: DoorLike, trust: Trust, dataset: str) -> Document:
-    """A dataset's record under its provider's signature."""
-    wire = door.get(f"/datasets/{dataset}")["record"]
+def dataset_of(door: DoorLike, trust: Trust, dataset: str, *, hash: str | None = None) -> Document:
+    """A dataset's record under its provider's signature: the current one, or that of this hash."""
+    wire = door.get(f"/datasets/{dataset}", {"hash": hash} if hash else None)["record"]
     return named(_by(door, trust, wire, "dataset"), "id", dataset)
 
 
-def product_of(door: DoorLike, trust: Trust, product: str) -> Document:
-    """A product under its lead's signature, each of its datasets as it says."""
+def product_of(door: DoorLike, trust: Trust, product: str, *, current: bool = True) -> Document:
+    """A product under its lead's signature, each of its datasets as it says and (where `current`) as it is by now."""
     wire = door.get(f"/products/{product}")["document"]
     document = named(_by(door, trust, wire, "product"), "id", product)
-    check_datasets(door, trust, document["datasets"])
+    check_datasets(door, trust, document["datasets"], current=current)
     return document
 
 
 def scenario_of(door: DoorLike, trust: Trust, scenario: str) -> Document:
-    """A scenario under its consumer's signature, each of its datasets as it says."""
+    """A scenario under its consumer's signature, each of its datasets as it says and as it is by now."""
     wire = door.get(f"/scenarios/{scenario}")["document"]
     document = named(_by(door, trust, wire, "scenario"), "id", scenario)
     check_datasets(door, trust, document["datasets"])
     return document
 
 
-def check_datasets(door: DoorLike, trust: Trust, references: Sequence[Mapping[str, str]]) -> list[Document]:
-    """The records behind the references, in their order; hash and provider must be those referred to."""
+def check_datasets(door: DoorLike, trust: Trust, references: Sequence[Mapping[str, str]], *,
+                   current: bool = True) -> list[Document]:
+    """The records behind the references, in their order; hash and provider must be those referred to.
+
+    What is decided anew is about `current` records; under a grant an earlier version may be meant.
+    """
     found = []
     for reference in references:
-        record = dataset_of(door, trust, reference["id"])
+        record = dataset_of(door, trust, reference["id"], hash=None if current else reference["hash"])
         if document_hash(record) != reference["hash"] or record["provider"] != reference["provider"]:
             raise VerificationError("dataset.changed", f"dataset {reference['id']} is not the one referred to")
         found.append(record)
@@ -119,12 +123,14 @@ def _by(door: DoorLike, trust: Trust, wire: object, type: str) -> Document:
 # -- datasets and products -----------------------------------------------------------------------------------------
 
 def register_dataset(door: DoorLike, keys: KeyFile, *, name: str, title: Mapping[str, str],
-                     columns: Sequence[Mapping[str, Any]], rows_max: int, fingerprint: str, id: str | None = None,
-                     number: int = 1) -> Document:
-    """Describe a dataset to the space; of its rows only the keyed fingerprint goes along."""
-    record = new_document("dataset", id=id or new_id(), provider=keys.participant, number=number, name=name,
-                          title=dict(title), columns=[dict(one) for one in columns], rows_max=rows_max,
-                          fingerprint=fingerprint)
+                     columns: Sequence[Mapping[str, Any]], rows_max: int, fingerprint: str,
+                     former: Mapping[str, Any] | None = None) -> Document:
+    """Describe a dataset to the space, or (after `former`) a later version of one; of its rows only the keyed
+    fingerprint goes along. Grants over the former version go on naming that one."""
+    same = {"id": former["id"], "id_salt": former["id_salt"], "number": former["number"] + 1} if former else {
+        "id": new_id(), "number": 1}
+    record = new_document("dataset", provider=keys.participant, name=name, title=dict(title),
+                          columns=[dict(one) for one in columns], rows_max=rows_max, fingerprint=fingerprint, **same)
     wire = signed(record, keys.signing)
     door.post("/datasets", {"record": wire})
     return wire

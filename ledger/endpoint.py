@@ -10,9 +10,11 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,9 +25,21 @@ from ledger.trust import Trust
 
 MAX_ANSWER = 4_000_000
 STALE_AFTER = 120
+RECORD = re.compile("0x[0-9a-fA-F]{256}")
+RECORD_OF = keccak256(b"recordOf(bytes32)")[:4]
 ROOT_AT = keccak256(b"rootAt(bytes32,uint64)")[:4]
 Block = tuple[int, str, int]
 """Number, hash (0x) and time."""
+
+
+@dataclass(frozen=True)
+class CurrentRecord:
+    """What ParticipantRegistry holds of one participant."""
+
+    record_hash: str
+    number: int
+    controller: str
+    suspended: bool
 
 
 class Endpoints:
@@ -41,6 +55,12 @@ class Endpoints:
 
     def root_at(self, log_id: str, size: int) -> str:
         return self._agreed(lambda one: one.root_at(log_id, size))
+
+    def participant_record(self, participant_id: str) -> CurrentRecord | None:
+        """The record that the final state holds as this participant's current one; its id as on chain."""
+        words = self._agreed(lambda one: one.record_of(participant_id))
+        number, suspended = int(words[66:130], 16), int(words[194:258], 16)
+        return CurrentRecord(words[:66], number, "0x" + words[154:194], bool(suspended)) if number else None
 
     def _agreed(self, ask: Callable[[_Endpoint], str]) -> str:
         answers, trouble = list[str](), ChainUnavailable("chain.unavailable", "no endpoint was given")
@@ -75,6 +95,24 @@ class _Endpoint:
         if not isinstance(answer, str) or len(answer) != 66:
             raise ChainUnavailable("chain.unavailable", "the endpoint's answer is not a root")
         return answer.lower()
+
+    def record_of(self, participant_id: str) -> str:
+        final, contract = self._newest_final(), self._trust.chain.contracts["participants"]
+        self._compare(contract.address, contract.code_hash)
+        call = {"to": contract.address, "data": "0x" + (RECORD_OF + bytes.fromhex(participant_id[2:])).hex()}
+        answer = self._ask("eth_call", [call, hex(final)])
+        if not isinstance(answer, str) or not RECORD.fullmatch(answer):
+            raise ChainUnavailable("chain.unavailable", "the endpoint's answer is not a record")
+        return answer.lower()
+
+    def _compare(self, address: str, code_hash: str) -> None:
+        code = self._ask("eth_getCode", [address, "latest"])
+        try:
+            same = "0x" + keccak256(bytes.fromhex(code[2:])).hex() == code_hash
+        except (TypeError, ValueError) as trouble:
+            raise ChainUnavailable("chain.unavailable", "the endpoint's answer cannot be read") from trouble
+        if not same:
+            raise VerificationError("chain.wrong", "a contract's code is not the one the trust file names")
 
     def _newest_final(self) -> int:
         if self._final is None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,18 +102,29 @@ class KeyFile:
         """Make fresh keys and write them; a file that is already there is never overwritten."""
         keys = cls(participant or new_id(), Ed25519PrivateKey.generate(), X25519PrivateKey.generate(),
                    EthKey.create() if service else None, EthKey.create() if approval else None)
+        keys._write(path)
+        return keys
+
+    def renewed(self, path: str | Path, parts: Collection[str]) -> KeyFile:
+        """The same participant's keys in another file: those in `parts` (signing, sealing, service, approval) fresh."""
+        made: dict[str, Any] = {"signing": Ed25519PrivateKey.generate, "sealing": X25519PrivateKey.generate,
+                                "service": EthKey.create, "approval": EthKey.create}
+        keys = replace(self, **{name: made[name]() for name in parts})
+        keys._write(path)
+        return keys
+
+    def _write(self, path: str | Path) -> None:
         body = json.dumps({
-            "version": 1, "participant": keys.participant, "signing": keys.signing.private_bytes_raw().hex(),
-            "sealing": keys.sealing.private_bytes_raw().hex(),
-            "service": keys.service.secret if keys.service else None,
-            "approval": keys.approval.secret if keys.approval else None,
+            "version": 1, "participant": self.participant, "signing": self.signing.private_bytes_raw().hex(),
+            "sealing": self.sealing.private_bytes_raw().hex(),
+            "service": self.service.secret if self.service else None,
+            "approval": self.approval.secret if self.approval else None,
         }, indent=1)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(body + "\n")
             file.flush()
             os.fsync(file.fileno())
-        return keys
 
     @classmethod
     def load(cls, path: str | Path) -> KeyFile:

@@ -24,6 +24,7 @@ from ledger.keys import EthKey, KeyFile
 from ledger.participant import (
     controller_of,
     make_wire,
+    passkeys_of,
     read_wire,
     record_chain_id,
     verify_next,
@@ -50,6 +51,12 @@ class RecordReader(Protocol):
     """The part of `ledger.chain.Chain` that says which record is the current one."""
 
     def participant_record(self, participant_id: str) -> Any: ...
+
+
+class AccountReader(RecordReader, Protocol):
+    """And whose passkeys speak for an account."""
+
+    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]]) -> Any: ...
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -103,7 +110,7 @@ def _approvers(keyfile: KeyFile, others: Sequence[EthKey]) -> list[EthKey]:
 
 
 def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *, fingerprint: str,
-          approver: EthKey | None = None, seconds: float = 60.0, chain: RecordReader | None = None) -> Document:
+          approver: EthKey | None = None, seconds: float = 60.0, chain: AccountReader | None = None) -> Document:
     """The regulator admits a participant, or the new record of one, whose fingerprint it has confirmed outside the
     portal, and waits until the chain holds it."""
     answer = door.get(f"/participants/{participant_id}")
@@ -113,6 +120,7 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
         record = verify_next(wire, former, trust)
     else:
         record = named(verify_wire(wire, trust, admitted=False), "id", participant_id)
+    check_accounts(record, chain)
     both = _admitted(wire, office_keys, trust, fingerprint)
     admission = _decided(record, regulator_approver(office_keys, approver, trust), trust, RECORD_TYPE)
     answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
@@ -123,6 +131,14 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
         time.sleep(0.2)
         answer = door.get(f"/participants/{participant_id}")
     return both
+
+
+def check_accounts(record: Mapping[str, Any], chain: AccountReader | None) -> None:
+    """Each account of passkeys that the record names is one on chain, of our code and with these keys in it."""
+    for address, keys in passkeys_of(record).items():
+        if chain is None:
+            raise VerificationError("participant.account_unknown", "an account of passkeys is looked up on the chain")
+        chain.check_passkey_account(address, keys)
 
 
 def _stands(answer: Mapping[str, Any], record: Mapping[str, Any], *, later: bool) -> bool:
@@ -190,12 +206,13 @@ def recover(former: Mapping[str, Any], trust: Trust, keys: KeyFile, *, approvers
 
 
 def propose(door: DoorLike, office_keys: KeyFile, trust: Trust, wire: Mapping[str, Any], *, fingerprint: str,
-            approver: EthKey | None = None, chain: RecordReader | None = None) -> Document:
+            approver: EthKey | None = None, chain: AccountReader | None = None) -> Document:
     """The regulator proposes the record of a participant that lost its keys: it may be finished after the delay, in
     which whoever still holds the old key can veto."""
     participant_id = read_wire(wire)["id"]
     former = participant_of(door, trust, participant_id, chain=chain)
     record = verify_next(wire, former, trust, lost=True)
+    check_accounts(record, chain)
     both = _admitted(wire, office_keys, trust, fingerprint)
     proposal = _decided(record, regulator_approver(office_keys, approver, trust), trust, PROPOSAL_TYPE)
     door.post(f"/participants/{participant_id}/proposal", {"record": both, "proposal": proposal})

@@ -35,3 +35,19 @@ class Dataset(models.Model):
     @property
     def columns(self) -> list[dict[str, Any]]:
         return list(self.record["document"]["columns"])
+
+
+class FormerVersion(models.Model):
+    """A description that a later one replaced; the grants that name its hash go on naming it."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="former")
+    number = models.IntegerField()
+    record = models.JSONField()
+    record_hash = models.CharField(max_length=64, unique=True)
+    replaced_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("dataset_id", "number")
+
+    def __str__(self) -> str:
+        return f"{self.dataset_id} {self.number}"

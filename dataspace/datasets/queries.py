@@ -1,5 +1,6 @@
 """Reading datasets, actor first. Descriptions are the catalogue's: the admitted see what is registered."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -17,6 +18,16 @@ def datasets_for(actor: Actor) -> QuerySet[Dataset]:
     if actor.is_admitted:
         return rows.filter(Q(state=State.REGISTERED) | Q(provider_id=actor.participant_id))
     return rows.none()
+
+
+def version_of(row: Dataset, record_hash: str) -> dict[str, Any]:
+    """The signed description of this hash: the current one or a former one."""
+    if row.record_hash == record_hash:
+        return dict(row.record)
+    former = row.former.filter(record_hash=record_hash).first()
+    if former is None:
+        raise NotFound("no such version of the dataset")
+    return dict(former.record)
 
 
 def dataset_for(actor: Actor, dataset_id: UUID) -> Dataset:

@@ -1,4 +1,4 @@
-"""Verbs about datasets: register, withdraw."""
+"""Verbs about datasets: register, describe anew, withdraw."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from django.db import transaction
 
 from dataspace.actor import Actor
 from dataspace.datasets import policies
-from dataspace.datasets.models import Dataset
+from dataspace.datasets.models import Dataset, FormerVersion
 from dataspace.datasets.states import BEGIN, INITIAL, MOVES, Move
 from dataspace.errors import Conflict
 from dataspace.moves import advance, begin
@@ -29,9 +29,7 @@ def register(record: Mapping[str, Any], *, actor: Actor, now: datetime) -> Datas
     document = verify_signed(record, type="dataset", keys=[signing_key_of(provider)])
     known = Dataset.objects.filter(pk=document["id"]).first()
     if known is not None:
-        if known.record_hash == document_hash(document) and known.provider_id == provider_id:
-            return known
-        raise Conflict("this dataset has another description", code="dataset.known")
+        return _renew(known, record, document, actor=actor, now=now)
     row = Dataset(
         id=UUID(document["id"]),
         provider=provider,
@@ -46,6 +44,41 @@ def register(record: Mapping[str, Any], *, actor: Actor, now: datetime) -> Datas
     )
     audience = [provider_id, space.regulator_id()]
     begin(row, BEGIN, state=INITIAL, actor=actor, now=now, audience=audience, body={"record_hash": row.record_hash})
+    return row
+
+
+def _renew(
+    dataset: Dataset, record: Mapping[str, Any], document: Mapping[str, Any], *, actor: Actor, now: datetime
+) -> Dataset:
+    """A later version takes the place of the one before; what was granted goes on naming that one's hash."""
+    policies.check_may_renew(actor, provider_id=dataset.provider_id)
+    row = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    hashed = document_hash(document)
+    if row.record_hash == hashed:
+        return row
+    if document["number"] <= row.number:
+        raise Conflict("this dataset has another description of this number", code="dataset.known")
+    FormerVersion.objects.create(
+        dataset=row, number=row.number, record=row.record, record_hash=row.record_hash, replaced_at=now
+    )
+    advance(
+        row,
+        Move.RENEW,
+        moves=MOVES,
+        actor=actor,
+        now=now,
+        audience=[row.provider_id, space.regulator_id()],
+        body={"record_hash": hashed, "former_hash": row.record_hash, "number": document["number"]},
+        changes={
+            "number": document["number"],
+            "name": document["name"],
+            "title_zh": document["title"]["zh"],
+            "title_en": document["title"]["en"],
+            "rows_max": document["rows_max"],
+            "record": dict(record),
+            "record_hash": hashed,
+        },
+    )
     return row
 
 

@@ -11,9 +11,15 @@ class State(StrEnum):
 
 class Move(StrEnum):
     REGISTER = "registered"
+    RENEW = "renewed"
     WITHDRAW = "withdrawn"
 
 
 INITIAL = State.REGISTERED
 BEGIN = Move.REGISTER
-MOVES = MappingProxyType({(State.REGISTERED, Move.WITHDRAW): State.WITHDRAWN})
+MOVES = MappingProxyType(
+    {
+        (State.REGISTERED, Move.RENEW): State.REGISTERED,
+        (State.REGISTERED, Move.WITHDRAW): State.WITHDRAWN,
+    }
+)

@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -13,6 +14,7 @@ from dataspace.participants.models import FailedSignIn, Participant, Person, Ren
 from dataspace.participants.policies import FAILURES_COUNT_FOR
 from dataspace.participants.states import State
 from dataspace.provenance import space
+from ledger.documents import document_hash
 
 
 def actor_of(person: Person) -> Actor:
@@ -46,6 +48,16 @@ def actor_for_key(participant_id: UUID, *, regulator_id: UUID) -> Actor:
 def open_renewal_of(participant: Participant) -> Renewal | None:
     """The record that is on its way to replace the participant's, if any."""
     return Renewal.objects.filter(participant=participant, outcome="").first()
+
+
+def record_of(row: Participant, record_hash: str) -> dict[str, Any]:
+    """The signed record of this hash: the current one, or one that the chain held before."""
+    if row.record_hash == record_hash:
+        return dict(row.record)
+    for later in row.renewals.filter(outcome="stands"):
+        if later.former is not None and document_hash(later.former["document"]) == record_hash:
+            return dict(later.former)
+    raise NotFound("no such record of the participant")
 
 
 def signing_key_of(row: Participant) -> str:

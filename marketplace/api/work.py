@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from dataspace.actor import Actor
 from dataspace.datasets.models import Dataset
+from dataspace.datasets.queries import version_of
 from dataspace.participants.models import Participant
 from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
@@ -89,7 +90,8 @@ def _check(seat: JobParty) -> Item:
     people = [*seated, spec["dealer"]["participant"], spec["recipient"]["participant"]]
     people.append(str(job.agreement.provider_id))
     records = Participant.objects.filter(pk__in=people)
-    datasets = Dataset.objects.filter(pk__in=[one["dataset"] for one in spec["inputs"]])
+    named = {one["dataset"]: one["dataset_hash"] for one in spec["inputs"]}
+    datasets = Dataset.objects.filter(pk__in=list(named)).order_by("pk")
     return {
         "kind": "check",
         "job": str(job.pk),
@@ -100,7 +102,7 @@ def _check(seat: JobParty) -> Item:
         "scenario": job.agreement.scenario.document,
         "grants": [papers(one) for one in job.grants.order_by("dataset_id")],
         "participants": [one.record for one in records.order_by("pk")],
-        "datasets": [one.record for one in datasets.order_by("pk")],
+        "datasets": [version_of(one, named[str(one.pk)]) for one in datasets],
     }
 
 

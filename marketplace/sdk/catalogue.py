@@ -1,17 +1,19 @@
 """Reads the space's catalogue and our permissions: participants, datasets, products, scenarios, grants.
 
+Where the chain can be asked, a participant's record counts only as the one that the chain holds as current.
 Whatever is returned was verified against keys in records that the regulator admitted. Records are kept in memory for
 the life of this object, never across processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ledger.documents import document_hash
+from ledger.membership import RecordReader, check_current
 from ledger.trust import Trust
-from marketplace.sdk.client import Portal
+from marketplace.sdk.client import Portal, our_errors
 from marketplace.sdk.errors import VerificationError
 from marketplace.sdk.records import Document, Signed, verified_document, verified_grant, verified_participant
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
@@ -20,9 +22,10 @@ from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 class Catalogue:
     """Verified reads of one space."""
 
-    def __init__(self, portal: Portal, trust: Trust) -> None:
+    def __init__(self, portal: Portal, trust: Trust, *, chain: Callable[[], RecordReader] | None = None) -> None:
         self._portal = portal
         self._trust = trust
+        self._chain = chain
         self._participants: dict[str, tuple[Signed, Document]] = {}
         self._datasets: dict[str, Signed] = {}
 
@@ -38,15 +41,26 @@ class Catalogue:
         if participant_id not in self._participants:
             wire = self._portal.get(f"/participants/{participant_id}")["record"]
             record = verified_participant(wire, trust=self._trust, expected=participant_id)
+            if self._chain is not None:
+                with our_errors():
+                    check_current(record, self._chain())
             self._participants[participant_id] = (wire, record)
         return self._participants[participant_id]
+
+    def former_participant_wire(self, participant_id: str, hash: str) -> Signed:
+        """The record of this hash with its signatures, whether or not it is still the current one."""
+        kept = self._participants.get(participant_id)
+        if kept is not None and document_hash(kept[1]) == hash:
+            return kept[0]
+        wire: Signed = self._portal.get(f"/participants/{participant_id}", hash=hash)["record"]
+        return wire
 
     def dataset_wire(self, dataset_id: str, hash: str | None = None) -> Signed:
         """The record with its signatures; one that was read before will do if it has the hash that is wanted."""
         kept = self._datasets.get(dataset_id)
         if kept is not None and hash is not None and document_hash(kept["document"]) == hash:
             return kept
-        wire: Signed = self._portal.get(f"/datasets/{dataset_id}")["record"]
+        wire: Signed = self._portal.get(f"/datasets/{dataset_id}", **({"hash": hash} if hash else {}))["record"]
         self._datasets[dataset_id] = wire
         return wire
 

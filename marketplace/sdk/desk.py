@@ -109,12 +109,28 @@ class Desk:
             return acts.decide_scenario(self.door, self.keys, self.trust, scenario_id, decision=decision, note=note,
                                         digests=DIGESTS, approver=self._approval)
 
+    def suspend_participant(self, participant_id: str, *, suspended: bool = True) -> Document:
+        """Suspend a participant; or, with `suspended=False`, let it act again."""
+        with our_errors():
+            return acts.suspend_participant(self.door, self.keys, self.trust, participant_id, suspended=suspended,
+                                            approver=self._approver())
+
     # -- both ------------------------------------------------------------------------------------------------------
 
     def revoke(self, grant_id: str, *, reason: str) -> Document:
         """Revoke a grant; final wherever the revocation is seen. See `delivered` for whether the portal took it."""
         with our_errors():
             return acts.revoke_grant(self.door, self.trust, grant_id, approver=self._approver(), reason=reason)
+
+    def suspend_grant(self, grant_id: str, *, suspended: bool = True) -> Document:
+        """Hold a grant, as the regulator or as its custodian; or, with `suspended=False`, let go of it."""
+        with our_errors():
+            return acts.suspend_grant(self.door, self.trust, grant_id, approver=self._approver(), suspended=suspended)
+
+    def cancel_approval(self, grant_id: str) -> Document:
+        """Take back an approval or consent of our own that nobody registered yet."""
+        with our_errors():
+            return acts.cancel_approval(self.door, self.trust, grant_id, approver=self._approver())
 
     def _approver(self) -> EthKey:
         if self._approval is None:

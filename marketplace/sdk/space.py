@@ -23,6 +23,7 @@ from uuid import uuid4
 from ledger.acts import DoorLike, apply_scenario
 from ledger.documents import document_hash, signed, timestamp, verify_signed
 from ledger.door import Door
+from ledger.endpoint import Endpoints
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from marketplace.sdk import orders
@@ -57,7 +58,7 @@ class Space:
         self.keys = keys
         self.rpc = rpc
         self.cache = Cache(cache)
-        self.catalogue = Catalogue(self.portal, trust)
+        self.catalogue = Catalogue(self.portal, trust, chain=(lambda: Endpoints(trust, [rpc])) if rpc else None)
 
     @classmethod
     def open(cls, *, portal: str, trust: str | Path, fingerprint: str, key_file: str | Path, rpc: str | None = None,
@@ -257,7 +258,8 @@ class Space:
             spec=spec,
             verdicts=list(answer["verdicts"]),
             envelopes=list(answer["envelopes"]),
-            participants=[self.catalogue.participant_wire(seat["participant"]) for seat in document["roster"]],
+            participants=[self.catalogue.former_participant_wire(seat["participant"], seat["record_hash"])
+                          for seat in document["roster"]],
             datasets=[
                 self.catalogue.dataset_wire(given["dataset"], given["dataset_hash"]) for given in document["inputs"]
             ],

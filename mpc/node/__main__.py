@@ -109,7 +109,8 @@ COMMANDS: dict[str, tuple[str, Command]] = {
               lambda a: data.drafted(a.file)),
     "register": ("check a file against its dictionary and register it",
                  lambda a: Desk.open(a.home).register(a.file, dictionary=a.dictionary, title_zh=a.title_zh,
-                                                      title_en=a.title_en, accept_draft=a.accept_draft)),
+                                                      title_en=a.title_en, accept_draft=a.accept_draft,
+                                                      version_of=a.version_of)),
     "confirm": ("agree that our dataset is sold in a product", lambda a: Desk.open(a.home).confirm(a.product)),
     "list": ("decide a product's listing (regulator)",
              lambda a: Desk.open(a.home).list_product(a.product, a.decision, a.note)),
@@ -148,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
     made["register"].add_argument("--title-zh", default="")
     made["register"].add_argument("--title-en", default="")
     made["register"].add_argument("--accept-draft", action="store_true")
+    made["register"].add_argument("--version-of", default="", help="a dataset of ours that this one follows")
     made["confirm"].add_argument("product")
     made["list"].add_argument("product")
     made["list"].add_argument("--decision", choices=("list", "delist", "return"), default="list")

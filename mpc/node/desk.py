@@ -116,18 +116,22 @@ class Desk:
         return {"participant": participant, "state": "admitted"}
 
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,
-                 accept_draft: bool) -> Answer:
-        """Check the file against its dictionary here and describe it to the space; the rows stay."""
-        known = self._dictionary(file, dictionary, accept_draft)
-        title, columns = known.title, known.columns
-        findings = data.check_file(file, columns, unlisted_as_missing=known.unlisted_as_missing)
+                 accept_draft: bool, version_of: str = "") -> Answer:
+        """Check the file against its dictionary here and describe it to the space, anew or as the later version of a
+        dataset of ours; the rows stay."""
+        words = self._dictionary(file, dictionary, accept_draft)
+        title, columns = words.title, words.columns
+        findings = data.check_file(file, columns, unlisted_as_missing=words.unlisted_as_missing)
         name = SLUG.sub("-", file.stem.lower()).strip("-") or "dataset"
         title = {"zh": title_zh or title.get("zh") or file.stem, "en": title_en or title.get("en") or file.stem}
         book = Book(self.config.book)
         try:
+            known = book.dataset(version_of) if version_of else None
+            if version_of and known is None:
+                raise Unfit("dataset.unknown", f"no dataset {version_of} is registered here")
             wire = acts.register_dataset(
                 self.door, self.keys, name=name, title=title, columns=columns, rows_max=data.rows_max(findings.rows),
-                fingerprint=data.fingerprint(file, self.config.local_key()))
+                fingerprint=data.fingerprint(file, self.config.local_key()), former=known.record if known else None)
             record = wire["document"]
             book.put_dataset(Dataset(record["id"], file.resolve(), data.kind_of(file), record))
         finally:
@@ -226,7 +230,7 @@ def sign_agreement(door: Any, keys: KeyFile, trust: Trust, item: Mapping[str, An
     wire = item["document"]
     consumer = acts.participant_of(door, trust, wire["document"]["consumer"])
     agreement = verify_signed(wire, type="agreement", keys=[consumer["keys"]["signing"]])
-    product = acts.product_of(door, trust, agreement["product"])
+    product = acts.product_of(door, trust, agreement["product"], current=False)
     if (agreement["provider"], product["lead"]) != (keys.participant, keys.participant):
         raise VerificationError("agreement.invalid", "another organisation leads this product")
     if agreement["product_hash"] != document_hash(product) or agreement["price"] != product["price"]:

@@ -26,9 +26,12 @@ class Datasets(ApiView):
 
 
 class Dataset(ApiView):
-    @documented("One dataset and its signed record")
+    @documented("One dataset and its signed record; with ?hash= that version of it")
     def get(self, request: Request, dataset_id: UUID) -> Response:
-        return Response(schemas.dataset(datasets.dataset_for(self.actor, dataset_id)))
+        row = datasets.dataset_for(self.actor, dataset_id)
+        wanted = request.query_params.get("hash")
+        shown = schemas.dataset(row)
+        return Response(shown if wanted is None else {**shown, "record": datasets.version_of(row, wanted)})
 
 
 class Withdrawal(ApiView):

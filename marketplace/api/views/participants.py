@@ -41,9 +41,12 @@ class Participants(ApiView):
 class Participant(ApiView):
     open_while_suspended = True
 
-    @documented("One participant and its signed record")
+    @documented("One participant and its signed record; with ?hash= that record of it")
     def get(self, request: Request, participant_id: UUID) -> Response:
-        return Response(schemas.participant(queries.participant_for(self.actor, participant_id)))
+        row = queries.participant_for(self.actor, participant_id)
+        wanted = request.query_params.get("hash")
+        shown = schemas.participant(row)
+        return Response(shown if wanted is None else {**shown, "record": queries.record_of(row, wanted)})
 
 
 class Admission(ApiView):

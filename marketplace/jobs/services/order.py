@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from dataspace.actor import Actor
+from dataspace.datasets.queries import version_of
 from dataspace.errors import Conflict, Refused
 from dataspace.grants.models import Grant, GrantUse
 from dataspace.grants.services import refusal_of
@@ -169,7 +170,8 @@ def _check_function(spec: Spec, grants: Sequence[Grant]) -> None:
     if key not in CATALOG or CATALOG[key].digest != spec["function"]["digest"]:
         raise Refused("the function's digest is not the catalogue's", code="spec.function_digest")
     by_id = {str(one.dataset_id): one.dataset for one in grants}
-    columns = common_columns([by_id[one["dataset"]].columns for one in spec["inputs"]])
+    granted = [version_of(by_id[one["dataset"]], one["dataset_hash"]) for one in spec["inputs"]]
+    columns = common_columns([one["document"]["columns"] for one in granted])
     try:
         validate_parameters(key, spec["parameters"], columns)
     except MpcError as trouble:

@@ -1,14 +1,16 @@
 """Registering and withdrawing datasets."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from dataspace.datasets.models import Dataset
 from dataspace.provenance.models import Event
+from ledger import acts
 from ledger.documents import document_hash, signed
 from ledger.errors import PortalRefused
-from tests.simulators.portal_space import Space, Stage, staged
+from tests.simulators.portal_space import COLUMNS, Space, Stage, both, staged
 
 stage = staged(lambda space: space.admit("office", "hospital_a", "hospital_b", "maker"))
 
@@ -89,3 +91,59 @@ def test_a_withdrawn_dataset_leaves_the_catalogue(hospital: Space) -> None:
     hospital.door("hospital_a").post(f"/datasets/{dataset}/withdrawal", {})
     assert hospital.door("maker").get("/datasets") == {"items": []}
     assert refused(hospital, "hospital_a", f"/datasets/{dataset}/withdrawal", {}).code == "illegal_move"
+
+
+def later(people: Space, name: str = "hospital_a") -> dict[str, Any]:
+    """The same dataset described anew: more rows, another file."""
+    wire: dict[str, Any] = acts.register_dataset(
+        people.door(name),
+        people.keys[name],
+        name=f"{name}.csv",
+        title=both(name),
+        columns=COLUMNS,
+        rows_max=1000,
+        fingerprint="f1" * 32,
+        former=people.datasets[name]["document"],
+    )
+    return wire
+
+
+def test_a_later_version_takes_the_place_of_the_one_before(hospital: Space) -> None:
+    dataset = hospital.register("hospital_a")
+    first = hospital.datasets["hospital_a"]["document"]
+    second = later(hospital)["document"]
+    assert (second["id"], second["id_salt"], second["number"]) == (dataset, first["id_salt"], 2)
+    door = hospital.door("maker")
+    assert door.get(f"/datasets/{dataset}")["record"]["document"] == second
+    former = acts.dataset_of(door, hospital.trust, dataset, hash=document_hash(first))
+    assert former == first
+    assert Event.objects.filter(subject_id=dataset, kind="dataset.renewed").count() == 1
+    assert refused_get(hospital, f"/datasets/{dataset}?hash={'00' * 32}") == 404
+
+
+def refused_get(people: Space, path: str) -> int:
+    name, _, query = path.partition("?")
+    with pytest.raises(PortalRefused) as caught:
+        people.door("maker").get(name, dict([query.split("=")]))
+    return caught.value.status
+
+
+def test_an_earlier_version_does_not_come_back(hospital: Space) -> None:
+    hospital.register("hospital_a")
+    first = hospital.datasets["hospital_a"]
+    later(hospital)
+    assert refused(hospital, "hospital_a", "/datasets", {"record": first}).code == "dataset.known"
+
+
+def test_nobody_describes_anothers_dataset_anew(hospital: Space) -> None:
+    hospital.register("hospital_a")
+    wire = signed({**hospital.datasets["hospital_a"]["document"], "number": 2}, hospital.keys["hospital_b"].signing)
+    assert refused(hospital, "hospital_b", "/datasets", {"record": wire}).status == 403
+
+
+def test_a_withdrawn_dataset_is_not_described_anew(hospital: Space) -> None:
+    dataset = hospital.register("hospital_a")
+    hospital.door("hospital_a").post(f"/datasets/{dataset}/withdrawal", {})
+    with pytest.raises(PortalRefused) as caught:
+        later(hospital)
+    assert caught.value.code == "illegal_move"
