@@ -181,7 +181,7 @@ def _start_chain(places: Places, supervisor: Supervisor, port: int) -> None:
             environment.python("-m", "deploy.devchain", "--home", str(places.chain), "--port", str(port)),
             stage=CHAIN,
             environment=environment.bare(),
-            ready=lambda: log.exists() and log.read_text(errors="replace").startswith("ready"),
+            ready=lambda: log.exists() and "\nready " in "\n" + log.read_text(errors="replace"),
         )
     )
 

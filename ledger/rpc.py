@@ -166,7 +166,7 @@ class Rpc:
         """The block parameter of a read: with several endpoints a number, so that all speak of the same state."""
         if isinstance(tag, int) or self.quorum == 1:
             return block_param(tag)
-        return hex(self.block(tag).number)
+        return hex(self._reached(tag))
 
     def require_fresh(self) -> None:
         """Refuse to say anything about a chain whose head is old."""

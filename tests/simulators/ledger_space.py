@@ -26,10 +26,10 @@ class LedgerSpace:
         folder.mkdir(parents=True, exist_ok=True)
         root, log_key, operator = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate(), EthKey.create()
         office, dealer = (KeyFile.create(folder / f"{name}.json", service=True, approval=True) for name in "ab")
-        approver = EthKey.create().address
-        space_id = new_id()
-        contracts = deploy_contracts(chain, EthKey.create(), admin=approver, operator=operator.address,
-                                     space_salt=space_salt(space_id))  # fmt: skip
+        self.regulator, self.operator, self.space_id = EthKey.create(), operator, new_id()
+        approver, space_id = self.regulator.address, self.space_id
+        contracts = self.contracts = deploy_contracts(chain, EthKey.create(), admin=approver,
+                                                      operator=operator.address, space_salt=space_salt(space_id))
         wire = make_trust(
             root, space_id=space_id, name="ledger", log_key=public_hex(log_key),
             chain={"id": chain.chain_id, "profile": "embedded", "genesis": chain.genesis_hash(),
