@@ -80,12 +80,15 @@ class World:
     def __post_init__(self) -> None:
         for name in ROLES:
             self.keys[name] = KeyFile.create(self.folder / f"{name}.keys.json", service=True, approval=True)
+        self.found(new_id(), {"id": 4242, "profile": "embedded", "genesis": "0x" + "00" * 32,
+                              "rpc": ["http://127.0.0.1:1"], "quorum": 1, "contracts": CONTRACTS})
+
+    def found(self, space_id: str, chain: Mapping[str, Any]) -> None:
+        """A trust file over this chain; everybody is admitted under it and describes its dataset."""
         office, dealer = self.keys["office"], self.keys["dealer"]
         root = Ed25519PrivateKey.generate()
         self.trust_wire = make_trust(
-            root, space_id=new_id(), name="test", log_key=public_hex(Ed25519PrivateKey.generate()),
-            chain={"id": 4242, "profile": "embedded", "genesis": "0x" + "00" * 32, "rpc": ["http://127.0.0.1:1"],
-                   "quorum": 1, "contracts": CONTRACTS},
+            root, space_id=space_id, name="test", log_key=public_hex(Ed25519PrivateKey.generate()), chain=chain,
             regulator={"participant": office.participant, "signing": office.signing_public,
                        "sealing": office.sealing_public, "approvers": [self.approver("office").address]},
             dealer={"participant": dealer.participant, "signing": dealer.signing_public})
