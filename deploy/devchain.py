@@ -33,7 +33,7 @@ BLOCK_EVERY = 1.0  # seconds, while somebody asks
 ASKED_WITHIN = 10.0
 IDLE_BLOCK_EVERY = 30.0
 SNAPSHOT_EVERY = 60.0
-SNAPSHOT_AFTER_BLOCKS = 1000
+SNAPSHOT_AFTER_BLOCKS = 500  # replayed in about a second
 PR_SET_PDEATHSIG = 1
 
 
