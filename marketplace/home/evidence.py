@@ -6,6 +6,7 @@ What a page says of a receipt is this portal's own check; each page says how to 
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
@@ -18,7 +19,9 @@ from dataspace.provenance.models import Anchor, Checkpoint, Event, Leaf
 from dataspace.provenance.queries import anchored_size, anchors, event_for, events_for, published
 from dataspace.provenance.store import log
 from dataspace.templatetags.words import KINDS
-from ledger.documents import canonical, sha256_hex
+from ledger.chainproof import read_header
+from ledger.checkpoint import parse_note
+from ledger.documents import canonical, from_b64, sha256_hex
 from ledger.receipt import LEVELS, verify_receipt
 from marketplace.home import status
 from marketplace.home.page import named, page, part
@@ -98,14 +101,15 @@ def receipt(request: ActorRequest, entry_id: UUID) -> HttpResponse:
     context["who"] = context["who"].get(event.participant_id)
     if made is None:
         return page(request, "home/receipt_pending.html", "ledger", context)
-    checkpoint = covering(made["index"])
+    checkpoint, leg = parse_note(made["checkpoint"]).checkpoint, made["chain"]
     judged = verify_receipt(made, space.trust())
     values = judged.as_dict()
     context |= {
         "receipt": made,
         "leaf_hash": event.leaf.hash,
         "checkpoint": checkpoint,
-        "anchor": anchor_of(checkpoint),
+        "anchor": anchors().filter(size=checkpoint.size).first() if leg else None,
+        "block": read_header(from_b64(leg["header"])).number if leg and leg["header"] else None,
         "levels": [{"name": name, "value": values[name], "reason": judged.reasons.get(name, "")} for name in LEVELS],
         "values": [values[name] for name in LEVELS],
         "valid": sum(1 for name in LEVELS if values[name] == "valid"),
@@ -117,6 +121,13 @@ def receipt(request: ActorRequest, entry_id: UUID) -> HttpResponse:
         "is_anchored": made["index"] < anchored_size(),
     }
     return page(request, "home/receipt.html", "ledger", context)
+
+
+def verifier(request: HttpRequest) -> HttpResponse:
+    """The verifier that runs in a browser, to be kept: never shown as a page of this origin."""
+    answer = HttpResponse((settings.BASE_DIR / "docs" / "verify.html").read_bytes(), content_type="text/html")
+    answer["Content-Disposition"] = 'attachment; filename="verify.html"'
+    return answer
 
 
 def receipt_file(request: ActorRequest, entry_id: UUID) -> HttpResponse:

@@ -11,6 +11,7 @@ urlpatterns = [
     path("sign-out", SignOut.as_view(), name="sign-out"),
     path("find", views.find, name="find"),
     path("check", views.check, name="check"),
+    path("verify.html", evidence.verifier, name="verifier"),
     path("participants", catalogue.participants, name="participants"),
     path("participants/<uuid:participant_id>", catalogue.participant, name="participant"),
     path("datasets", catalogue.datasets, name="datasets"),
