@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "e5aee57d2147f20f5bb00849253c568fcdea1eecbcd37612f1189d8dc0f9bfcd",
-    "describe@1": "cbceaf159d694d79083cfc333df539f2decb54df7bbc10158b4e2bfb7571029e",
+    "crosstab@1": "504a298e03a22c727ff67d509563ecad2dab1e7604bcd03ae6ec6b4683b68789",
+    "describe@1": "256b294c3d433f5f0691885adfa37c8ac26a7d056a665f91ecd64aed93157fa3",
 }
 
 

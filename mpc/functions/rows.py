@@ -60,6 +60,7 @@ class Rows:
     def __init__(self, connection: Any, columns: Sequence[Mapping[str, Any]]) -> None:
         self._connection = connection
         self._columns = {str(column["name"]): column for column in columns}
+        self._met: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Combination, int]]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], kind: str, columns: Sequence[Mapping[str, Any]], *,
@@ -152,10 +153,11 @@ class Rows:
     @cached_property
     def person(self) -> str | None:
         """The column that tells persons apart; None where each row is a person."""
-        distinct = {name: self._value(f"SELECT count(DISTINCT {_quoted(name)}) FROM rows")  # noqa: S608
-                    for name, column in self._columns.items() if column["kind"] == "identifier"}
-        name = min(distinct, key=lambda one: distinct[one], default=None)
-        return None if name is None or distinct[name] == self.number() else name
+        names = [name for name, column in self._columns.items() if column["kind"] == "identifier"]
+        counted = "".join(f", count(DISTINCT {_quoted(name)})" for name in names)
+        number, *distinct = self._all(f"SELECT count(*){counted} FROM rows")[0]  # noqa: S608
+        fewest, name = min(zip(distinct, names, strict=True), default=(number, None))
+        return None if fewest == number else name
 
     def persons(self, names: Sequence[str], groups: Sequence[Iterable[Combination]], *,
                 complete_in: Sequence[str]) -> list[int]:
@@ -176,9 +178,13 @@ class Rows:
 
     def sides(self, name: str) -> tuple[int, int]:
         """How many persons have a row that lacks the column, and how many a row that has it."""
-        counted = "*" if self.person is None else f"DISTINCT {_quoted(self.person)}"
-        lacking, having = (self._value(f"SELECT count({counted}) FROM rows WHERE {_quoted(name)} IS {test} NULL")  # noqa: S608
-                           for test in ("", "NOT"))
+        if self.person is None:
+            met = dict(self._grouped([name], []))
+            lacking = met.pop((None,), 0)
+            return lacking, sum(met.values())
+        lacks = f"DISTINCT CASE WHEN {_quoted(name)} IS NULL THEN {_quoted(self.person)} END"
+        has = f"DISTINCT CASE WHEN {_quoted(name)} IS NOT NULL THEN {_quoted(self.person)} END"
+        lacking, having = self._all(f"SELECT count({lacks}), count({has}) FROM rows")[0]  # noqa: S608
         return lacking, having
 
     def per_person(self, names: Sequence[str], *, complete_in: Sequence[str]) -> list[tuple[Combination, int, object]]:
@@ -206,7 +212,10 @@ class Rows:
         where = _complete(complete_in)
         grouping = f"GROUP BY {listed[:-2]}" if names else ""
         query = f"SELECT {listed}count(*) FROM rows WHERE {where} {grouping}"  # noqa: S608
-        return [(row[:-1], int(row[-1])) for row in self._all(query)]
+        asked = tuple(names), tuple(complete_in)
+        if asked not in self._met:
+            self._met[asked] = [(row[:-1], int(row[-1])) for row in self._all(query)]
+        return self._met[asked]
 
     def close(self) -> None:
         self._connection.close()
