@@ -1,7 +1,7 @@
 """States of a job. A move's value is the event it leaves behind.
 
 queued (portal) -> offered (parties answer) -> ready (session may form) -> running -> released -> settled,
-or refused, failed, cancelled, expired.
+or refused, failed, cancelled, expired. An attempt that lost somebody on the way is offered once more (RETRY).
 """
 
 from enum import StrEnum
@@ -28,6 +28,7 @@ class Move(StrEnum):
     START = "started"
     RELEASE = "released"
     SETTLE = "settled"
+    RETRY = "retried"
     REFUSE = "refused"
     FAIL = "failed"
     CANCEL = "cancelled"
@@ -45,6 +46,7 @@ MOVES = MappingProxyType(
         (State.READY, Move.RELEASE): State.RELEASED,
         (State.RUNNING, Move.RELEASE): State.RELEASED,
         (State.RELEASED, Move.SETTLE): State.SETTLED,
+        **{(state, Move.RETRY): State.OFFERED for state in (State.OFFERED, State.READY, State.RUNNING)},
         (State.OFFERED, Move.REFUSE): State.REFUSED,
         (State.READY, Move.REFUSE): State.REFUSED,
         **{(state, Move.FAIL): State.FAILED for state in OPEN},

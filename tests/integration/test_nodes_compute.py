@@ -208,6 +208,25 @@ def test_a_lost_party_has_a_name(space: Space, lost: str, codes: set[str]) -> No
         if name != lost:
             assert door.documents("failure")[-1]["code"] in codes
         assert door.documents("envelope") == []
+    if lost != "dealer":
+        _the_second_attempt_ends_well(space, item)
+
+
+def _the_second_attempt_ends_well(space: Space, item: Document) -> None:
+    """New keys, one use a grant, one envelope a node; a third attempt, after the seal, nobody joins."""
+    before = {name: door.documents("verdict")[-1]["session"] for name, door in space.doors.items()}
+    space.doors["hospital_a"].chain = space.chain
+    item["attempt"] = 2
+    assert {verdict["decision"] for verdict in space.check(item)} == {"accept"}
+    assert all(door.documents("verdict")[-1]["session"] != before[name] for name, door in space.doors.items())
+    space.meet(item)
+    space.wait()
+    assert space.open(item) == space.plain(item)
+    assert len(space.chain.uses) == len(HOSPITALS)
+    assert all(len(space.doors[name].documents("envelope")) == 1 for name in HOSPITALS)
+    item["attempt"] = 3
+    verdicts = space.check(item)[: len(HOSPITALS)]
+    assert {(verdict["decision"], verdict["code"]) for verdict in verdicts} == {("refuse", "spec.replayed")}
 
 
 def test_codes_that_no_dictionary_lists_count_as_missing(space: Space) -> None:

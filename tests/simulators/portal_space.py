@@ -396,16 +396,17 @@ class Space:
         }
         return signed(new_document("verdict", **{**fields, **other}), self.keys[name].signing)
 
-    def answer(self, spec: Wire, name: str, decision: str = "accept") -> Wire:
-        wire = self.verdict(spec, name, decision)
+    def answer(self, spec: Wire, name: str, decision: str = "accept", **other: Any) -> Wire:
+        wire = self.verdict(spec, name, decision, **other)
         answer: Wire = self.door(name).post(f"/jobs/{spec['id']}/verdicts", {"verdict": wire})
         return {**answer, "verdict": wire}
 
-    def accepted(self, spec: Wire) -> str:
+    def accepted(self, spec: Wire, attempt: int = 1) -> str:
         """Every node accepts; the session's id."""
-        hashes = {name: document_hash(self.answer(spec, name)["verdict"]["document"]) for name in self.seats(spec)}
+        hashes = {name: document_hash(self.answer(spec, name, attempt=attempt)["verdict"]["document"])
+                  for name in self.seats(spec)}  # fmt: skip
         dealer = hashes.pop("dealer")
-        return session_id(document_hash(spec), 1, list(hashes.values()), dealer)
+        return session_id(document_hash(spec), attempt, list(hashes.values()), dealer)
 
     def use(self, spec: Wire, name: str) -> Any:
         seat = self.seats(spec).index(name)
@@ -435,12 +436,12 @@ class Space:
         body = {"envelope": self.envelope(spec, name, session, **other)}
         return self.door(name).post(f"/jobs/{spec['id']}/envelopes", body)
 
-    def fail(self, spec: Wire, name: str, code: str, about: str | None = None) -> Any:
+    def fail(self, spec: Wire, name: str, code: str, about: str | None = None, *, attempt: int = 1) -> Any:
         document = new_document(
             "job_failure",
             job=spec["id"],
             job_hash=document_hash(spec),
-            attempt=1,
+            attempt=attempt,
             participant=self.id(name),
             code=code,
             about=self.id(about) if about else None,

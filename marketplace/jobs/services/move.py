@@ -53,6 +53,15 @@ def end(job: Job, move: Move, *, code: str, about: UUID | None, now: datetime, a
     go(job, move, actor=actor, now=now, body=body, changes={"code": code, "about": about, "ended_at": now})
 
 
+def again(job: Job, *, code: str, about: UUID | None, answer_by: datetime, now: datetime) -> None:
+    """Offer the job once more, as a new attempt: every party checks anew and brings new keys. The use of a grant is
+    counted by job, so it counts once; a node that has sealed refuses a second attempt."""
+    body: dict[str, Any] = {"code": code, "about": str(about) if about else None}
+    go(job, Move.RETRY, actor=SYSTEM, now=now, body=body,
+       changes={"attempt": job.attempt + 1, "answer_by": answer_by})  # fmt: skip
+    job.parties.update(check_served_at=None, session_served_at=None)
+
+
 @transaction.atomic
 def cancel(job: Job, *, actor: Actor, now: datetime) -> None:
     """The consumer wants it no more; uses already counted stay counted."""

@@ -17,7 +17,7 @@ from dataspace.grants.states import State as GrantState
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size
 from marketplace.jobs.models import Envelope, Failure, Job, Verdict
-from marketplace.jobs.services.move import end, go, locked
+from marketplace.jobs.services.move import again, end, go, locked
 from marketplace.jobs.states import OPEN, Move, State
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=10)
 GRACE = timedelta(seconds=1.5)
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
+MOST_ATTEMPTS = 2
+RETURN = timedelta(seconds=20)  # in which who was lost may be back for the second attempt
+PASSING = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
+                     "worker.killed"})
 
 
 def step(job_id: UUID, *, now: datetime) -> None:
@@ -66,14 +70,23 @@ def judge_failures(job: Job, *, now: datetime) -> bool:
         return False
     first_hand = next((one for one in told if one.code not in SECOND_HAND), None)
     if first_hand is not None:
-        end(job, Move.FAIL, code=first_hand.code, about=first_hand.about or first_hand.participant_id, now=now)
+        lose(job, code=first_hand.code, about=first_hand.about or first_hand.participant_id, now=now)
         return True
     if now < told[0].at + GRACE and len(told) < job.parties.count():
         return False
     blamed = Counter((one.code, one.about) for one in told if one.about is not None)
     code, about = blamed.most_common(1)[0][0] if blamed else (told[0].code, told[0].participant_id)
-    end(job, Move.FAIL, code=code, about=about, now=now)
+    lose(job, code=code, about=about, now=now)
     return True
+
+
+def lose(job: Job, *, code: str, about: UUID | None, now: datetime) -> None:
+    """An attempt has failed: once, and if nothing was sealed, a failure of the passing kind is followed by another."""
+    passing = code in PASSING and job.attempt < MOST_ATTEMPTS and now + RETURN < job.deadline
+    if passing and not Envelope.objects.filter(job=job).exists():
+        again(job, code=code, about=about, answer_by=now + RETURN, now=now)
+    else:
+        end(job, Move.FAIL, code=code, about=about, now=now)
 
 
 def _judge_time(job: Job, *, now: datetime) -> None:

@@ -157,6 +157,9 @@ def test_a_lost_peer_is_blamed_when_nobody_knows_better(people: Space, spec: dic
     people.accepted(spec)
     people.fail(spec, "hospital_a", "session.peer_lost", "hospital_c")
     people.fail(spec, "hospital_b", "session.peer_lost", "hospital_c")
+    assert (swept(2).state, job().attempt) == ("offered", 2)
+    people.accepted(spec, attempt=2)
+    people.fail(spec, "hospital_a", "session.peer_lost", "hospital_c", attempt=2)
     assert swept(2).state == "failed"
     assert (job().code, str(job().about)) == ("session.peer_lost", people.id("hospital_c"))
 

@@ -1,0 +1,110 @@
+"""An attempt that lost somebody is followed by one other, with new keys; never by a third, never after a seal."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dataspace.grants.models import GrantUse
+from dataspace.provenance.models import Event
+from ledger.errors import PortalRefused
+from marketplace.jobs.models import Job
+from marketplace.jobs.services import tend
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
+
+stage = staged(Space.ordered)
+
+
+@pytest.fixture
+def people(stage: Stage, db: None) -> Iterator[Space]:
+    with stage.act() as space:
+        yield space
+
+
+@pytest.fixture
+def spec(people: Space, stage: Stage) -> dict[str, Any]:
+    return deepcopy(stage.made)
+
+
+def job() -> Job:
+    return Job.objects.get()
+
+
+def swept(seconds: float = 0) -> Job:
+    tend.sweep(now=now() + timedelta(seconds=seconds))
+    return job()
+
+
+def lost(people: Space, spec: dict[str, Any], code: str = "session.peer_lost") -> Job:
+    people.fail(spec, "hospital_a", code, "hospital_c")
+    return swept(2)
+
+
+def test_it_works(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    people.use(spec, "hospital_a")
+    assert (lost(people, spec).state, job().attempt, job().code) == ("offered", 2, "")
+    items = people.door("hospital_a").get("/work")["items"]
+    assert [(one["kind"], one["attempt"]) for one in items] == [("check", 2)]
+    session = people.accepted(spec, attempt=2)
+    for name in HOSPITALS:
+        people.use(spec, name)
+        people.seal(spec, name, session, attempt=2)
+    assert job().state == "released"
+    assert GrantUse.objects.count() == len(HOSPITALS)  # one a grant, though hospital_a's was counted in both attempts
+    assert Event.objects.get(kind="job.retried").entry["body"]["code"] == "session.peer_lost"
+
+
+def test_never_a_third(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    lost(people, spec)
+    people.accepted(spec, attempt=2)
+    people.fail(spec, "hospital_a", "session.peer_lost", "hospital_c", attempt=2)
+    assert (swept(4).state, job().attempt, job().code) == ("failed", 2, "session.peer_lost")
+
+
+def test_never_after_a_seal(people: Space, spec: dict[str, Any]) -> None:
+    session = people.accepted(spec)
+    people.seal(spec, "hospital_b", session)
+    assert (lost(people, spec).state, job().attempt) == ("failed", 1)
+
+
+@pytest.mark.parametrize("code", ["dataset.changed", "grant.revoked", "session.mismatch", "relay.tampered",
+                                  "disclosure.column_tabulated"])
+def test_never_after_what_would_come_again(people: Space, spec: dict[str, Any], code: str) -> None:
+    people.accepted(spec)
+    assert (lost(people, spec, code).state, job().attempt, job().code) == ("failed", 1, code)
+
+
+@pytest.mark.parametrize("code", ["dealer.lost", "relay.lost", "worker.failed"])
+def test_after_what_may_pass(people: Space, spec: dict[str, Any], code: str) -> None:
+    people.accepted(spec)
+    assert (lost(people, spec, code).state, job().attempt) == ("offered", 2)
+
+
+def test_never_without_time_for_it(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    Job.objects.update(deadline=now() + timedelta(seconds=10))
+    assert (lost(people, spec).state, job().attempt) == ("failed", 1)
+
+
+def test_who_does_not_come_back_is_named(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    lost(people, spec)
+    for name in (*HOSPITALS[:2], "dealer"):
+        people.answer(spec, name, attempt=2)
+    assert (swept(40).state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("hospital_c"))
+
+
+def test_the_first_attempt_s_words_count_no_more(people: Space, spec: dict[str, Any]) -> None:
+    session = people.accepted(spec)
+    lost(people, spec)
+    for late in (lambda: people.seal(spec, "hospital_b", session),
+                 lambda: people.fail(spec, "hospital_b", "session.peer_lost", "hospital_c"),
+                 lambda: people.answer(spec, "hospital_b")):
+        with pytest.raises(PortalRefused) as refused:
+            late()
+        assert refused.value.code == "job.other_attempt"
+    assert job().state == "offered"
