@@ -34,6 +34,7 @@ from ledger.participant import (
 from ledger.trust import Trust
 
 FINGERPRINT_LENGTH = 32
+POLL_EVERY = 0.2
 
 
 class DoorLike(Protocol):
@@ -70,11 +71,20 @@ def participant_of(door: DoorLike, trust: Trust, participant: str, *, chain: Rec
     return record
 
 
-def check_current(record: Mapping[str, Any], chain: RecordReader) -> None:
-    """The chain holds this very record as the participant's current one."""
-    found = chain.participant_record(record_chain_id(record))
-    if found is None or found.record_hash.removeprefix("0x") != document_hash(record):
-        raise VerificationError("participant.record_mismatch", "the record is not the current one on chain")
+def check_current(record: Mapping[str, Any], chain: RecordReader, *, patience: float = 0.0) -> None:
+    """The chain holds this very record as the participant's current one, for good.
+
+    `patience`: seconds to wait for a chain that is behind the record, as it is for a moment after an admission.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        found = chain.participant_record(record_chain_id(record))
+        if found is not None and found.record_hash.removeprefix("0x") == document_hash(record):
+            return
+        behind = found is None or found.number < record["number"]
+        if not behind or time.monotonic() >= deadline:
+            raise VerificationError("participant.record_mismatch", "the record is not the current one on chain")
+        time.sleep(POLL_EVERY)
 
 
 def named(document: Document, name: str, value: str) -> Document:
@@ -128,7 +138,7 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
     while not _stands(answer, record, later=record["number"] > 1):
         if time.monotonic() > deadline:
             raise PortalUnavailable(f"still {answer['state']} after {seconds:.0f} s", "participant.pending")
-        time.sleep(0.2)
+        time.sleep(POLL_EVERY)
         answer = door.get(f"/participants/{participant_id}")
     return both
 

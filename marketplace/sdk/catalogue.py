@@ -7,7 +7,7 @@ the life of this object, never across processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.documents import document_hash
@@ -18,11 +18,14 @@ from marketplace.sdk.errors import VerificationError
 from marketplace.sdk.records import Document, Signed, verified_document, verified_grant, verified_participant
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 
+PATIENCE = 10.0
+"""Seconds in which the chain may come up to a record that was admitted a moment ago."""
+
 
 class Catalogue:
     """Verified reads of one space."""
 
-    def __init__(self, portal: Portal, trust: Trust, *, chain: Callable[[], RecordReader] | None = None) -> None:
+    def __init__(self, portal: Portal, trust: Trust, *, chain: RecordReader | None = None) -> None:
         self._portal = portal
         self._trust = trust
         self._chain = chain
@@ -43,7 +46,7 @@ class Catalogue:
             record = verified_participant(wire, trust=self._trust, expected=participant_id)
             if self._chain is not None:
                 with our_errors():
-                    check_current(record, self._chain())
+                    check_current(record, self._chain, patience=PATIENCE)
             self._participants[participant_id] = (wire, record)
         return self._participants[participant_id]
 

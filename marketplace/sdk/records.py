@@ -11,6 +11,7 @@ from typing import Any
 
 from ledger.approval import domain_of, verify_approval
 from ledger.documents import document_hash, verify_signed
+from ledger.endpoint import CurrentRecord, Endpoints
 from ledger.participant import passkeys_of, verify_wire
 from ledger.trust import Trust
 from marketplace.sdk.client import our_errors
@@ -18,6 +19,16 @@ from marketplace.sdk.errors import VerificationError
 
 Signed = Mapping[str, Any]
 Document = dict[str, Any]
+
+
+class ChainRecords:
+    """Which record of a participant the chain holds for good, asked anew each time at an endpoint of our own."""
+
+    def __init__(self, trust: Trust, rpc: str) -> None:
+        self._trust, self._rpc = trust, rpc
+
+    def participant_record(self, participant_id: str) -> CurrentRecord | None:
+        return Endpoints(self._trust, [self._rpc]).participant_record(participant_id)
 
 
 def verified_participant(wire: Signed, *, trust: Trust, expected: str | None = None) -> Document:

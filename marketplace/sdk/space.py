@@ -23,7 +23,6 @@ from uuid import uuid4
 from ledger.acts import DoorLike, apply_scenario
 from ledger.documents import document_hash, signed, timestamp, verify_signed
 from ledger.door import Door
-from ledger.endpoint import Endpoints
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from marketplace.sdk import orders
@@ -37,7 +36,7 @@ from marketplace.sdk.fn import Call
 from marketplace.sdk.job import Job, check_released
 from marketplace.sdk.opening import open_evidence
 from marketplace.sdk.receipt import Receipt
-from marketplace.sdk.records import Document, Signed, verified_document
+from marketplace.sdk.records import ChainRecords, Document, Signed, verified_document
 from marketplace.sdk.result import Result
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 from mpc.catalog import validate_parameters
@@ -58,7 +57,7 @@ class Space:
         self.keys = keys
         self.rpc = rpc
         self.cache = Cache(cache)
-        self.catalogue = Catalogue(self.portal, trust, chain=(lambda: Endpoints(trust, [rpc])) if rpc else None)
+        self.catalogue = Catalogue(self.portal, trust, chain=ChainRecords(trust, rpc) if rpc else None)
 
     @classmethod
     def open(cls, *, portal: str, trust: str | Path, fingerprint: str, key_file: str | Path, rpc: str | None = None,

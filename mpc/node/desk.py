@@ -112,7 +112,12 @@ class Desk:
 
     def admit(self, participant: str, fingerprint: str) -> Answer:
         """Admit an applicant whose fingerprint was confirmed outside the portal."""
-        acts.admit(self.door, self.keys, self.roots, participant, fingerprint=fingerprint, approver=self.approver())
+        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
+        try:
+            acts.admit(self.door, self.keys, self.roots, participant, fingerprint=fingerprint,
+                       approver=self.approver(), chain=chain)
+        finally:
+            chain.close()
         return {"participant": participant, "state": "admitted"}
 
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,

@@ -30,14 +30,15 @@ from ledger.approval import (
 from ledger.chain import Chain
 from ledger.deployment import deploy_contracts
 from ledger.documents import document_hash, new_id, new_salt, sign
-from ledger.endpoint import Endpoints
 from ledger.errors import ChainRefused, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import next_record
 from ledger.participant import controller_of, make_wire, record_chain_id
+from marketplace.sdk import catalogue
 from marketplace.sdk.catalogue import Catalogue
 from marketplace.sdk.client import Portal
 from marketplace.sdk.errors import VerificationError as SdkVerificationError
+from marketplace.sdk.records import ChainRecords
 from mpc.node import checks
 from mpc.node.chainview import ChainView
 from mpc.node.errors import Refused
@@ -111,8 +112,14 @@ class Stolen:
         """The record of this participant as an SDK with an endpoint of its own takes it from the thief's portal."""
         self.door.shelves[f"/participants/{self.world.keys[name].participant}"] = {"record": wire}
         reader = Catalogue(Portal(self.door), self.world.trust,
-                           chain=lambda: Endpoints(self.world.trust, self.chain.rpc.urls))
+                           chain=ChainRecords(self.world.trust, self.chain.rpc.urls[0]))
         return reader.participant(self.world.keys[name].participant)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a chain that will not come up to the thief's record."""
+    monkeypatch.setattr(catalogue, "PATIENCE", 0.0)
 
 
 @pytest.fixture(scope="module")
