@@ -125,6 +125,20 @@ class Chain(Blockchain):
                 raise VerificationError("chain.wrong", f"the code of {name} is not the one the trust file names")
             self.check_artifact(name, one.address)
 
+    def check_roles(self, trust: Trust, *, operator: str | None = None) -> None:
+        """On chain nobody decides or anchors but whom the trust file and we know: no deployer, no forgotten key.
+
+        For the portal's start and for an auditor. A node goes by the trust file, whatever roles the chain gives.
+        """
+        for name in trust.chain.contracts:
+            admins, regulators = (set(self.role_members(name, role)) for role in ("DEFAULT_ADMIN_ROLE",
+                                                                                  "REGULATOR_ROLE"))
+            operators = set(self.role_members(name, "ANCHOR_ROLE"))
+            if len(admins) != 1 or regulators - set(trust.regulator.approvers):
+                raise VerificationError("chain.roles", f"of {name} somebody decides whom the trust file does not name")
+            if (operators - {operator} if operator else operators & regulators) or operators & admins:
+                raise VerificationError("chain.roles", f"somebody else may write to {name} as operator")
+
     # --- reads
 
     def anchor_head(self, log_id: str, block: BlockTag = "latest") -> AnchorHead:
@@ -212,8 +226,11 @@ class Chain(Blockchain):
 
     def has_role(self, name: str, role: str, account: str) -> bool:
         """`role`: ANCHOR_ROLE, REGULATOR_ROLE or DEFAULT_ADMIN_ROLE."""
-        role_id = bytes(32) if role == "DEFAULT_ADMIN_ROLE" else keccak256(role.encode())
-        return bool(self._read(name, "hasRole", [role_id, account], "latest")[0])
+        return bool(self._read(name, "hasRole", [_role_id(role), account], "latest")[0])
+
+    def role_members(self, name: str, role: str) -> tuple[str, ...]:
+        """Everybody who has the role now."""
+        return tuple(str(one).lower() for one in self._read(name, "getRoleMembers", [_role_id(role)], "latest")[0])
 
     # --- writes: sign, keep, send
 
@@ -293,6 +310,10 @@ class Chain(Blockchain):
         if name not in self.contracts:
             raise VerificationError("chain.wrong", f"no address is known for the {name} contract")
         return self.contracts[name]
+
+
+def _role_id(role: str) -> bytes:
+    return bytes(32) if role == "DEFAULT_ADMIN_ROLE" else keccak256(role.encode())
 
 
 def _blob(value: str) -> bytes:

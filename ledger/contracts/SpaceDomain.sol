@@ -9,18 +9,18 @@ abstract contract SpaceDomain {
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)");
     bytes32 private constant VERSION_HASH = keccak256("1");
-    bytes32 private immutable NAME_HASH;
+    bytes32 private immutable nameHash;
     bytes32 public immutable spaceSalt;
 
     error BadSigner(address who);
 
     constructor(string memory name, bytes32 salt) {
-        NAME_HASH = keccak256(bytes(name));
+        nameHash = keccak256(bytes(name));
         spaceSalt = salt;
     }
 
     function domainSeparator() public view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPEHASH, NAME_HASH, VERSION_HASH, block.chainid, address(this), spaceSalt));
+        return keccak256(abi.encode(DOMAIN_TYPEHASH, nameHash, VERSION_HASH, block.chainid, address(this), spaceSalt));
     }
 
     function _digest(bytes32 structHash) internal view returns (bytes32) {

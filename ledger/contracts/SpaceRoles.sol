@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {AccessControl, IAccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {
     AccessControlDefaultAdminRules
 } from "@openzeppelin/contracts/access/extensions/AccessControlDefaultAdminRules.sol";
+import {AccessControlEnumerable} from "@openzeppelin/contracts/access/extensions/AccessControlEnumerable.sol";
 
 /// @notice Who may do what: the regulator's office is the admin, a new role takes a day, a role is taken at once.
 /// @dev The admin's own transfer is delayed by OpenZeppelin. A stolen admin key names nobody before the office and every
 ///      regulator have had a day to see it and to call it off. The deployer holds no role at any time.
 ///      On who "admin" is: in production an m-of-n contract account of the office; what a node honours stands in the
 ///      regulator's trust file, not here, so that even a lost admin cannot make a node compute.
-abstract contract SpaceRoles is AccessControlDefaultAdminRules {
+abstract contract SpaceRoles is AccessControlEnumerable, AccessControlDefaultAdminRules {
     bytes32 public constant REGULATOR_ROLE = keccak256("REGULATOR_ROLE");
     uint48 public constant ROLE_DELAY = 1 days;
 
@@ -44,7 +46,11 @@ abstract contract SpaceRoles is AccessControlDefaultAdminRules {
     }
 
     /// @notice Give a role whose day has passed. Taking one away needs no waiting (revokeRole).
-    function grantRole(bytes32 role, address account) public override onlyRole(getRoleAdmin(role)) {
+    function grantRole(bytes32 role, address account)
+        public
+        override(AccessControl, AccessControlDefaultAdminRules, IAccessControl)
+        onlyRole(getRoleAdmin(role))
+    {
         uint48 ripe = scheduled[role][account];
         if (role != DEFAULT_ADMIN_ROLE) {
             if (ripe == 0) revert RoleNotScheduled(role, account);
@@ -58,5 +64,53 @@ abstract contract SpaceRoles is AccessControlDefaultAdminRules {
         for (uint256 i = 0; i < regulators.length; i++) {
             _grantRole(REGULATOR_ROLE, regulators[i]);
         }
+    }
+
+    // what Solidity asks for where two parents say the same
+
+    function revokeRole(bytes32 role, address account)
+        public
+        override(AccessControl, AccessControlDefaultAdminRules, IAccessControl)
+    {
+        super.revokeRole(role, account);
+    }
+
+    function renounceRole(bytes32 role, address account)
+        public
+        override(AccessControl, AccessControlDefaultAdminRules, IAccessControl)
+    {
+        super.renounceRole(role, account);
+    }
+
+    function supportsInterface(bytes4 interfaceId)
+        public
+        view
+        override(AccessControlEnumerable, AccessControlDefaultAdminRules)
+        returns (bool)
+    {
+        return super.supportsInterface(interfaceId);
+    }
+
+    function _grantRole(bytes32 role, address account)
+        internal
+        override(AccessControlEnumerable, AccessControlDefaultAdminRules)
+        returns (bool)
+    {
+        return super._grantRole(role, account);
+    }
+
+    function _revokeRole(bytes32 role, address account)
+        internal
+        override(AccessControlEnumerable, AccessControlDefaultAdminRules)
+        returns (bool)
+    {
+        return super._revokeRole(role, account);
+    }
+
+    function _setRoleAdmin(bytes32 role, bytes32 adminRole)
+        internal
+        override(AccessControl, AccessControlDefaultAdminRules)
+    {
+        super._setRoleAdmin(role, adminRole);
     }
 }

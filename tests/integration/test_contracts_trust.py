@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger.anchor import log_id_of
 from ledger.chain import Chain
 from ledger.documents import new_id, public_hex
-from ledger.endpoint import chain_root_reader
+from ledger.endpoint import Endpoints
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from tests.integration.chain_space import ChainSpace
@@ -38,9 +39,9 @@ def test_it_works(chain_space: ChainSpace) -> None:
     origin, root = f"xinglin/{secrets.token_hex(8)}", "0x" + secrets.token_hex(32)
     assert chain.root_at(log_id_of(origin), 1) is None
     chain_space.send(chain.sign_anchor(chain_space.operator, chain_space.nonce(chain_space.operator),
-                                       log_id=log_id_of(origin), prev_size=0, size=1, root=root, proof=[]))
+                                       log_id=log_id_of(origin), prev_size=0, size=1, root=root, proof=[]), final=True)
     assert chain.root_at(log_id_of(origin), 1) == root
-    assert chain_root_reader(trust, chain.rpc.urls[0])(log_id_of(origin), 1) == root
+    assert Endpoints(trust, chain.rpc.urls).root_at(log_id_of(origin), 1) == root
 
 
 @pytest.mark.parametrize("change", ["id", "genesis", "code_hash", "swapped"])
@@ -64,3 +65,19 @@ def test_a_gone_chain_is_unavailable(chain_space: ChainSpace) -> None:
     with pytest.raises(ChainUnavailable) as caught:
         Chain.from_trust(trust).check_contracts(trust)
     assert caught.value.code == "chain.unavailable"
+
+
+def test_who_decides_on_chain_is_known(chain_space: ChainSpace) -> None:
+    trust = trust_of(chain_space)
+    chain_space.chain.check_roles(trust, operator=chain_space.operator.address)
+    chain_space.chain.check_roles(trust)
+    assert chain_space.chain.role_members("anchor", "ANCHOR_ROLE") == (chain_space.operator.address,)
+    for name in ("anchor", "grants", "participants"):
+        assert chain_space.chain.role_members(name, "DEFAULT_ADMIN_ROLE") == (chain_space.regulator.address,)
+    with pytest.raises(VerificationError) as caught:  # another operator than the portal's own key
+        chain_space.chain.check_roles(trust, operator=chain_space.stranger.address)
+    assert caught.value.code == "chain.roles"
+    unknown = replace(trust, regulator=replace(trust.regulator, approvers=(chain_space.stranger.address,)))
+    with pytest.raises(VerificationError) as caught:  # a regulator on chain whom the trust file does not name
+        chain_space.chain.check_roles(unknown)
+    assert caught.value.code == "chain.roles"

@@ -118,6 +118,10 @@ contract GrantsTest is Signing {
         check(!registry.hasRole(registry.REGULATOR_ROLE(), address(this)), "the deployer is no regulator");
         check(!registry.hasRole(registry.REGULATOR_ROLE(), vm.addr(ADMIN)), "nor is the admin, unless named");
         check(registry.defaultAdmin() == vm.addr(ADMIN), "the admin");
+        address[] memory admins = registry.getRoleMembers(0x00);
+        address[] memory regulators = registry.getRoleMembers(registry.REGULATOR_ROLE());
+        check(admins.length == 1 && admins[0] == vm.addr(ADMIN), "one admin");
+        check(regulators.length == 1 && regulators[0] == vm.addr(REGULATOR), "one regulator");
     }
 
     // one regulator's key

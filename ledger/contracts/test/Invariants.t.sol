@@ -174,6 +174,7 @@ contract InvariantsTest {
     function invariant_a_root_never_changes() external view {
         (bytes32 root, uint64 size,,) = anchorer.anchor().heads(anchorer.LOG());
         require(size == anchorer.size(), "the size");
+        require(anchorer.anchor().rootAt(anchorer.LOG(), 0) == 0, "an empty log was anchored");
         for (uint64 n = 1; n <= 32; n++) {
             bytes32 now_ = anchorer.anchor().rootAt(anchorer.LOG(), n);
             require(now_ == anchorer.seen(n), "a root changed");

@@ -44,6 +44,7 @@ contract RolesTest is Check {
         from(ADMIN, abi.encodeCall(anchor.revokeRole, (role, OPERATOR)));
         no(OPERATOR, anchorCall(), STRANGER);
         no(ADMIN, abi.encodeCall(anchor.grantRole, (role, OPERATOR)), SpaceRoles.RoleNotScheduled.selector);
+        check(anchor.getRoleMemberCount(role) == 1 && anchor.getRoleMember(role, 0) == NEXT, "the list follows");
     }
 
     function test_the_operator_only_anchors() public {
@@ -62,6 +63,16 @@ contract RolesTest is Check {
         no(ADMIN, anchorCall(), STRANGER);
         from(ADMIN, abi.encodeCall(anchor.scheduleRole, (role, NEXT)));
         no(OPERATOR, abi.encodeCall(anchor.callOffRole, (role, NEXT)), SpaceRoles.MayNotCallOff.selector);
+    }
+
+    function test_a_retry_is_no_error_and_another_root_is_one() public {
+        from(OPERATOR, anchorCall());
+        from(OPERATOR, anchorCall());
+        bytes32[] memory none = new bytes32[](0);
+        bytes memory other = abi.encodeCall(Anchor.anchor, (bytes32("log"), 0, 1, bytes32("other"), none));
+        no(OPERATOR, other, Anchor.Equivocation.selector);
+        no(OPERATOR, abi.encodeCall(Anchor.anchor, (bytes32("log"), 0, 2, bytes32("x"), none)), Anchor.StaleSize.selector);
+        no(OPERATOR, abi.encodeCall(Anchor.anchor, (bytes32("new"), 0, 1, 0, none)), Anchor.BadRoot.selector);
     }
 
     function test_what_is_scheduled_can_be_called_off() public {
