@@ -24,6 +24,10 @@ from ledger.participant import (
 from tests.unit.ledger.people import People, both
 
 
+def refused(code: str) -> pytest.RaisesExc[VerificationError]:
+    return pytest.RaisesExc(VerificationError, check=lambda error: error.code == code)
+
+
 def record(people: People, **keys: Any) -> Document:
     mine = people.keys["outsider"].public_record_keys()
     return new_document("participant", id=people.keys["outsider"].participant, number=1, name=both("x"),
@@ -64,7 +68,7 @@ def test_it_works(people: People) -> None:
     verify_sealing(wire, people.keys["office"].sealing)
     assert controller_of(wire["document"]) == people.approver("outsider").address
     assert keys_to_prove(wire["document"]) == [people.approver("outsider").address, people.service("outsider")]
-    with pytest.raises(VerificationError, match=r"signature\.missing"):
+    with refused("signature.missing"):
         verify_wire(wire, people.trust)
 
 
@@ -74,7 +78,7 @@ def test_somebody_elses_key_in_a_record(people: People, which: str) -> None:
     theirs = people.keys["hospital_a"].public_record_keys()
     wire = stolen(people, **{which: theirs[which]})
     assert naive(wire) == wire["document"]
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(wire, people.trust, admitted=False)
 
 
@@ -82,7 +86,7 @@ def test_a_second_approval_key_must_be_held_as_well(people: People) -> None:
     both_keys = [{"scheme": "secp256k1", "address": people.approver(one).address} for one in ("outsider", "hospital_a")]
     wire = stolen(people, approval=both_keys)
     assert naive(wire) == wire["document"]
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(wire, people.trust, admitted=False)
 
 
@@ -90,7 +94,7 @@ def test_somebody_elses_sealing_key(people: People) -> None:
     """What is sealed to the thief would be for the victim to open, or the victim's taken for the thief's."""
     wire = stolen(people, sealing=people.keys["hospital_a"].sealing_public)
     assert naive(wire) == wire["document"]
-    with pytest.raises(VerificationError, match=r"participant\.sealing_not_held"):
+    with refused("participant.sealing_not_held"):
         verify_sealing(wire, people.keys["office"].sealing)
 
 
@@ -101,13 +105,13 @@ def test_the_regulator_admits_no_stolen_sealing_key(people: People) -> None:
                      approvers=[people.approver("outsider")])
     people.desk("outsider").post("/participants", {"record": wire})
     assert naive(wire) == verify_wire(wire, people.trust, admitted=False) == document
-    with pytest.raises(VerificationError, match=r"participant\.sealing_not_held"):
+    with refused("participant.sealing_not_held"):
         acts.admit(people.desk("office"), people.keys["office"], people.trust, document["id"],
                    fingerprint=acts.fingerprint_of(document))
 
 
 def test_a_sealing_key_of_small_order_proves_nothing(people: People) -> None:
-    with pytest.raises(VerificationError, match=r"participant\.sealing_not_held"):
+    with refused("participant.sealing_not_held"):
         sealing_proof(X25519PrivateKey.generate(), "00" * 32, "11" * 32)
 
 
@@ -116,14 +120,14 @@ def test_proofs_of_another_record_are_worth_nothing(people: People) -> None:
     wire = honest(people)
     moved = {**wire, **signed(record(people), people.keys["outsider"].signing)}
     assert naive(moved) == moved["document"]
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(moved, people.trust, admitted=False)
 
 
 def test_a_proof_for_another_space_is_worth_nothing(people: People, tmp_path: Any) -> None:
     (tmp_path / "elsewhere").mkdir()
     elsewhere = People(tmp_path / "elsewhere")
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(honest(people), elsewhere.trust, admitted=False)
 
 
@@ -131,7 +135,7 @@ def test_only_the_first_approval_key_controls(people: People) -> None:
     wire = honest(people)
     service = people.keys["outsider"].service
     wire["control"] = {**wire["control"], "key": service.address if service else ""}
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(wire, people.trust, admitted=False)
 
 
@@ -142,7 +146,7 @@ def test_a_proof_that_was_touched(people: People, field: str) -> None:
     wire["proofs"][0][field] = {"key": other.address, "public_key": other.public, "scheme": "passkey",
                                 "signature": "0x" + other.sign_digest(b"\1" * 32).hex()}[field]
     wire["proofs"].sort(key=lambda one: str(one["key"]))
-    with pytest.raises(VerificationError, match=r"participant\.key_not_proven"):
+    with refused("participant.key_not_proven"):
         verify_wire(wire, people.trust, admitted=False)
 
 
@@ -171,5 +175,5 @@ def test_a_nodes_service_key_approves_nothing(people: People) -> None:
 
 
 def test_nobody_makes_a_record_for_keys_that_it_does_not_hold(people: People) -> None:
-    with pytest.raises(VerificationError, match=r"participant\.key_not_held"):
+    with refused("participant.key_not_held"):
         make_wire(record(people), trust=people.trust, keys=people.keys["outsider"], approvers=[])
