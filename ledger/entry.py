@@ -32,12 +32,17 @@ def new_entry(kind: str, *, subject: tuple[str, str], participant: str | None, p
     return entry
 
 
-def entry_of(kind: str, *, id: str, subject: tuple[str, str], participant: str | None, person: str | None, at: str,
-             body: dict[str, Any], salt: str) -> Document:
-    """An entry put together unchecked, for a writer who has checked its parts (`check_parts`) once for many."""
-    return {"type": "entry", "version": VERSION, "id": id, "kind": kind,
-            "subject": {"kind": subject[0], "id": subject[1]},
-            "actor": {"participant": participant, "person": person}, "at": at, "body": body, "salt": salt}
+def written(kind: str, *, id: str, subject: tuple[str, str], participant: str | None, person: str | None, at: str,
+            body: Mapping[str, Any], salt: str) -> bytes:
+    """The canonical bytes of an entry, fast, for a writer of many who has made ids, time and salt itself and checked
+    the words (`check_parts`): none of these needs escaping. Only the body is sorted and spelled here.
+    """
+    who, whom = (f'"{one}"' if one else "null" for one in (participant, person))
+    return b"".join((
+        f'{{"actor":{{"participant":{who},"person":{whom}}},"at":"{at}","body":'.encode(),
+        canonical(body) if body else b"{}",
+        f',"id":"{id}","kind":"{kind}","salt":"{salt}","subject":{{"id":"{subject[1]}","kind":"{subject[0]}"}},'
+        f'"type":"entry","version":{VERSION}}}'.encode()))
 
 
 def check_parts(kind: str, subject_kind: str) -> None:

@@ -15,6 +15,7 @@ class Event(models.Model):
     """What happened; `entry` is the document whose commitment is a leaf of the log.
 
     `key`, where its writer gives one, is what makes two recordings one: it happens once, whoever says so how often.
+    `audience` is a list of participants' ids (as JSON: Django writes rows with array columns one value at a time).
     """
 
     number = models.BigAutoField(primary_key=True)
@@ -25,7 +26,7 @@ class Event(models.Model):
     subject_id = models.UUIDField()
     participant_id = models.UUIDField(null=True)
     person_id = models.UUIDField(null=True)
-    audience = ArrayField(models.UUIDField(), default=list)
+    audience = models.JSONField(default=list)
     at = models.DateTimeField()
     urgent = models.BooleanField(default=False)
     commitment = models.CharField(max_length=64)
@@ -36,7 +37,7 @@ class Event(models.Model):
         indexes = (
             models.Index(fields=["subject_id", "number"]),
             models.Index(fields=["kind", "number"]),
-            GinIndex(fields=["audience"], name="event_audience"),
+            GinIndex(fields=["audience"], name="event_audience", opclasses=["jsonb_path_ops"]),
         )
 
     def __str__(self) -> str:

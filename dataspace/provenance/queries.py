@@ -21,7 +21,7 @@ def events_for(actor: Actor) -> QuerySet[Event]:
         return rows
     if actor.participant_id is None:
         return rows.none()
-    return rows.filter(audience__contains=[actor.participant_id])
+    return rows.filter(audience__contains=[str(actor.participant_id)])
 
 
 def event_for(actor: Actor, event_id: UUID) -> Event:

@@ -4,6 +4,7 @@ The database owes each new event to the log in the same statement. Who gives an 
 repeatable: what is there already is answered, not written again.
 """
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,19 @@ from django.db import transaction
 
 from dataspace.actor import Actor
 from dataspace.errors import Conflict
+from dataspace.provenance.bulk import copy
 from dataspace.provenance.models import Event
 from dataspace.provenance.wake import wake
-from ledger.documents import canonical, timestamp
-from ledger.entry import check_parts, entry_of
+from ledger.documents import timestamp
+from ledger.entry import check_parts, written
 
 URGENT = frozenset({"grant.revoked", "grant.suspended", "participant.suspended"})
 """What somebody must see at once: it does not wait for a batch, nor behind one."""
-AT_ONCE = 5000
+COLUMNS = (
+    "id", "key", "kind", "subject_kind", "subject_id", "participant_id", "person_id", "audience", "at", "urgent",
+    "commitment", "entry",
+)  # fmt: skip
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -54,58 +60,78 @@ def record(
 ) -> Event:
     """Write what happened; the entry's salt keeps its commitment from being guessed."""
     happening = Happening(kind, subject_kind, subject_id, actor, tuple(audience), dict(body or {}), id, key)
-    return record_many([happening], now=now)[0]
+    (row,) = _rows([happening], now=now)
+    event = _event(row)
+    if id is None and key is None:
+        event.save(force_insert=True)
+    else:
+        (event,) = _standing([event])
+    wake()
+    return event
 
 
-def record_many(happenings: Sequence[Happening], *, now: datetime) -> list[Event]:
-    """Write what happened, in this order, with few statements however many there are."""
+def record_many(happenings: Sequence[Happening], *, now: datetime) -> list[UUID]:
+    """Write what happened, in this order, in one statement however many there are; answers the events' ids."""
+    rows = _rows(happenings, now=now)
+    if any(one.id or one.key for one in happenings):
+        ids = [event.id for event in _standing([_event(row) for row in rows])]
+    else:
+        copy(Event, COLUMNS, rows)
+        ids = [row[0] for row in rows]
+    wake()
+    return ids
+
+
+def _rows(happenings: Sequence[Happening], *, now: datetime) -> list[Row]:
+    """Rows in the order of COLUMNS; audience and entry as JSON text."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("an event belongs to a transaction")
     for kind, subject_kind in {(one.kind, one.subject_kind) for one in happenings}:
         check_parts(kind, subject_kind)
     at, salts = timestamp(now), secrets.token_hex(32 * len(happenings))
-    events = [
-        _event(one, at=at, now=now, salt=salts[64 * number : 64 * (number + 1)])
+    return [
+        _row(one, at=at, now=now, salt=salts[64 * number : 64 * (number + 1)])
         for number, one in enumerate(happenings)
     ]
-    repeatable = any(one.id or one.key for one in happenings)
-    Event.objects.bulk_create(events, batch_size=AT_ONCE, ignore_conflicts=repeatable)
-    wake()
-    return _standing(events) if repeatable else events
 
 
-def _event(one: Happening, *, at: str, now: datetime, salt: str) -> Event:
-    event_id = one.id or uuid4()
-    actor = one.actor
-    entry = entry_of(
+def _row(one: Happening, *, at: str, now: datetime, salt: str) -> Row:
+    event_id, actor = one.id or uuid4(), one.actor
+    entry = written(
         one.kind,
         id=str(event_id),
         subject=(one.subject_kind, str(one.subject_id)),
         participant=str(actor.participant_id) if actor.participant_id else None,
         person=str(actor.person_id) if actor.person_id else None,
         at=at,
-        body=dict(one.body),
+        body=one.body,
         salt=salt,
     )
-    seen_by = {who for who in (*one.audience, actor.participant_id) if who is not None}
-    return Event(
-        id=event_id,
-        key=one.key,
-        kind=one.kind,
-        subject_kind=one.subject_kind,
-        subject_id=one.subject_id,
-        participant_id=actor.participant_id,
-        person_id=actor.person_id,
-        audience=sorted(seen_by),
-        at=now,
-        urgent=one.kind in URGENT,
-        commitment=sha256(canonical(entry)).hexdigest(),
-        entry=entry,
+    seen_by = sorted({str(who) for who in (*one.audience, actor.participant_id) if who is not None})
+    return (
+        event_id,
+        one.key,
+        one.kind,
+        one.subject_kind,
+        one.subject_id,
+        actor.participant_id,
+        actor.person_id,
+        json.dumps(seen_by),
+        now,
+        one.kind in URGENT,
+        sha256(entry).hexdigest(),
+        entry.decode(),
     )
+
+
+def _event(row: Row) -> Event:
+    values = dict(zip(COLUMNS, row, strict=True))
+    return Event(**{**values, "audience": json.loads(values["audience"]), "entry": json.loads(values["entry"])})
 
 
 def _standing(events: Sequence[Event]) -> list[Event]:
-    """The rows that stand for these: their own, or those that were there. Of something else: Conflict."""
+    """Write what is not there; the rows that stand for these: their own, or the earlier ones. Else Conflict."""
+    Event.objects.bulk_create(events, ignore_conflicts=True)
     by_id = {one.id: one for one in Event.objects.filter(id__in=[one.id for one in events])}
     keys = [one.key for one in events if one.key is not None]
     by_key = {one.key: one for one in Event.objects.filter(key__in=keys)}

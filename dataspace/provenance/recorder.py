@@ -42,13 +42,13 @@ def _sequence(*, now: datetime) -> int:
     with connection.cursor() as cursor:  # the leader's lock may be lost with its connection; this one cannot
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG])
     mine = Delivery.objects.filter(follower="log").order_by("event_id")
-    columns = ("pk", "event_id", "event__commitment")
+    columns = ("event_id", "event__commitment")
     owed = list(mine.filter(urgent=True).values_list(*columns)[:BATCH]) or list(mine.values_list(*columns)[:BATCH])
     if not owed:
         return 0
-    size, root = store.append([(number, commitment) for _, number, commitment in owed])
+    size, root = store.append(owed)
     sign(size, root, now=now)
-    Delivery.objects.filter(pk__in=[pk for pk, _, _ in owed]).delete()
+    Delivery.objects.filter(follower="log", event__leaf__index__gte=size - len(owed)).delete()
     transaction.on_commit(lambda: guard.keep(size, root))
     return len(owed)
 

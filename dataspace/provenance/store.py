@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
 
 from django.db.models import Max
 
+from dataspace.provenance.bulk import copy
 from dataspace.provenance.models import Leaf, Tile
 from ledger.log import TILE_WIDTH, Log, TileKey
 
@@ -48,9 +48,6 @@ def append(commitments: Sequence[tuple[int, str]]) -> tuple[int, bytes]:
     hashes = [sha256(b"\x00" + bytes.fromhex(one)).digest() for _, one in commitments]
     size = space_log.append(hashes)
     start = size - len(hashes)
-    rows: list[Any] = [
-        Leaf(index=start + offset, event_id=number, hash=hashes[offset].hex())
-        for offset, (number, _) in enumerate(commitments)
-    ]
-    Leaf.objects.bulk_create(rows, batch_size=5000)
+    rows = ((start + offset, number, hashes[offset].hex()) for offset, (number, _) in enumerate(commitments))
+    copy(Leaf, ("index", "event_id", "hash"), rows)
     return size, space_log.root(size)

@@ -50,8 +50,10 @@ def test_many_are_recorded_in_order_with_few_statements(people: Space, django_as
     subject = uuid4()
     what = [Happening("grant.used", "grant", subject, SYSTEM, body={"number": number}) for number in range(700)]
     with django_assert_max_num_queries(16):
-        events = record_many([*what, what[0]], now=now())
+        ids = record_many([*what, what[0]], now=now())
         recorder.sequence(now=now())
+    events = list(Event.objects.all())
+    assert [event.id for event in events] == ids
     assert [event.entry["body"] for event in events[:-1]] == [{"number": number} for number in range(700)]
     assert [leaf.event_id for leaf in Leaf.objects.order_by("index")] == [event.pk for event in events]
     assert [event.commitment for event in events] == [commitment(event.entry).hex() for event in events]
