@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,5 +41,5 @@ def test_words_that_would_need_escaping_are_refused(kind: str, subject: str) -> 
 
 
 def test_the_salt_hides_the_entry() -> None:
-    same = {"subject": ("grant", new_id()), "participant": None, "id": new_id(), "at": timestamp()}
+    same: dict[str, Any] = {"subject": ("grant", new_id()), "participant": None, "id": new_id(), "at": timestamp()}
     assert commitment(new_entry("grant.used", **same)) != commitment(new_entry("grant.used", **same))
