@@ -74,10 +74,10 @@ class Agent:
             note("portal.refused", kind=str(kind), code=error.code)
         except (LedgerError, NodeError) as error:
             note("work.failed", kind=str(kind), code=error.code)
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-            note("work.malformed", kind=str(kind), error=type(error).__name__)
         except sqlite3.Error as error:
             note("work.failed", kind=str(kind), code=book_trouble(error).code)
+        except Exception as error:  # the last door: no item of the portal's ends the agent
+            note("work.malformed", kind=str(kind), error=type(error).__name__)
 
     def _do(self, kind: object, item: Mapping[str, Any]) -> None:
         if kind == "check":

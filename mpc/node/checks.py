@@ -8,21 +8,24 @@ is what is said. Which code is raised never depends on a value of a row.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from ledger.approval import domain_of, verify_revocation
 from ledger.documents import document_hash, from_b64, parse_time, verify_signed
 from ledger.errors import LedgerError
+from ledger.participant import passkeys_of
 from ledger.trust import Trust
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError
 from mpc.node.book import History, Shape
 from mpc.node.errors import Refused
-from mpc.node.papers import SKEW, Grant, Papers
+from mpc.node.papers import SKEW, Document, Grant, Papers
 from mpc.spec import session_id
 from mpc.transport.identity import Place, check_leaf
 
 STALE_HEAD = 120
+NOBODY: Mapping[str, Document] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
         raise Refused("spec.replayed", "the spec's nonce was used before")
     if history.sealed or (known is not None and known.attempt >= papers.attempt):
         raise Refused("spec.replayed", "this spec was answered here before")
-    check_not_revoked(papers.grants, history.revocations, trust)
+    check_not_revoked(papers.grants, history.revocations, trust, papers.records)
     if papers.own is not None and history.uses >= papers.own.terms["max_uses"]:
         raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
     for before in history.asked:
@@ -79,18 +82,23 @@ def _second_table(now: Shape, before: Shape) -> None:
                       "a column of this table is in another table, or under another floor, of the same grant")
 
 
-def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust) -> None:
-    """A signed revocation is final wherever it is seen, whatever the portal or the chain show."""
+def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust,
+                      records: Mapping[str, Document] = NOBODY) -> None:
+    """A signed revocation is final wherever it is seen, whatever the portal or the chain show. A custodian's passkeys
+    are those of its record."""
     for grant in grants:
         for revocation in revocations:
-            if revocation.get("grant") == grant.id and revokes(grant.terms, revocation, trust):
+            if revocation.get("grant") == grant.id and revokes(
+                    grant.terms, revocation, trust, records.get(grant.terms["custodian"])):
                 raise Refused("grant.revoked", "a signed revocation of a grant is known here")
 
 
-def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trust) -> bool:
+def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trust,
+            custodian: Document | None = None) -> bool:
     """True when this is a valid revocation of these terms by one who may; anything else is no revocation."""
+    passkeys = {**(passkeys_of(custodian) if custodian else {}), **trust.regulator.passkeys}
     try:
-        decider = verify_revocation(terms, revocation, domain=domain_of(trust))
+        decider = verify_revocation(terms, revocation, domain=domain_of(trust), passkeys=passkeys)
     except LedgerError:
         return False
     if revocation["by"] == "regulator":
@@ -111,8 +119,6 @@ def check_chain(papers: Papers, chain: ChainFacts, now: datetime) -> None:
     for member in (papers.consumer, *(seat["participant"] for seat in papers.spec["roster"]),
                    papers.agreement["provider"]):
         _record_on_chain(papers.records.get(member), chain)
-
-
     if chain.suspended & papers.records.keys():
         raise Refused("participant.suspended", "a participant of this job is suspended on chain")
 

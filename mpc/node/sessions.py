@@ -185,7 +185,7 @@ class Run:
         inbox.take(self.home.inbox, self.home.book)
         revocations = self.home.book.revocations(grant.id for grant in self.papers.grants)
         try:
-            check_not_revoked(self.papers.grants, revocations, self.home.trust)
+            check_not_revoked(self.papers.grants, revocations, self.home.trust, self.papers.records)
         except Refused as error:
             raise Failed(error.code, error.rule) from error
 

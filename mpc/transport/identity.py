@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -94,7 +94,8 @@ def check_leaf(der: bytes, signing: str, place: Place) -> None:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(signing)).verify(leaf.signature, leaf.tbs_certificate_bytes)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         constraints = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound, x509.DuplicateExtension) as trouble:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType, x509.ExtensionNotFound, x509.DuplicateExtension) as trouble:
         raise SessionMismatch("a leaf is not signed by its node's key", about_seat=place.seat) from trouble
     if list(names) != [x509.UniformResourceIdentifier(place.uri)] or constraints.ca:
         raise SessionMismatch("a leaf is for another job, attempt or seat", about_seat=place.seat)
