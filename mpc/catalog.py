@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "504a298e03a22c727ff67d509563ecad2dab1e7604bcd03ae6ec6b4683b68789",
-    "describe@1": "256b294c3d433f5f0691885adfa37c8ac26a7d056a665f91ecd64aed93157fa3",
+    "crosstab@1": "5456c6639a39cd42667633b31807b604050ff7cb0f7c3d31091c5d5db0ab77a1",
+    "describe@1": "bcdb73dd496c871b535606a60d95e09a6810ee5864658a1eb72b99174a3e7b24",
 }
 
 

@@ -4,7 +4,7 @@ The rule, in persons. The cells of a table are the leaves of a binary tree, fixe
 for all persons of its cells. For every party the *others'* persons are what counts ("leave one out").
 1. A node is strong if for every party the others' persons reach the floor k. A cell that holds sums of a number column
    is strong only if for every party the two largest contributions among the others' persons make up at most 90 % of
-   the others' sum: NK(2, 0.9), on squares, which implies the same for the sums themselves.
+   the others' sum: NK(2, 0.9), of squares, and of magnitudes where that does not follow (`Plan.powers`).
 2. A node opens its two halves only if both are strong; else every cell under it stays closed. A cell opens if the root
    is strong and every node above the cell opens its halves.
 3. The number of missing values of a column opens if both sides, persons that lack it and persons that have it, are

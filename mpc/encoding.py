@@ -74,9 +74,9 @@ class Grid:
         sixteen times the largest sum of squares stays below 2^63. One, unless bounds are wide and rows many."""
         return max(1, -(-self.reach // isqrt((COARSE_LIMIT - 1) // rows)))
 
-    def contribution(self, steps: int, coarse: int) -> int:
-        """What one row adds to the sum of squares, on the coarser grid, rounded away from zero."""
-        return (-(-abs(steps) // coarse)) ** 2
+    def contribution(self, steps: int, coarse: int, power: int = 2) -> int:
+        """What one row adds to the sum of magnitudes (1) or of squares (2), on the coarser grid, rounded up."""
+        return int((-(-abs(steps) // coarse)) ** power)
 
     def check_fit(self, rows: int) -> None:
         """Sums of values and of squares over that many rows stay inside the ring, signs included."""

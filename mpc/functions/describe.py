@@ -3,7 +3,8 @@
 n of a group counts the rows that are complete in every column asked (and in `by`); its moments are, for each column,
 S1 = Σk and S2 = Σk² over grid steps k. Each column's number of missing values, over all rows, is a cell of its own.
 The gate's tree halves the codes of `by` in the dictionary's order. A group is also closed by one column's dominance: a
-person's contribution is Σ⌈|k|/c⌉² over that person's rows, c being the column's coarser grid (`Grid.coarse`).
+person's contribution is Σ⌈|k|/c⌉² over that person's rows, c being the column's coarser grid (`Grid.coarse`), and
+Σ⌈|k|/c⌉ as well where persons may have several rows.
 Variance is that of a sample, (n*S2 - S1²) / (n*(n-1)) in integers, times step²; it needs n >= 2.
 The protocol, and what is revealed to whom, stand in `sums.py`.
 """
@@ -95,26 +96,32 @@ def local(rows: Rows, of: Plan) -> Counted:
 
 
 def _largest(rows: Rows, of: Plan, groups: Sequence[str | None], keep: Sequence[str]) -> list[int]:
-    """For each group and column the sum of persons' contributions, and the two largest."""
+    """For each group, column and power the sum of persons' contributions, and the two largest."""
     names, by = _asked(of.parameters)
-    found: dict[tuple[str | None, str], list[int]] = {}
+    found: dict[tuple[str | None, str, int], list[int]] = {}
     for name in names:
         grid = Grid.of(column(of.columns, name))
         coarse = grid.coarse(of.rows_max)
-        sums: dict[tuple[str | None, object], int] = {}
-        for key, count, person in rows.per_person([*([by] if by is not None else []), name], complete_in=keep):
-            group, one = (key[0] if by is not None else None), grid.contribution(grid.encode(key[-1] or ""), coarse)
-            if person is None:
-                held = found.setdefault((group, name), [0, 0, 0])
-                held[0] += one * count
-                held[1:] = sorted([*held[1:], *[one] * min(count, 2)])[:-3:-1]
-            else:
-                sums[group, person] = sums.get((group, person), 0) + one * count
-        for (group, _), one in sums.items():
-            held = found.setdefault((group, name), [0, 0, 0])
-            held[0] += one
-            held[1:] = sorted([*held[1:], one])[:-3:-1]
-    return [number for group in groups for name in names for number in found.get((group, name), [0, 0, 0])]
+        met = rows.per_person([*([by] if by is not None else []), name], complete_in=keep)
+        for power in of.powers:
+            sums: dict[tuple[str | None, object], int] = {}
+            for key, count, person in met:
+                group = key[0] if by is not None else None
+                one = grid.contribution(grid.encode(key[-1] or ""), coarse, power)
+                if person is None:
+                    _add(found.setdefault((group, name, power), [0, 0, 0]), one, count)
+                else:
+                    sums[group, person] = sums.get((group, person), 0) + one * count
+            for (group, _), one in sums.items():
+                _add(found.setdefault((group, name, power), [0, 0, 0]), one, 1)
+    return [number for group in groups for name in names for power in of.powers
+            for number in found.get((group, name, power), [0, 0, 0])]
+
+
+def _add(held: list[int], one: int, persons: int) -> None:
+    """So many persons who contribute this much each, to a sum and its two largest."""
+    held[0] += one * persons
+    held[1:] = sorted([*held[1:], *[one] * min(persons, 2)])[:-3:-1]
 
 
 def _root(value: Fraction) -> float:
@@ -164,8 +171,8 @@ def plain(
     def strong(node: Node) -> bool:
         own = [people([parts[at][seat] for at in node]) for seat in range(len(frames))]
         return passes(sum(own), own, floor) and (len(node) > 1 or not any(
-            dominated([_plain_contributions(part, column(columns, name), rows_max) for part in parts[node[0]]])
-            for name in names))
+            dominated([_plain_contributions(part, column(columns, name), rows_max, power) for part in parts[node[0]]])
+            for name in names for power in (1, 2)))
 
     opened, rows = open_leaves(balanced(range(len(groups))), strong), []
     for at, group in enumerate(groups):
@@ -179,14 +186,14 @@ def plain(
     return {"function": KEY, "rows": rows, "missing": lacking, "withheld": closed}
 
 
-def _plain_contributions(part: pd.DataFrame, of: Mapping[str, Any], rows_max: int) -> list[int]:
+def _plain_contributions(part: pd.DataFrame, of: Mapping[str, Any], rows_max: int, power: int) -> list[int]:
     """One number a person, on the coarser grid."""
     grid = Grid.of(of)
     coarse = grid.coarse(rows_max)
     sums: dict[object, int] = {}
     for person, text in zip(part[PERSON].fillna(""), part[of["name"]], strict=True):
         steps = abs((decimal(text) or Fraction(0)) / grid.step)
-        sums[person] = sums.get(person, 0) + (-(-steps // coarse)) ** 2
+        sums[person] = sums.get(person, 0) + (-(-steps // coarse)) ** power
     return list(sums.values())
 
 

@@ -62,11 +62,18 @@ class Plan:
         """The columns that the job is about."""
         return [one for one in self.columns if one["kind"] != IDENTIFIER]
 
+    @property
+    def powers(self) -> tuple[int, ...]:
+        """Of which sums two persons may not hold most. Where a row is a person squares will do: they are held by two if
+        magnitudes are. Persons with several rows are compared by both."""
+        return (1, 2) if len(self.columns) > len(self.used) else (2,)
+
     @cached_property
     def gate(self) -> Gate:
         """What is compared before anything opens."""
         groups = len(leaves(self.tree))
-        return gate_of(self.tree, missing=len(self.cells) - groups, tops=len(self.cells[0].moments) // 2)
+        tops = len(self.cells[0].moments) // 2 * len(self.powers)
+        return gate_of(self.tree, missing=len(self.cells) - groups, tops=tops)
 
     @property
     def width(self) -> int:
