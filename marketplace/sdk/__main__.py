@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -218,10 +217,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _tell_levels(options: argparse.Namespace, levels: Levels) -> int:
     """The six levels, in the language of the terminal; codes with --json."""
+    from marketplace.sdk.config import speaks_chinese
     from marketplace.sdk.receipt import told
 
-    chinese = next((os.environ[one] for one in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(one)), "")
-    return _table(options, told(levels, chinese=chinese.startswith("zh") and not options.json))
+    return _table(options, told(levels, chinese=speaks_chinese() and not options.json))
 
 
 def _cancel(options: argparse.Namespace) -> int:

@@ -69,6 +69,12 @@ def find_space_file(path: str | Path | None = None) -> Path:
     )
 
 
+def speaks_chinese() -> bool:
+    """Whether this terminal is set to Chinese."""
+    said = next((os.environ[one] for one in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(one)), "")
+    return said.startswith("zh")
+
+
 def read_space_file(path: str | Path | None = None) -> SpaceFile:
     """Read and check `space.json`; file names in it may be relative to the folder it lies in."""
     found = find_space_file(path)

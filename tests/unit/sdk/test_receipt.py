@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger.receipt import LEVELS
 from marketplace.sdk import Receipt, ReceiptError, Unavailable
+from marketplace.sdk.config import speaks_chinese
 from marketplace.sdk.job import Job
+from marketplace.sdk.receipt import told
 from tests.unit.sdk.world import World
 
 
@@ -62,3 +65,13 @@ def test_a_release_not_yet_in_the_log_is_unknown_not_wrong(world: World, release
     with pytest.raises(Unavailable) as unknown:
         _ = result.receipt
     assert unknown.value.code == "receipt.pending"
+
+
+def test_a_terminal_in_chinese_is_told_in_chinese(world: World, released: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = released.wait(seconds=5).receipt.verify()
+    assert [one["level"] for one in told(levels)] == list(LEVELS)
+    assert told(levels, chinese=True)[0] == {"level": "条目在账本中", "finding": "有效", "why": ""}
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert speaks_chinese()
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert not speaks_chinese()
