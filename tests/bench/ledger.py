@@ -23,17 +23,13 @@ from uuid import uuid4
 
 from deploy.devchain import DevChain
 from deploy.postgres import Postgres
-from ledger.approval import grant_chain_id, sign_revocation, space_salt
 from ledger.chain import Chain
-from ledger.deployment import deploy_contracts
-from ledger.documents import new_id
-from ledger.keys import EthKey
 from ledger.log import Log, MemoryStore
 from ledger.merkle import leaf_hash, verify_inclusion
 from ledger.receipt import verify_receipt
 from ledger.trust import load_trust
+from tests.bench import chainreads
 from tests.bench.machine import print_machine
-from tests.integration.chain_space import ChainSpace
 from tests.simulators.ledger_space import LedgerSpace
 
 BATCHES = (1, 10, 100, 1_000, 10_000)
@@ -46,11 +42,11 @@ def main() -> int:
     print_machine()
     receipts(repetitions)
     proofs()
+    grants(repetitions)
     with tempfile.TemporaryDirectory(prefix="xinglin-bench-") as folder:
         home = Path(folder)
         with Postgres(home / "postgres", password=secrets.token_urlsafe(16)) as server, DevChain(home / "chain") as dev:
             chain = Chain([dev.url])
-            grants(chain, repetitions)
             server.create_database("portal")
             portal(server.url("portal"), LedgerSpace(home / "space", chain), home)
             anchoring(chain, repetitions)
@@ -121,35 +117,13 @@ def proofs() -> None:
 # --- the chain
 
 
-def grants(chain: Chain, repetitions: int) -> None:
-    """What a node asks before it touches data, and how long a revocation takes to be seen by it."""
-    deployer, regulator, operator, space_id = EthKey.create(), EthKey.create(), EthKey.create(), new_id()
-    deployed = deploy_contracts(chain, deployer, admin=regulator.address, operator=operator.address,
-                                space_salt=space_salt(space_id))
-    space = ChainSpace(chain, deployed, space_id, deployer, regulator, operator)
-    terms = space.terms()
-    grant = space.register(terms)
-
-    def ask() -> bool:
-        return chain.is_active_for(grant, terms["grantee_address"], terms["dataset_chain_id"], terms["purpose_hash"])
-    if not ask():
-        raise RuntimeError("the grant is not active")
-    times = [1000 * timed(ask) for _ in range(2000)]
-    tell("grant", "isActiveFor at one endpoint", times, "ms", "p99 at most 1", p99=round(p99(times), 3))
-    waits = []
-    for _ in range(repetitions):
-        terms = space.terms()
-        grant = space.register(terms)
-        signed = sign_revocation(terms, regulator, by="regulator", reason="bench", domain=space.grants)
-        raw = chain.sign_revoke(space.stranger, space.nonce(space.stranger), grant_id=grant_chain_id(terms),
-                                reason_hash=signed["reason_hash"], decider=signed["decider"],
-                                signature=signed["signature"])
-        began = time.perf_counter()
-        chain.send_raw(raw.raw)
-        while ask():
-            time.sleep(0.005)
-        waits.append(time.perf_counter() - began)
-    tell("grant", "revocation sent until isActiveFor denies", waits, "s", "at most 2")
+def grants(repetitions: int) -> None:
+    """What a node asks before it touches data, and how long a revocation takes to reach it (see bench chainreads)."""
+    with chainreads.world() as here:
+        times = [1000 * one for one in chainreads.one_endpoint(here, 2000)]
+        tell("grant", "isActiveFor at one endpoint", times, "ms", "p99 at most 1", p99=round(p99(times), 3))
+        tell("grant", "revocation sent until a node denies", chainreads.revoke_to_denial(here, repetitions), "s",
+             "at most 2")
 
 
 def portal(database: str, space: LedgerSpace, home: Path) -> None:
