@@ -1,6 +1,9 @@
 """The processes of a ledger's stack as tests run them: the real ones, which kill themselves at an edge when told to.
 
-    python -m tests.simulators.ledger_process migrate|tend|writer|chain|verify FOLDER [ARGUMENTS]
+    python -m tests.simulators.ledger_process migrate|tend|writer|chain|verify|nursery FOLDER [ARGUMENTS]
+
+`nursery` imports what Django needs once, and forks a `tend` or a `writer` for each line that it reads: an import costs
+two seconds of a core, and is not what is tested.
 
 An edge is a place between two steps that must survive a kill between them. A process looks, at each edge it passes, for
 the file `FOLDER/arm-ROLE`; if that file names the edge, it takes the file away and kills itself with SIGKILL.
@@ -20,6 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
+
+from deploy.children import dies_with_parent
 
 # edge -> where the step is, and whether the kill comes before it or after it
 TEND = {
@@ -97,6 +102,36 @@ def django() -> None:
     import django
 
     django.setup()
+
+
+def nursery(folder: Path) -> None:
+    django()
+    from django.core.management import get_commands, load_command_class
+
+    load_command_class(get_commands()["tend"], "tend")
+    importlib.import_module("ledger.chain")
+    for roles in EDGES.values():
+        for place, _, _ in roles.values():
+            importlib.import_module(place.partition(":")[0])
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    print("ready", flush=True)
+    for line in sys.stdin:
+        role = line.strip()
+        before = dies_with_parent(signal.SIGKILL)
+        pid = os.fork()
+        if pid:
+            print(pid, flush=True)
+            continue
+        before()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with (folder / f"{role}.log").open("ab") as log:
+            for number in (1, 2):
+                os.dup2(log.fileno(), number)
+        random.seed()
+        try:
+            ROLES[role](folder)
+        finally:
+            os._exit(1)
 
 
 def migrate(folder: Path) -> None:
@@ -202,7 +237,8 @@ def verify(folder: Path) -> None:
 
 
 ROLES: dict[str, Callable[..., None]] = {
-    "migrate": migrate, "tend": tend, "writer": writer, "chain": chain, "verify": verify}  # fmt: skip
+    "migrate": migrate, "tend": tend, "writer": writer, "chain": chain, "verify": verify,
+    "nursery": nursery}  # fmt: skip
 
 if __name__ == "__main__":
     ROLES[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

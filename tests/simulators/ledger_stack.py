@@ -1,6 +1,7 @@
 """A ledger's real stack (embedded chain, sequencer and sender, a writer of events), whose processes are killed.
 
-Every process is a process of its own, started again as a supervisor would; the database is the caller's.
+Every process is a process of its own, started again as a supervisor would; those that need Django are forked by one
+that has imported it (see ledger_process). The database is the caller's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psycopg
 
-from deploy.children import free_port
+from deploy.children import free_port, started_at
 from deploy.waiting import wait_until
 from ledger.chain import Chain
 from ledger.errors import ChainUnavailable
@@ -29,26 +30,47 @@ PATIENCE = 60.0
 KILLS = ("tend", "writer", "chain", "anvil")
 
 
+class Forked:
+    """A child of the nursery's, looked at as if it were ours."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid, self._start = pid, started_at(pid)
+
+    def poll(self) -> int | None:
+        return None if self._start is not None and started_at(self.pid) == self._start else -1
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        wait_until(lambda: self.poll() is not None, seconds=PATIENCE, step=0.01)
+        return -1
+
+
 class LedgerStack:
     """Started by `with`; `kill` kills one process and answers how long it took until an event was anchored again."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.database = folder, database
         self.port = free_port()
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, subprocess.Popen[str] | Forked] = {}
+        self._nursery: subprocess.Popen[str] | None = None
         self._settings: dict[str, str] = {}
 
     def __enter__(self) -> LedgerStack:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "told").touch()
         try:
-            self._start("chain", str(self.port))
-            self._start("migrate")
+            self._running["chain"] = self._process("chain", str(self.port))
+            migrating = self._process("migrate")
             chain = Chain([f"http://127.0.0.1:{self.port}"])
             wait_until(lambda: self._chain_answers(chain), seconds=PATIENCE)
             self._settings = LedgerSpace(self.folder / "space", chain).settings | {"XINGLIN_VAR": str(self.folder)}
-            if self._running.pop("migrate").wait() != 0:
-                raise RuntimeError(f"the database cannot be migrated: {self.tail()}")
+            self._nursery = self._process("nursery", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            if migrating.wait() != 0 or self._heard() != "ready":
+                raise RuntimeError(f"the stack does not start: {self.tail()}")
             self._start("tend")
             self._start("writer")
             if not wait_until(lambda: self.anchored() > 0, seconds=PATIENCE):
@@ -59,18 +81,32 @@ class LedgerStack:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self._running.values():
+        for process in [*self._running.values(), *([self._nursery] if self._nursery else [])]:
             process.kill()
             process.wait()
 
-    def _start(self, role: str, *arguments: str) -> None:
+    def _start(self, role: str) -> None:
+        if role == "chain":
+            self._running[role] = self._process(role, str(self.port))
+            return
+        if self._nursery is None or self._nursery.stdin is None:
+            raise RuntimeError("the stack has not been entered")
+        self._nursery.stdin.write(f"{role}\n")
+        self._nursery.stdin.flush()
+        self._running[role] = Forked(int(self._heard()))
+
+    def _heard(self) -> str:
+        return self._nursery.stdout.readline().strip() if self._nursery and self._nursery.stdout else ""
+
+    def _process(self, role: str, *arguments: str, stdin: int = subprocess.DEVNULL,
+                 stdout: int | None = None) -> subprocess.Popen[str]:
         environment = os.environ | self._settings | {
             "DATABASE_URL": self.database, "BROKER_URL": "memory://", "XINGLIN_WAKE": "off",
             "XINGLIN_ENV": "development", "DJANGO_SETTINGS_MODULE": "dataspace.settings"}  # fmt: skip
-        with (self.folder / f"{role}.log").open("ab") as log:
-            self._running[role] = subprocess.Popen(
+        with (self.folder / f"{role}.log").open("a") as log:
+            return subprocess.Popen(
                 [sys.executable, "-m", "tests.simulators.ledger_process", role, str(self.folder), *arguments],
-                cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # fmt: skip
+                cwd=ROOT, env=environment, stdin=stdin, stdout=stdout or log, stderr=log, text=True)  # fmt: skip
 
     def _chain_answers(self, chain: Chain) -> bool:
         try:
@@ -95,7 +131,7 @@ class LedgerStack:
             self._kill_now(role)
         began = time.monotonic()
         if role != "anvil":
-            self._start(role, *([str(self.port)] if role == "chain" else []))
+            self._start(role)
         self._until_well(what)
         return what, time.monotonic() - began
 
@@ -105,7 +141,7 @@ class LedgerStack:
         aside.write_text(edge)
         aside.replace(order)
         process = self._running[role]
-        if wait_until(lambda: process.poll() is not None, seconds=2, step=0.01):
+        if wait_until(lambda: process.poll() is not None, seconds=1, step=0.01):
             return f"{role}: {edge}"
         order.unlink(missing_ok=True)  # it did not come by there: then now
         self._kill_now(role)
@@ -159,8 +195,7 @@ class LedgerStack:
 
         if not wait_until(is_done, seconds=PATIENCE, step=0.1):
             raise RuntimeError(f"not everything became final: {self.tail()}")
-        self._start("verify")
-        self._running["verify"].wait()
+        self._process("verify").wait()
         lines = (self.folder / "verify.log").read_text().splitlines()
         found: dict[str, int] = json.loads(lines[-1])
         return found
