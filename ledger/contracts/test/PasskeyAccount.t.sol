@@ -249,6 +249,18 @@ contract PasskeyAccountTest is Signing {
         check(has(H) && !has(T), "the owner's key is still there");
     }
 
+    function test_a_key_that_a_removed_key_proposed_lapses_too() public {
+        ok(guardianEnrolCall(FRESH, 1));
+        later();
+        ok(finishCall(true, 1));
+        ok(enrolCall(T, THIEFS, 1));
+        ok(guardianRemoveCall(T, 2));
+        later();
+        ok(finishCall(true, 2)); // the guardian's change is done before the thief's
+        ok(finishCall(false, 1));
+        check(has(H) && has(FRESH) && !has(T) && !has(THIEFS), "nothing of the thief's is left");
+    }
+
     function test_another_accounts_messages_say_nothing_here() public {
         PasskeyAccount here = account;
         account = new PasskeyAccount(vm.addr(GUARDIAN), true, 2 days, two(H, T), "space");
