@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,3 +155,12 @@ def test_the_hash_is_keyed_and_changes_with_the_text() -> None:
     first = load(DEFAULT_TEXT.encode(), key=KEY).hash
     assert first != load(DEFAULT_TEXT.encode(), key=b"\1" * 32).hash
     assert first != load(DEFAULT_TEXT.encode() + b"# more\n", key=KEY).hash
+
+
+def test_the_policy_of_the_manual_is_one(root: Path) -> None:
+    page = (root / "docs" / "how-to" / "run-a-node.md").read_text("utf-8")
+    text = next(part for part in page.split("```toml\n") if part.startswith("version = 1")).partition("```")[0]
+    read = load(text.replace("DIGEST\"", "ab" * 32 + "\"").encode(), key=KEY)
+    assert [rule.name for rule in read.rules] == ["the commission's own study", "everybody else"]
+    ruling = read.rule_on(replace(ASKED, columns=frozenset({"age", "phone"}), uses_left=9))
+    assert (ruling.decision, ruling.point) == (Decision.HOLD, "columns")
