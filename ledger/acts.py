@@ -37,6 +37,7 @@ from ledger.documents import (
 from ledger.errors import VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import (
+    CheckedDoor,
     DoorLike,
     admit,
     clock_number,
@@ -56,11 +57,11 @@ from ledger.membership import (
 from ledger.trust import Trust
 
 __all__ = [
-    "AUTHORS", "DoorLike", "address_of_grantee", "admit", "apply_scenario", "cancel_approval", "check_datasets",
-    "confirm_product", "consent_grant", "dataset_of", "decide_listing", "decide_scenario", "enrol", "fingerprint_of",
-    "finish", "offer_product", "participant_of", "product_of", "propose", "recover", "references", "register_dataset",
-    "resume_grant", "revoke_grant", "roster_of", "rotate", "scenario_of", "submit_product", "suspend_grant",
-    "suspend_participant", "terms_for", "verify_regulator_approval", "verify_terms", "veto",
+    "AUTHORS", "CheckedDoor", "DoorLike", "address_of_grantee", "admit", "apply_scenario", "cancel_approval",
+    "check_datasets", "confirm_product", "consent_grant", "dataset_of", "decide_listing", "decide_scenario", "enrol",
+    "fingerprint_of", "finish", "offer_product", "participant_of", "product_of", "propose", "recover", "references",
+    "register_dataset", "resume_grant", "revoke_grant", "roster_of", "rotate", "scenario_of", "submit_product",
+    "suspend_grant", "suspend_participant", "terms_for", "verify_regulator_approval", "verify_terms", "veto",
 ]
 
 SIGN_WITHIN = timedelta(hours=24)

@@ -22,11 +22,13 @@ from ledger.documents import Document, document_hash, new_document, sign
 from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.participant import (
+    Approver,
     controller_of,
     make_wire,
     passkeys_of,
     read_wire,
     record_chain_id,
+    record_keys,
     verify_next,
     verify_sealing,
     verify_wire,
@@ -54,6 +56,20 @@ class RecordReader(Protocol):
     def participant_record(self, participant_id: str) -> Any: ...
 
 
+class CheckedDoor:
+    """A door with a chain at hand: every participant's record read through it must be the chain's current one."""
+
+    def __init__(self, door: DoorLike, chain: RecordReader, *, patience: float = 10.0) -> None:
+        self.participant, self._door = door.participant, door
+        self.chain, self.patience = chain, patience
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        return self._door.get(path, params)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Any:
+        return self._door.post(path, body, idempotency_key=idempotency_key)
+
+
 class AccountReader(RecordReader, Protocol):
     """And whose passkeys speak for an account."""
 
@@ -68,6 +84,8 @@ def participant_of(door: DoorLike, trust: Trust, participant: str, *, chain: Rec
     record = named(verify_wire(wire, trust), "id", participant)
     if chain is not None:
         check_current(record, chain)
+    elif isinstance(door, CheckedDoor):
+        check_current(record, door.chain, patience=door.patience)
     return record
 
 
@@ -103,19 +121,18 @@ def fingerprint_of(record: Mapping[str, Any]) -> str:
 
 
 def enrol(door: DoorLike, keyfile: KeyFile, trust: Trust, *, name: Mapping[str, str], admitted_as: Sequence[str],
-          approvers: Sequence[EthKey] = ()) -> Document:
-    """Apply as a participant; `approvers` are the approval keys of persons that lie in other files."""
+          approvers: Sequence[Approver] = ()) -> Document:
+    """Apply as a participant; `approvers`: persons whose approval keys lie in other files, or in an authenticator."""
     held = _approvers(keyfile, approvers)
     record = new_document("participant", id=keyfile.participant, number=1, name=dict(name),
-                          admitted_as=list(admitted_as),
-                          keys=keyfile.public_record_keys(tuple(one.address for one in held)))
+                          admitted_as=list(admitted_as), keys=record_keys(keyfile, held))
     wire = make_wire(record, trust=trust, keys=keyfile, approvers=held)
     door.post("/participants", {"record": wire})
     return wire
 
 
-def _approvers(keyfile: KeyFile, others: Sequence[EthKey]) -> list[EthKey]:
-    held = [*([keyfile.approval] if keyfile.approval else []), *others]
+def _approvers(keyfile: KeyFile, others: Sequence[Approver]) -> list[Approver]:
+    held: list[Approver] = [*([keyfile.approval] if keyfile.approval else []), *others]
     return list({one.address: one for one in held}.values())
 
 
@@ -187,15 +204,15 @@ def regulator_approver(office_keys: KeyFile, approver: EthKey | None, trust: Tru
 
 # -- new keys ------------------------------------------------------------------------------------------------------
 
-def next_record(former: Mapping[str, Any], keys: KeyFile, approvers: Sequence[EthKey]) -> Document:
+def next_record(former: Mapping[str, Any], keys: KeyFile, approvers: Sequence[Approver]) -> Document:
     """The record that follows: the same participant with other keys, the first approver in control."""
-    held = tuple(one.address for one in _approvers(keys, approvers))
+    named_keys = record_keys(keys, _approvers(keys, approvers))
     same = {name: former[name] for name in ("id", "name", "admitted_as", "id_salt")}
-    return new_document("participant", **same, number=former["number"] + 1, keys=keys.public_record_keys(held))
+    return new_document("participant", **same, number=former["number"] + 1, keys=named_keys)
 
 
-def rotate(door: DoorLike, trust: Trust, former_keys: KeyFile, keys: KeyFile, *, holder: EthKey,
-           approvers: Sequence[EthKey] = (), chain: RecordReader | None = None) -> Document:
+def rotate(door: DoorLike, trust: Trust, former_keys: KeyFile, keys: KeyFile, *, holder: Approver,
+           approvers: Sequence[Approver] = (), chain: RecordReader | None = None) -> Document:
     """Offer a record with new keys, under the old ones; it stands once the regulator admits it, on chain.
 
     `door` still signs with the former key; `holder` is the approval key that controls the record until now.
@@ -209,7 +226,7 @@ def rotate(door: DoorLike, trust: Trust, former_keys: KeyFile, keys: KeyFile, *,
     return wire
 
 
-def recover(former: Mapping[str, Any], trust: Trust, keys: KeyFile, *, approvers: Sequence[EthKey] = ()) -> Document:
+def recover(former: Mapping[str, Any], trust: Trust, keys: KeyFile, *, approvers: Sequence[Approver] = ()) -> Document:
     """A record with new keys of who lost the old ones: for the office to propose, handed over outside the portal."""
     record = next_record(former, keys, approvers)
     return make_wire(record, trust=trust, keys=keys, approvers=_approvers(keys, approvers))

@@ -13,7 +13,8 @@ No network here, no clock.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -21,10 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ledger.approval import Domain, digest, participants_domain_of, signed_by, verify_digest
+from ledger.approval import Domain, digest, participants_domain_of, signed_by, signed_by_passkey, verify_digest
 from ledger.documents import Document, chain_id_of, check, document_hash, sign, verify_signed
 from ledger.errors import VerificationError
 from ledger.keys import EthKey, KeyFile
+from ledger.passkey import Assertion
 from ledger.schemas import participant_wire as WIRE
 from ledger.trust import Trust
 
@@ -34,13 +36,28 @@ HANDOVER_TYPE = "Handover(bytes32 participantId,bytes32 recordHash,uint64 number
 SEALING_INFO = b"xinglin/sealing-proof/v1"
 
 
-def make_wire(record: Mapping[str, Any], *, trust: Trust, keys: KeyFile, approvers: Sequence[EthKey],
-              former: KeyFile | None = None, holder: EthKey | None = None) -> Document:
+@dataclass(frozen=True)
+class PasskeyHolder:
+    """A person who approves with passkeys: the account that speaks for them, its keys, and how to ask for one."""
+
+    address: str
+    keys: Sequence[Mapping[str, Any]]
+    ask: Callable[[bytes], Assertion] = field(repr=False)
+
+
+Approver = EthKey | PasskeyHolder
+"""Who holds an approval key of a record."""
+
+
+def make_wire(record: Mapping[str, Any], *, trust: Trust, keys: KeyFile, approvers: Sequence[Approver],
+              former: KeyFile | None = None, holder: Approver | None = None) -> Document:
     """The record with all that its own side signs; a later one also under the `former` keys, and by the `holder` who
     controlled the participant until now."""
     document = dict(record)
     domain, controller = participants_domain_of(trust), controller_of(record)
-    held = {one.address: one for one in (*approvers, *((keys.service,) if keys.service else ()))}
+    held: dict[str, Approver] = {one.address: one for one in approvers}
+    if keys.service is not None:
+        held[keys.service.address] = keys.service
     wanted = keys_to_prove(document)
     if missing := [one for one in wanted if one not in held]:
         raise VerificationError("participant.key_not_held", f"no private key was given for {', '.join(missing)}")
@@ -157,8 +174,16 @@ def passkeys_of(*records: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             if one["scheme"] == "passkey"}
 
 
-def _proof(key: EthKey, value: bytes) -> dict[str, str]:
-    made = signed_by(key, value)
+def record_keys(keys: KeyFile, approvers: Sequence[Approver]) -> dict[str, Any]:
+    """The `keys` of a record, its controller first."""
+    named: list[dict[str, Any]] = [
+        {"scheme": "secp256k1", "address": one.address} if isinstance(one, EthKey) else
+        {"scheme": "passkey", "address": one.address, "keys": [dict(key) for key in one.keys]} for one in approvers]
+    return {**keys.public_record_keys(), "approval": named}
+
+
+def _proof(key: Approver, value: bytes) -> dict[str, str]:
+    made = signed_by(key, value) if isinstance(key, EthKey) else signed_by_passkey(key.address, key.ask(value))
     return {"key": made.pop("decider"), **made}
 
 

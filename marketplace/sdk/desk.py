@@ -17,6 +17,7 @@ from ledger.trust import load_trust
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.config import SpaceFile, read_space_file
 from marketplace.sdk.errors import ConfigurationError
+from marketplace.sdk.records import ChainRecords
 from mpc.catalog import CATALOG
 
 Document = dict[str, Any]
@@ -37,7 +38,8 @@ class Desk:
         except OSError as error:
             raise ConfigurationError(str(error), code="config.file") from error
         self._approval = approver.approval
-        self.door = Door(file.portal, self.keys.participant, self.keys.signing)
+        door = Door(file.portal, self.keys.participant, self.keys.signing)
+        self.door: acts.DoorLike = acts.CheckedDoor(door, ChainRecords(self.trust, file.rpc)) if file.rpc else door
 
     # -- hospitals -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ Every function answers a plain dict, which the command line prints as JSON.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,21 @@ class Desk:
             raise Unfit("config.no_approver", "approver.json holds no approval key")
         return key
 
+    @contextmanager
+    def chain(self) -> Iterator[Chain]:
+        """The chain of the trust file, asked by ourselves."""
+        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
+        try:
+            yield chain
+        finally:
+            chain.close()
+
+    @contextmanager
+    def checked(self) -> Iterator[acts.DoorLike]:
+        """The door with the chain at hand: a record that it does not hold as current is not believed."""
+        with self.chain() as chain:
+            yield acts.CheckedDoor(self.door, chain)
+
     def enrol(self) -> Answer:
         """Apply to the space with our own keys."""
         wire = acts.enrol(self.door, self.keys, self.roots, admitted_as=ADMITTED_AS[self.config.role],
@@ -112,12 +128,9 @@ class Desk:
 
     def admit(self, participant: str, fingerprint: str) -> Answer:
         """Admit an applicant whose fingerprint was confirmed outside the portal."""
-        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
-        try:
+        with self.chain() as chain:
             acts.admit(self.door, self.keys, self.roots, participant, fingerprint=fingerprint,
                        approver=self.approver(), chain=chain)
-        finally:
-            chain.close()
         return {"participant": participant, "state": "admitted"}
 
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,
@@ -154,19 +167,22 @@ class Desk:
 
     def confirm(self, product: str) -> Answer:
         """Agree that our dataset is sold in this product."""
-        acts.confirm_product(self.door, self.keys, self.roots, product)
+        with self.checked() as door:
+            acts.confirm_product(door, self.keys, self.roots, product)
         return {"product": product, "confirmed": True}
 
     def list_product(self, product: str, decision: str, note: str) -> Answer:
         """List, delist or return a product."""
-        acts.decide_listing(self.door, self.keys, self.roots, product, decision=decision, note=note)
+        with self.checked() as door:
+            acts.decide_listing(door, self.keys, self.roots, product, decision=decision, note=note)
         return {"product": product, "decision": decision}
 
     def decide(self, scenario: str, decision: str, note: str) -> Answer:
         """Decide a scenario; approving signs the terms of every grant."""
-        body = acts.decide_scenario(
-            self.door, self.keys, self.roots, scenario, decision=decision, note=note,
-            digests={key: entry.digest for key, entry in CATALOG.items()}, approver=self.approver())
+        with self.checked() as door:
+            body = acts.decide_scenario(
+                door, self.keys, self.roots, scenario, decision=decision, note=note,
+                digests={key: entry.digest for key, entry in CATALOG.items()}, approver=self.approver())
         return {"scenario": scenario, "decision": decision,
                 "grants": [grant["terms"]["id"] for grant in body.get("grants", [])]}
 
@@ -180,8 +196,9 @@ class Desk:
         wanted = self.door.get(f"/grants/{grant}")["terms"]["dataset"]
         if wanted not in own:
             raise VerificationError("grant.wrong_dataset", "the grant is about a dataset that is not registered here")
-        acts.consent_grant(self.door, self.roots, grant, approver=self.approver(), service=self.config.service,
-                           dataset=own[wanted])
+        with self.checked() as door:
+            acts.consent_grant(door, self.roots, grant, approver=self.approver(), service=self.config.service,
+                               dataset=own[wanted])
         return {"grant": grant, "consented": True}
 
     def revoke(self, grant: str, reason: str, *, homes: Sequence[Path], portal: bool, chain: bool,

@@ -5,7 +5,6 @@ by our own transaction as well, so that no portal can hold them up. New keys lie
 holds the record that names them.
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,11 +32,8 @@ PARTS = ("signing", "sealing", "service")
 @contextmanager
 def chain_of(desk: Desk) -> Iterator[Chain]:
     """The chain of the trust file, asked by ourselves."""
-    chain = Chain.from_trust(desk.roots, production=os.environ.get("XINGLIN_ENV") == "production")
-    try:
+    with desk.chain() as chain:
         yield chain
-    finally:
-        chain.close()
 
 
 def relay(desk: Desk, build: Callable[[Chain, EthKey], RawTx]) -> bool:

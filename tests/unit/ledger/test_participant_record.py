@@ -11,16 +11,20 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ledger import acts
 from ledger.documents import Document, new_document, sign, signed, verify_signed
 from ledger.errors import DocumentError, VerificationError
-from ledger.keys import EthKey
+from ledger.keys import EthKey, KeyFile
+from ledger.membership import check_accounts
 from ledger.participant import (
+    PasskeyHolder,
     controller_of,
     keys_to_prove,
     make_wire,
     read_wire,
+    record_keys,
     sealing_proof,
     verify_sealing,
     verify_wire,
 )
+from tests.simulators.passkey import SoftKey
 from tests.unit.ledger.people import People, both
 
 
@@ -177,3 +181,25 @@ def test_a_nodes_service_key_approves_nothing(people: People) -> None:
 def test_nobody_makes_a_record_for_keys_that_it_does_not_hold(people: People) -> None:
     with refused("participant.key_not_held"):
         make_wire(record(people), trust=people.trust, keys=people.keys["outsider"], approvers=[])
+
+
+def test_a_person_may_hold_passkeys(people: People) -> None:
+    """The account is the controller; each proof is an assertion of one of its keys over that very message."""
+    soft, account = SoftKey.create(), "0x" + "77" * 20
+    person = PasskeyHolder(account, [soft.public], soft.sign)
+    keys = KeyFile.load(people.folder / "outsider.json")
+    document = new_document("participant", id=keys.participant, number=1, name=both("x"), admitted_as=["provider"],
+                            keys=record_keys(keys, [person, people.approver("outsider")]))
+    wire = make_wire(document, trust=people.trust, keys=keys, approvers=[person, people.approver("outsider")])
+    assert verify_wire(wire, people.trust, admitted=False) == document
+    assert (controller_of(document), wire["control"]["scheme"]) == (account, "passkey")
+    stranger = PasskeyHolder(account, [soft.public], SoftKey.create().sign)
+    forged = make_wire(document, trust=people.trust, keys=keys, approvers=[stranger, people.approver("outsider")])
+    with refused("participant.key_not_proven"):
+        verify_wire(forged, people.trust, admitted=False)
+    own = make_wire(document, trust=people.trust, keys=keys, approvers=[person, people.approver("outsider")])
+    own["control"] = next(one for one in own["proofs"] if one["key"] == account)
+    with refused("participant.key_not_proven"):  # an assertion over another message
+        verify_wire(own, people.trust, admitted=False)
+    with refused("participant.account_unknown"):  # nor does the office admit an account it has not looked up
+        check_accounts(document, None)
