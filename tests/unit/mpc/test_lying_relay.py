@@ -44,6 +44,12 @@ def talk(net: Net) -> dict[int, object]:
     return found
 
 
+def codes(found: dict[int, object]) -> set[str]:
+    """How it ended at everybody; nobody may have got to the end."""
+    assert all(isinstance(one, MpcError) for one in found.values()), found
+    return {one.code for one in found.values() if isinstance(one, MpcError)}
+
+
 @pytest.fixture
 def net() -> Iterator[Net]:
     made = Net()
@@ -127,11 +133,8 @@ CAUGHT: dict[str, Callable[[int, bytes], list[bytes]]] = {
 @pytest.mark.parametrize("name", CAUGHT)
 def test_a_lie_ends_the_session_at_everybody_by_name(net: Net, name: str) -> None:
     net.relay.tamper = Counting(CAUGHT[name])
-    found = talk(net)
-    assert all(isinstance(one, MpcError) for one in found.values()), found
-    codes = {one.code for one in found.values() if isinstance(one, MpcError)}
-    assert codes <= {"relay.tampered", "session.protocol", "session.mismatch", "session.peer_lost",
-                     "session.peer_silent", "dealer.lost"}, codes
+    assert codes(talk(net)) <= {"relay.tampered", "session.protocol", "session.mismatch", "session.peer_lost",
+                                "session.peer_silent", "dealer.lost"}
 
 
 def test_two_seats_exchanged_are_noticed(net: Net) -> None:
@@ -146,8 +149,8 @@ def test_two_seats_exchanged_are_noticed(net: Net) -> None:
         return [(target, frame)]
 
     net.relay.tamper = lie
-    found = talk(net)
-    assert all(isinstance(one, MpcError) for one in found.values()), found
+    assert codes(talk(net)) <= {"session.mismatch", "relay.tampered", "session.peer_lost", "session.peer_silent",
+                                "dealer.lost"}
 
 
 def test_two_jobs_cross_wired_never_meet(net: Net) -> None:
@@ -178,7 +181,8 @@ def test_two_jobs_cross_wired_never_meet(net: Net) -> None:
         for mesh in other.meshes:
             mesh.close(grace=0.1)
     assert len(found) == 2
-    assert all(isinstance(one, MpcError) for ends in found for one in ends.values()), found
+    assert codes(found[0]) | codes(found[1]) <= {"session.mismatch", "relay.tampered", "session.peer_lost",
+                                                 "session.peer_silent", "dealer.lost"}
 
 
 def test_a_connection_cut_again_and_again_carries_the_session_to_its_end(net: Net) -> None:

@@ -104,7 +104,10 @@ def test_a_leaf_for_another_place(world: World, papers: Papers, place: dict[str,
     seat = verdicts["dealer"]["document"]["seat"]
     made = keys(papers, world.keys["dealer"].signing, **{"seat": seat, **place})
     verdicts["dealer"] = verdict(world, papers, "dealer", session=made)
-    refused(papers, verdicts)
+    with pytest.raises(Refused) as caught:
+        start(papers, verdicts)
+    assert (caught.value.code, caught.value.rule) == ("session.mismatch",
+                                                      "a leaf is for another job, attempt or seat")
 
 
 def test_a_leaf_of_another_s_key(world: World, papers: Papers) -> None:
