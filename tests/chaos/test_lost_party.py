@@ -1,4 +1,5 @@
-"""A party that is killed or frozen ends the job with a named cause, within its deadline; then all goes on.
+"""A party that is killed and comes back, or a relay that does, costs the job a moment; one that stays away ends it with
+a named cause, within its deadline; then all goes on.
 
 Nothing hangs, and the cause says what was lost: an organisation, the dealer, or somebody's voice.
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy import relaying
 from deploy.space import start_node
 from deploy.waiting import wait_until
 from marketplace.sdk import fn
@@ -64,14 +66,23 @@ def _works_again(story, call):
     assert result.parties == 4
 
 
-def test_a_killed_node_ends_the_job_by_name(granted):
-    began = time.monotonic()
+def test_a_killed_node_that_comes_back_costs_one_attempt(granted):
     job = _buy(granted, fn.describe(["age"]))
     _until_underway(job)
     _kill_node(granted, "budapest")
-    _ends_failed(job, began)
     _restart(granted, "budapest")
-    _works_again(granted, fn.describe(["resting_bp"]))
+    assert job.wait(seconds=WITHIN).parties == 4
+
+
+def test_a_relay_that_is_killed_and_started_anew_costs_nothing(granted):
+    supervisor = granted.space.supervisor
+    job = _buy(granted, fn.describe(["resting_bp"]))
+    _until_underway(job)
+    child, process = supervisor._running.pop(relaying.NAME)
+    process.kill()
+    process.wait()
+    supervisor.start(child)
+    assert job.wait(seconds=WITHIN).parties == 4
 
 
 def test_a_killed_dealer_ends_the_job_by_name(granted):
