@@ -140,9 +140,9 @@ def json_object(value: object, pointer: str) -> None:
 
 
 def when(value: object, pointer: str) -> None:
-    """RFC 3339, UTC, whole seconds, upper-case T and Z."""
+    """RFC 3339, UTC, whole seconds, upper-case T and Z; not before the year 1000, which systems spell differently."""
     try:
-        if isinstance(value, str) and parse_time(value).strftime(TIME_FORM) == value:
+        if isinstance(value, str) and value[:1] != "0" and parse_time(value).strftime(TIME_FORM) == value:
             return
     except ValueError:
         pass

@@ -66,7 +66,7 @@ export const jsonObject = (value) => {
 export const when = (value) => {
   const good = typeof value === 'string' && /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$/.test(value);
   const at = good ? Date.parse(value) : NaN;
-  if (Number.isNaN(at) || value < '0001' || new Date(at).toISOString() !== value.replace('Z', '.000Z')) {
+  if (Number.isNaN(at) || value < '1000' || new Date(at).toISOString() !== value.replace('Z', '.000Z')) {
     throw malformed('not a UTC time like 2026-11-22T07:20:00Z');
   }
 };

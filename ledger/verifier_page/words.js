@@ -7,7 +7,7 @@ export const WORDS = {
     fingerprint_help: '64 位十六进制，须从门户以外的途径得到，例如监管方的公告或当面告知。',
     holds: '凭证成立', fails: '凭证不成立', refused: '这不是可以检查的凭证',
     holds_note: '没有一级无效，必需的各级均有效。', fails_note: '至少有一级无效，或必需的级别没有全部有效。',
-    required: '必需', level: '级别', state: '结论', why: '依据', valid: '有效', invalid: '无效', 'not checked': '未检查',
+    required: '必需', level: '级别', state: '结论', why: '依据', valid: '有效', invalid: '无效', 'not checked': '未核验',
     inclusion: '条目在账本中', log_signature: '账本签署了这个根', witnesses: '独立见证方也签署了',
     approvals: '监管方与保管方签署了授权', chain_proof: '链上状态持有同一个根', chain_header: '有他人为该区块作证',
     says: '凭证的内容', event: '事件', about_subject: '关于', time: '时间', number: '条目编号', grants: '授权',

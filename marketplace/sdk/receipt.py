@@ -22,7 +22,7 @@ RELEASED = "job.released"
 WORDS = MappingProxyType({
     "inclusion": "条目在账本中", "log_signature": "账本签署了这个根", "witnesses": "独立见证方也签署了",
     "approvals": "监管方与保管方签署了授权", "chain_proof": "链上状态持有同一个根",
-    "chain_header": "有他人为该区块作证", "valid": "有效", "invalid": "无效", "not checked": "未检查"})
+    "chain_header": "有他人为该区块作证", "valid": "有效", "invalid": "无效", "not checked": "未核验"})
 """What a terminal in Chinese is told; the codes are the English words."""
 
 

@@ -62,6 +62,13 @@ def test_a_receipt_file_is_canonical_and_verifies(story: dict[str, Any], client:
     assert client.get(f"/receipts/{story['released'].released_event}.json").status_code == 404
 
 
+def test_the_verifier_is_a_file_to_keep(client: Client) -> None:
+    """The same bytes as in the repository, and never a page of the portal's own origin."""
+    answer = client.get("/verify.html")
+    assert answer.content == (Path(__file__).resolve().parents[2] / "docs" / "verify.html").read_bytes()
+    assert answer["Content-Disposition"].startswith("attachment")
+
+
 def test_find_leads_to_numbers_ids_and_hashes(story: dict[str, Any], client: Client) -> None:
     assert client.login(username="consumer", password=PASSWORD)
     job = story["released"]

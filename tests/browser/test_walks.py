@@ -97,7 +97,7 @@ def test_enterprise_orders_opens_and_checks(walk: Walk, story: dict[str, Any], l
     reader.shot("receipt")
     levels = reader.page.locator(".levels .st").all_inner_texts()
     valid, unchecked = ("有效", "未核验") if language == "zh" else ("Valid", "Not checked")
-    assert levels == [valid, valid, unchecked, valid, unchecked]
+    assert levels == [valid, valid, unchecked, valid, unchecked, unchecked]
 
 
 def test_language_is_chosen_by_post_and_stays(walk: Walk) -> None:
