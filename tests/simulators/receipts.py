@@ -158,6 +158,36 @@ def _header(trust: Trust, state_root: bytes) -> bytes:
 
 # --- mutations
 
+TIMES = ("0026-11-22T07:20:00Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-22T24:00:00Z",
+         "2026-11-22T23:59:60Z", "2026-11-22T07:20:00z", "2024-02-29T00:00:00Z", "9999-12-31T23:59:59Z",
+         "2026-11-22T07:20:00.0Z", "1969-12-31T23:59:59Z", "\uff12026-11-22T07:20:00Z")
+NOTES = ("\u00a0", "\u0085", "\u001c", "\ufeff", "\u2028", "\U0001f333", "+", "\u200b")
+
+
+def edges(whole: Corpus) -> Iterator[tuple[int, bytes]]:
+    """Where two languages are known to read one text in two ways: times, blanks, letters beyond 16 bits."""
+    number, receipt = whole.receipts[0]
+    for when in TIMES:
+        for name in ("at", "not_before", "not_after"):
+            changed = copy.deepcopy(receipt)
+            (changed["entry"] if name == "at" else changed["approvals"][0]["terms"])[name] = when
+            yield number, canonical(changed)
+    for blank in NOTES:
+        for place in ("xinglin/", "witness/"):
+            note = receipt["checkpoint"].replace(place, place + blank)
+            yield number, canonical({**receipt, "checkpoint": note})
+    for text in ("\U0001f333" * 100, "\U0001f333" * 101, "\u0000", "\r", "\t"):
+        changed = copy.deepcopy(receipt)
+        changed["entry"]["subject"]["id"] = text
+        yield number, canonical(changed)
+    data = canonical(receipt)
+    one = b":1,"
+    for wrong in (b"\xef\xbb\xbf" + data, data + b" ", data[:-1] + b',"version":1}', data.replace(one, b":1.0,", 1),
+                  data.replace(one, b":1e0,", 1), data.replace(one, b":-0,", 1),
+                  data.replace(b'"type"', b'"t\\u0079pe"', 1),
+                  b"[" * 65 + b"]" * 65, b'{"a":' * 70 + b"1" + b"}" * 70, b"", b"null", b"\xff", b'"\\ud800"'):
+        yield number, wrong
+
 
 def cases(whole: Corpus, count: int, seed: int) -> Iterator[tuple[int, bytes]]:
     """`count` files with the number of the trust file to judge each by: all true ones first, then mutated ones."""
