@@ -1,6 +1,10 @@
-"""From order to opened result, warm: `describe` and `crosstab` over four hospitals. Aim: at most 6 s on two idle cores.
+"""From order to opened result, warm, through the relay. Aim over four hospitals: at most 6 s on two idle cores.
 
-    ./run bench job [REPETITIONS]
+    ./run bench job [REPETITIONS [HOSPITALS...]]
+
+Over four hospitals `describe` and `crosstab`, and `describe` with 20 and 50 ms more on every line to the relay (one
+way, by a forwarder); over three and eight `describe`. Two hospitals are fewer than any function allows: with two, what
+is opened would be the other's own figure. Eight are the four of the demo in two halves each.
 
 Each repetition has a scenario, grants and an agreement of its own, made outside the timed part, and waits until every
 node has a warm spare worker again. Timed is what the buyer waits for: order, checks, computation, opening with every
@@ -14,40 +18,99 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
 
+from deploy import relaying
 from deploy import story as stories
 from deploy.places import Places
-from deploy.sources import demo_cast
+from deploy.sources import Cast, Organisation, demo_cast
 from deploy.space import building
+from deploy.supervisor import Supervisor
 from deploy.waiting import wait_until
 from marketplace.sdk.fn import Call
 from tests.bench.machine import print_line, print_machine
+from tests.simulators.slow_wire import SlowWire
 
-CASES = {"describe": stories.DESCRIBE, "crosstab": stories.CROSSTAB}
 REPETITIONS = 5
+SIZES = (4, 3, 8)
+DELAYS = (0.0, 0.02, 0.05)
 
 
 def main() -> int:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
     print_machine()
+    for parties in [int(one) for one in sys.argv[2:]] or SIZES:
+        _measure(parties, repetitions)
+    return 0
+
+
+def _measure(parties: int, repetitions: int) -> None:
+    """One space of so many hospitals."""
     with tempfile.TemporaryDirectory(prefix="xinglin-bench-") as folder, contextlib.ExitStack() as stack:
         with contextlib.redirect_stdout(sys.stderr):
-            space = stack.enter_context(building(Places(Path(folder)), demo_cast(), port=0, fresh=True))
+            lines = stack.enter_context(_slow_lines())
+            cast = _cast(parties, Path(folder))
+            space = stack.enter_context(building(Places(Path(folder)), cast, port=0, fresh=True))
             story = stories.begin(space)
             stories.offer(story)
-            timed = {name: [_once(story, call) for _ in range(repetitions)] for name, call in CASES.items()}
-        files = [source.file for one in space.cast.hospitals for source in one.datasets]
-        for name, call in CASES.items():
-            clear = [_pooled(call, files) for _ in range(max(repetitions, REPETITIONS))]
-            print_line(
-                bench="job", case=name, metric="order to opened result", values=timed[name], unit="s",
-                reference=("pandas over the pooled rows, unprotected", clear),
-            )  # fmt: skip
-    return 0
+        files = [source.file for one in cast.hospitals for source in one.datasets]
+        for call in (stories.DESCRIBE, stories.CROSSTAB) if parties == 4 else (stories.DESCRIBE,):
+            for delay in DELAYS if call is stories.DESCRIBE and parties == 4 else DELAYS[:1]:
+                lines[0].delay = delay
+                with contextlib.redirect_stdout(sys.stderr):
+                    timed = [_once(story, call) for _ in range(repetitions)]
+                case = f"{call.name}, {parties} hospitals" + (f", {1000 * delay:.0f} ms a line" if delay else "")
+                print_line(
+                    bench="job", case=case, metric="order to opened result", values=timed, unit="s",
+                    reference=("pandas over the pooled rows, unprotected",
+                               [_pooled(call, files) for _ in range(max(repetitions, REPETITIONS))]),
+                )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _slow_lines() -> Iterator[list[SlowWire]]:
+    """The nodes reach the relay through a forwarder of ours, whose delay can be changed."""
+    before, wires = relaying.start, []
+
+    def start(supervisor: Supervisor, places: Places, port: int, *, stage: int) -> dict[str, str]:
+        settings = before(supervisor, places, port, stage=stage)
+        wires.append(SlowWire(port))
+        return {**settings, "XINGLIN_RELAY": wires[0].url}
+
+    relaying.start = start
+    try:
+        yield wires
+    finally:
+        relaying.start = before
+        for wire in wires:
+            wire.end()
+
+
+def _cast(parties: int, folder: Path) -> Cast:
+    """The demo's hospitals: as they are, fewer of them, or each in two halves."""
+    demo = demo_cast()
+    hospitals = sorted(demo.hospitals, key=lambda one: one.key != stories.LEAD)
+    if parties > len(hospitals):
+        hospitals += [replace(one, key=f"{one.key}-two") for one in hospitals]
+        half = {one.key: number // len(demo.hospitals) for number, one in enumerate(hospitals)}
+        hospitals = [_halved(one, half[one.key], folder / "rows") for one in hospitals]
+    kept = {one.key for one in hospitals[:parties]}
+    offices = [one for one in demo.organisations if one.role != "provider"]
+    people = [one for one in demo.people if one.organisation in kept | {office.key for office in offices}]
+    return Cast((*offices, *hospitals[:parties]), tuple(people))
+
+
+def _halved(hospital: Organisation, half: int, folder: Path) -> Organisation:
+    source = hospital.datasets[0]
+    header, *rows = source.file.read_text("utf-8").splitlines(keepends=True)
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{hospital.key}.csv"
+    file.write_text("".join([header, *rows[half::2]]), encoding="utf-8")
+    return replace(hospital, datasets=(replace(source, file=file),))
 
 
 def _once(story: stories.Story, call: Call) -> float:
