@@ -18,7 +18,7 @@ from marketplace.sdk import fn
 from marketplace.sdk.errors import JobFailed
 
 pytestmark = pytest.mark.stack
-WITHIN = 90  # seconds from the order until the job has ended
+WITHIN = 150  # seconds from the order until the job has ended
 LOST = {"session.peer_lost", "session.peer_silent", "dealer.lost", "worker.failed", "session.deadline"}
 
 

@@ -26,7 +26,7 @@ LEASE = timedelta(seconds=10)
 GRACE = timedelta(seconds=1.5)
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
 MOST_ATTEMPTS = 2
-RETURN = timedelta(seconds=20)  # in which who was lost may be back for the second attempt
+RETURN = timedelta(seconds=30)  # in which who was lost may be back for the second attempt
 PASSING = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
                      "worker.killed"})
 
