@@ -29,7 +29,7 @@ FORKS = (15, 16, 17, 20, 21)
 """How many of them there are: before London, London to Paris, Shanghai, Cancun, Prague and Osaka."""
 STATE_ROOT, NUMBER, TIME, EXTRA_DATA = 3, 8, 11, 12
 QBFT = "qbft"
-ROOT_AT_SLOT = 5
+ROOT_AT_SLOT = 6
 """Where `Anchor.rootAt` lies in the contract's storage; a test compares it with the compiler's own layout."""
 
 

@@ -8,7 +8,7 @@ const HEADER = [32, 32, 20, 32, 32, 32, 256, INTEGER, INTEGER, INTEGER, INTEGER,
   INTEGER, INTEGER, 32, 32];
 const FORKS = [15, 16, 17, 20, 21];
 const [STATE_ROOT, NUMBER, EXTRA_DATA] = [3, 8, 12];
-const ROOT_AT_SLOT = 5;
+const ROOT_AT_SLOT = 6;
 
 const malformed = (message) => new Refused('proof.malformed', message);
 const otherwise = (message) => new Refused('proof.trie', message);
