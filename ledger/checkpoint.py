@@ -180,9 +180,6 @@ def verify_cosignatures(note: str, keys: Iterable[str]) -> dict[str, int]:
     return found
 
 
-cosigners = verify_cosignatures
-
-
 def _holds(key: str, signature: bytes, data: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, data)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 
 from dataspace.errors import DataspaceError
 from dataspace.provenance import chainhealth, guard, space
+from dataspace.provenance.models import Checkpoint
 from dataspace.provenance.queries import anchored_size, log_size, published, witnesses
 from ledger.errors import LedgerError
 
@@ -18,8 +19,11 @@ _chain_seen: list[tuple[float, bool]] = [(0.0, False)]
 
 
 def _log() -> dict[str, Any]:
-    """Sizes, and `state`: ok, or the code for which nothing is written (ledger.behind_chain, ...)."""
-    newest = published()
+    """Sizes, and `state`: ok, or the code for which nothing is written (ledger.behind_chain, ...).
+
+    Less published than signed, and fewer witnesses well than needed: publishing waits for them, recording goes on.
+    """
+    newest, signed = published(), Checkpoint.objects.last()
     try:
         state, k = guard.state(), space.trust().witnesses.k
     except DataspaceError as trouble:
@@ -27,6 +31,7 @@ def _log() -> dict[str, Any]:
     well = sum(1 for one in witnesses() if one.state in ("cosigning", "behind"))
     return {
         "size": log_size(),
+        "signed": signed.size if signed else 0,
         "published": newest.size if newest else 0,
         "anchored": anchored_size(),
         "state": state,

@@ -15,9 +15,11 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
 from dataspace.celery import app as queue
+from dataspace.errors import DataspaceError
 from dataspace.participants.services import sign_in
-from dataspace.provenance import followers
+from dataspace.provenance import followers, guard
 from ledger.door import REPLAY_WINDOW
+from ledger.errors import LedgerError
 from marketplace.api.idempotency import forget
 from marketplace.api.models import Nonce
 from marketplace.jobs.services import tend
@@ -46,6 +48,7 @@ class Command(BaseCommand):
             return
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)
+        look_at_the_log()
         cleaned = timezone.now() - CLEAN_EVERY
         while not stop.is_set():
             try:
@@ -57,6 +60,14 @@ class Command(BaseCommand):
             except (DatabaseError, InterfaceError) as trouble:
                 log.warning("the database is away: %s", type(trouble).__name__)
             stop.wait(options["every"])
+
+
+def look_at_the_log() -> None:
+    """Say at once if this database knows less of the log than the world; nothing will be written to the log then."""
+    try:
+        guard.check()
+    except (LedgerError, DataspaceError, DatabaseError) as trouble:
+        log.error("the log is not written to: %s", getattr(trouble, "code", type(trouble).__name__))
 
 
 def sweep() -> None:
