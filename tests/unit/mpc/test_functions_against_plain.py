@@ -113,7 +113,8 @@ def test_own_counts_that_do_not_add_up_end_the_job() -> None:
     def party(seat: int) -> None:
         engine = hub.engines[seat]
         shares = engine.share_total([10] * plan.width)
-        engine.gate(plan.gate, shares[: len(plan.cells)], [10 + (seat == 1)] * len(plan.cells) + [10] * plan.gate.width, 5)
+        own = [10 + (seat == 1)] * len(plan.cells) + [10] * plan.gate.width
+        engine.gate(plan.gate, shares[: len(plan.cells)], own, 5)
 
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(party, seat) for seat in range(3)]:
