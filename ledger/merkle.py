@@ -67,22 +67,27 @@ def consistency_ranges(old: int, new: int) -> list[Range]:
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     """The root that a leaf's hash and its path lead to."""
+    return path_hashes(leaf, index, size, path)[-1]
+
+
+def path_hashes(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> list[bytes]:
+    """Every node on the way: the leaf's hash first, the root last (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size or any(len(one) != HASH_SIZE for one in path):
         raise VerificationError("proof.form", "the inclusion proof is not of this tree")
-    position, last, root = index, size - 1, leaf
+    position, last, way = index, size - 1, [leaf]
     for sibling in path:
         if last == 0:
             raise VerificationError("proof.form", "the inclusion proof is too long")
         if position & 1 or position == last:
-            root = node_hash(sibling, root)
+            way.append(node_hash(sibling, way[-1]))
             while not position & 1 and position:
                 position, last = position >> 1, last >> 1
         else:
-            root = node_hash(root, sibling)
+            way.append(node_hash(way[-1], sibling))
         position, last = position >> 1, last >> 1
     if last != 0:
         raise VerificationError("proof.form", "the inclusion proof is too short")
-    return root
+    return way
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], *, root: bytes) -> None:

@@ -85,6 +85,17 @@ STATES: Mapping[str, Mapping[str, Look]] = MappingProxyType(
             "invalid": Look("stop", "circle-x", _("Invalid")),
             "not checked": Look("rest", "circle-dashed", _("Not checked")),
         },
+        "witness": {
+            "cosigning": Look("good", "circle-check", _("Signs")),
+            "behind": Look("wait", "clock-hour-4", _("Behind")),
+            "refusing": Look("stop", "hand-stop", _("Refuses")),
+            "away": Look("stop", "alert-triangle", _("Away")),
+            "new": Look("rest", "circle-dashed", _("Not asked yet")),
+        },
+        "endpoint": {
+            "answers": Look("good", "circle-check", _("Answers")),
+            "away": Look("stop", "alert-triangle", _("Away")),
+        },
         "tx": {
             "signed": Look("wait", "clock-hour-4", _("Pending")),
             "sent": Look("wait", "clock-hour-4", _("Pending")),

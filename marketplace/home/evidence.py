@@ -4,50 +4,76 @@ What a page says of a receipt is this portal's own check; each page says how to 
 """
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from dataspace.actor import Actor
 from dataspace.errors import NotFound
 from dataspace.grants.queries import receipt_of
 from dataspace.http import ActorRequest
+from dataspace.participants.queries import participants_for
 from dataspace.provenance import space
-from dataspace.provenance.models import Anchor, Checkpoint, Event, Leaf
-from dataspace.provenance.queries import anchored_size, anchors, event_for, events_for, published
+from dataspace.provenance.models import Anchor, Checkpoint, Leaf
+from dataspace.provenance.queries import anchored_size, anchors, event_for, events_for, published, witnesses
 from dataspace.provenance.store import log
 from dataspace.templatetags.words import KINDS
 from ledger.chainproof import read_header
 from ledger.checkpoint import parse_note
 from ledger.documents import canonical, from_b64, sha256_hex
+from ledger.merkle import path_hashes
 from ledger.receipt import LEVELS, verify_receipt
 from marketplace.home import status
-from marketplace.home.page import named, page, part
+from marketplace.home.page import asked, named, page, part
+from marketplace.home.tree import picture
+
+LONGEST_NUMBER = 18
 
 
 def ledger(request: ActorRequest) -> HttpResponse:
     """Every entry, newest first: its hash for all, its words for those who may see it."""
-    rows = Leaf.objects.order_by("-index")
-    kind = request.GET.get("kind", "")
-    if kind in KINDS:
-        rows = rows.filter(event_id__in=_seen(request.actor).filter(kind=kind).values("pk"))
-    shown = part(request, rows)
+    wanted = {name: request.GET.get(name, "") for name in ("kind", "by")} | {"q": asked(request)}
+    shown = part(request, _chosen(request.actor, wanted))
     context = {
         "rows": shown,
         "lines": lines(request.actor, list(shown)),
-        "kind": kind,
+        "wanted": wanted,
+        "more": "".join(f"&{quote(name)}={quote(value)}" for name, value in wanted.items() if value),
         "kinds": KINDS if request.actor.participant_id else {},
+        "organisations": participants_for(request.actor) if request.actor.participant_id else (),
         "status": status.now(),
         "checkpoints": Checkpoint.objects.count(),
         "anchors": Anchor.objects.select_related("tx", "checkpoint").order_by("-size")[:6],
+        "witnesses": witnesses(),
+        "chain": status.chain(),
     }
     return page(request, "home/ledger.html", "ledger", context)
 
 
-def _seen(actor: Actor) -> QuerySet[Event]:
-    return events_for(actor)
+def _chosen(actor: Actor, wanted: dict[str, str]) -> QuerySet[Leaf]:
+    """Leaves by number, hash, kind, organisation or subject; what a reader may not see is found by number or hash."""
+    rows, seen = Leaf.objects.order_by("-index"), events_for(actor)
+    if wanted["kind"] in KINDS:
+        rows = rows.filter(event_id__in=seen.filter(kind=wanted["kind"]).values("pk"))
+    if by := _uuid(wanted["by"]):
+        rows = rows.filter(event_id__in=seen.filter(participant_id=by).values("pk"))
+    if not (text := wanted["q"].lstrip("#").replace(",", "").lower()):
+        return rows
+    if number := _uuid(text):
+        return rows.filter(event_id__in=seen.filter(Q(subject_id=number) | Q(id=number)).values("pk"))
+    if text.isdecimal() and len(text) <= LONGEST_NUMBER:
+        return rows.filter(index=int(text))
+    return rows.filter(hash__startswith=text) if text.isalnum() else rows.none()
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def lines(actor: Actor, leaves: list[Leaf]) -> list[dict[str, Any]]:
@@ -68,13 +94,18 @@ def leaf(request: HttpRequest, index: int) -> HttpResponse:
         raise NotFound("the ledger has no such entry yet")
     checkpoint = covering(index)
     path = log().inclusion(index, checkpoint.size) if checkpoint else []
+    hashes = path_hashes(bytes.fromhex(row.hash), index, checkpoint.size, path) if checkpoint else []
+    steps = [one.hex() for one in path]
     actor = getattr(request, "actor")  # noqa: B009 - the middleware sets it
     event = events_for(actor).filter(pk=row.event_id).first()
     context = {
         "row": row,
         "event": event,
         "checkpoint": checkpoint,
-        "path": [one.hex() for one in path],
+        "path": steps,
+        "picture": picture(index=index, size=checkpoint.size, hashes=[one.hex() for one in hashes], path=steps)
+        if checkpoint
+        else None,
         "anchor": anchor_of(checkpoint),
     }
     return page(request, "home/leaf.html", "ledger", context)

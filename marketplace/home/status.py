@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dataspace.errors import Unavailable
+from dataspace.errors import DataspaceError, Unavailable
 from dataspace.participants.models import Participant
 from dataspace.participants.states import State
 from dataspace.provenance import space
+from dataspace.provenance.chainhealth import ChainHealth, chain_health
 from dataspace.provenance.models import Anchor, Checkpoint, Leaf
 from dataspace.provenance.queries import anchored_size, anchors, published
+from ledger.errors import LedgerError
 from ledger.trust import Trust
 
 
@@ -59,3 +61,11 @@ def now() -> Status:
         members=Participant.objects.filter(state=State.ADMITTED).count(),
         trust=trust,
     )
+
+
+def chain() -> ChainHealth | None:
+    """How the chain's endpoints do; None where there is no chain to ask."""
+    try:
+        return chain_health()
+    except (DataspaceError, LedgerError):
+        return None

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from dataspace.participants.views import SignIn, SignOut
-from marketplace.home import catalogue, evidence, jobs, scenarios, views
+from marketplace.home import catalogue, evidence, jobs, provenance, scenarios, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -18,11 +18,13 @@ urlpatterns = [
     path("datasets/<uuid:dataset_id>", catalogue.dataset, name="dataset"),
     path("products", catalogue.products, name="products"),
     path("products/<uuid:product_id>", catalogue.product, name="product"),
+    path("products/<uuid:product_id>/provenance", provenance.of_product, name="product-provenance"),
     path("scenarios", scenarios.scenarios, name="scenarios"),
     path("scenarios/<uuid:scenario_id>", scenarios.scenario, name="scenario"),
     path("grants", scenarios.grants, name="grants"),
     path("jobs", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job_id>", jobs.job, name="job"),
+    path("jobs/<uuid:job_id>/provenance", provenance.of_job, name="job-provenance"),
     path("jobs/<uuid:job_id>/live", jobs.live, name="job-live"),
     path("ledger", evidence.ledger, name="ledger"),
     path("ledger/<int:index>", evidence.leaf, name="leaf"),

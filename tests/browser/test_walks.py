@@ -26,6 +26,11 @@ def test_public_reads_hashes_and_nothing_else(walk: Walk, story: dict[str, Any],
     assert "grant.registered" not in page.content()
     reader.open("/ledger/3")
     reader.shot("leaf")
+    picture = page.locator("svg.tree")
+    assert picture.locator(".leaf").count() == 1 and picture.locator(".given").count() > 2
+    reader.open("/ledger?q=%233")
+    assert page.locator("#entries ~ * tbody tr, tbody tr").filter(has_text="#3").count() == 1
+    reader.open("/ledger?q=zz")
     reader.open("/check")
     reader.shot("check")
     event = story["released"].released_event
@@ -51,6 +56,11 @@ def test_regulator_sees_what_waits_and_every_entry(walk: Walk, story: dict[str, 
     reader.shot("ledger-regulator")
     assert "grant.registered" in page.content() or "job.released" in page.content()
     reader.open("/ledger?kind=grant.registered")
+    reader.open(f"/ledger?by={story['space'].members['budapest'].id}")
+    assert page.locator("td", has_text="grant.registered").count() == 0
+    assert page.locator("td", has_text="dataset.registered").count() == 1
+    reader.open(f"/ledger?q={story['scenario'].pk}")
+    assert page.locator("td", has_text="scenario.").count() >= 2
     reader.open(f"/scenarios/{story['scenario'].pk}")
     reader.shot("scenario")
 
@@ -93,6 +103,11 @@ def test_enterprise_orders_opens_and_checks(walk: Walk, story: dict[str, Any], l
     reader.open(f"/jobs/{story['released'].pk}")
     reader.shot("job")
     assert f"xinglin open {story['released'].pk}" in reader.page.content()
+    reader.open(f"/jobs/{story['released'].pk}/provenance")
+    reader.shot("provenance-job")
+    assert reader.page.locator(".steps-x").count() == 6
+    reader.open(f"/products/{story['product'].pk}/provenance")
+    reader.shot("provenance-product")
     reader.open(f"/receipts/{story['released'].released_event}")
     reader.shot("receipt")
     levels = reader.page.locator(".levels .st").all_inner_texts()
