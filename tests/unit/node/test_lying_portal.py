@@ -52,7 +52,7 @@ def swap_roster_member(world: World, item: Document) -> None:
 def swap_dataset(world: World, item: Document) -> None:
     """Input and grant both name another dataset; the grant's terms, which its custodian signed, do not."""
     inputs, grants = copy.deepcopy(spec(item)["inputs"]), copy.deepcopy(spec(item)["grants"])
-    inputs[0]["dataset"] = grants[0]["dataset"] = world.datasets["outsider"]["document"]["id"]
+    inputs[0]["dataset"] = grants[0]["dataset"] = "00000000-0000-4000-8000-000000000000"  # sorts first, as before
     world.resign(item, inputs=inputs, grants=grants)
 
 
