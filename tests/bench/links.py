@@ -2,10 +2,10 @@
 
     ./run bench links [ROUNDS]
 
-Every process is its own: relay, this party, its peer. The reference of the first lines is a plain TCP socket between two
-processes, measured in the same run: what the same exchange costs when nothing is protected and nobody is behind a
-firewall. `delay` is one way, on both parties' lines to the relay, by a forwarder; the reference is the line itself, that
-is four times the delay a round trip. `behind a proxy` has a CONNECT proxy that leaves Nagle's algorithm on, as some do.
+Every process is its own: relay, this party, its peer. The reference of the first lines is a plain TCP socket between
+two processes, measured in the same run: what the same exchange costs when nothing is protected and nobody is behind a
+firewall. `a line` is one way, on both parties' lines to the relay, by a forwarder; the reference is the line itself:
+four times the delay a round trip. The proxy at the end is a CONNECT proxy that leaves Nagle's algorithm on, as some do.
 """
 
 from __future__ import annotations

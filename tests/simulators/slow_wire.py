@@ -83,4 +83,4 @@ class SlowWire:
 
     def end(self) -> None:
         self.cut()
-        self._call(lambda: self._over.set())
+        self._call(self._over.set)
