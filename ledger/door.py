@@ -178,7 +178,8 @@ def _read(response: httpx.Response, asked: str) -> None:
     for chunk in response.iter_bytes():
         size += len(chunk)
         if size > LARGEST_ANSWER:
-            raise PortalUnavailable(f"{asked}: the answer is larger than {LARGEST_ANSWER >> 20} MiB", "portal.too_large")
+            limit = LARGEST_ANSWER >> 20
+            raise PortalUnavailable(f"{asked}: the answer is larger than {limit} MiB", "portal.too_large")
         chunks.append(chunk)
     response._content = b"".join(chunks)
 

@@ -92,7 +92,8 @@ class Builder:
 
     def add(self, leaf_hash: bytes) -> list[tuple[int, int, bytes]]:
         """One more leaf; the tiles that it filled, as (level, index, hashes)."""
-        filled, height, value, position = [], 0, leaf_hash, self.size
+        filled: list[tuple[int, int, bytes]] = []
+        height, value, position = 0, leaf_hash, self.size
         self._fill(0, value, filled)
         while position & 1:
             value = sha256(b"\x01" + self._path.pop() + value).digest()

@@ -1,4 +1,4 @@
-"""Real worker processes of one session over a relay on loopback, as an agent would start them. For the engine's tests."""
+"""Real worker processes of one session over a relay on loopback, as an agent would start them. For tests."""
 
 from __future__ import annotations
 

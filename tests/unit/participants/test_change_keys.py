@@ -1,4 +1,4 @@
-"""A participant's later records: under the old keys, or proposed for lost ones, with a veto; the chain says what stands."""
+"""A participant's later records: under the old keys, or proposed for lost ones, with a veto; the chain decides."""
 
 from __future__ import annotations
 
