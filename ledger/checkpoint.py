@@ -152,6 +152,13 @@ def parse_note(note: str) -> Note:
     return Note(Checkpoint(found[1], int(found[2]), exact_base64(found[3]), extensions), tuple(signatures))
 
 
+def signed_alone(note: str, name: str) -> str:
+    """The note with the signature lines of this name and no others: anybody can add lines."""
+    parsed = parse_note(note)
+    lines = (_line(one.name, one.key_hash, one.value) for one in parsed.signatures if one.name == name)
+    return parsed.checkpoint.body() + "\n" + "".join(lines)
+
+
 def verify_checkpoint(note: str, *, origin: str, key: str) -> Checkpoint:
     """The checkpoint, if it is of this log and signed by the log's key exactly once."""
     parsed = parse_note(note)

@@ -13,7 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ledger.checkpoint import AnchorSeen, Checkpoint, anchor_seen, exact_base64, parse_note, verify_checkpoint
+from ledger.checkpoint import (
+    AnchorSeen,
+    Checkpoint,
+    anchor_seen,
+    exact_base64,
+    parse_note,
+    signed_alone,
+    verify_checkpoint,
+)
 from ledger.errors import ChainUnavailable, DocumentError, VerificationError
 from ledger.merkle import EMPTY_ROOT, HASH_SIZE, verify_consistency
 
@@ -50,6 +58,7 @@ class Answer:
     """A status, its body, and what must be stored before anybody is told; `origin` and `seen` only with 200.
 
     `evidence` is a note that the log signed and that does not continue what it signed before: perhaps a fork's proof.
+    What is stored carries the log's signature alone: lines of others, whom nobody asked, could fill the disk.
     """
 
     status: int
@@ -104,17 +113,17 @@ def judge(request: bytes, *, logs: Mapping[str, str], seen: Mapping[str, Seen],
         return Answer(403, f"{wrong.message}\n")
     if submission.old > claimed.size:
         return Answer(400, "the old size is beyond the checkpoint's\n")
-    known = seen.get(claimed.origin, Seen(""))
+    note, known = signed_alone(submission.note, claimed.origin), seen.get(claimed.origin, Seen(""))
     if claimed.size == known.size and claimed.root != known.root:
-        return Answer(409, f"{known.size}\n", SIZE, evidence=submission.note)
+        return Answer(409, f"{known.size}\n", SIZE, evidence=note)
     if submission.old != known.size:
         return Answer(409, f"{known.size}\n", SIZE)
     try:
         verify_consistency(known.size, claimed.size, submission.proof, old_root=known.root, new_root=claimed.root)
     except VerificationError as wrong:
-        return Answer(422, f"{wrong.message}\n", evidence=submission.note)
+        return Answer(422, f"{wrong.message}\n", evidence=note)
     roots = (*known.roots, (claimed.size, claimed.root)) if claimed.size != known.size else known.roots
-    return _judge_anchor(claimed, Seen(submission.note, claimed.size, claimed.root, roots[-MEMORY:]), check_anchor)
+    return _judge_anchor(claimed, Seen(note, claimed.size, claimed.root, roots[-MEMORY:]), check_anchor)
 
 
 def _judge_anchor(claimed: Checkpoint, seen: Seen, check_anchor: CheckAnchor | None) -> Answer:

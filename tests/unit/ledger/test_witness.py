@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,6 +147,28 @@ def test_a_witness_that_cannot_store_does_not_cosign(make: Make) -> None:
     with pytest.raises(OSError, match="gone"):
         witness.add_checkpoint(submission(HONEST, 0, 5))
     assert witness.seen == {}
+
+
+def junk(count: int, name: str = "x") -> str:
+    """Signature lines that anybody can write under a public note."""
+    return "".join(f"\u2014 {name}{number} {b64encode(bytes(72)).decode()}\n" for number in range(count))
+
+
+@pytest.mark.parametrize("lines", [junk(100), junk(1, "\x01")])
+def test_a_strangers_lines_under_a_note_are_not_remembered(make: Make, lines: str) -> None:
+    witness = make()
+    assert witness.add_checkpoint(submission(HONEST, 0, 3)).status == 200
+    assert witness.add_checkpoint(submission(HONEST, 3, 3) + lines.encode()).status in (200, 400)
+    assert make().seen[ORIGIN].note == note(HONEST, 3), "and it starts again"
+
+
+def test_a_stranger_cannot_fill_the_drawer_of_evidence(make: Make) -> None:
+    witness = make()
+    witness.add_checkpoint(submission(HONEST, 0, 3))
+    for number in range(5):
+        wrong = write_submission(3, [bytes(32)], note(HONEST, 8) + junk(1, f"stranger{number}"))
+        assert witness.add_checkpoint(wrong).status == 422
+    assert [one.read_text() for one in (witness.home / "refused").iterdir()] == [note(HONEST, 8)]
 
 
 def test_of_requests_at_once_none_rolls_another_back(make: Make) -> None:
