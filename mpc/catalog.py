@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "5456c6639a39cd42667633b31807b604050ff7cb0f7c3d31091c5d5db0ab77a1",
-    "describe@1": "bcdb73dd496c871b535606a60d95e09a6810ee5864658a1eb72b99174a3e7b24",
+    "crosstab@1": "90c2c6472021d68dff071a0dbae2221302168990161d85712a339c952a259bf2",
+    "describe@1": "81fda9e7dc685258cb8bb7f418a2b8ab8af03a4f34fd5876dadbd9f2a6244a31",
 }
 
 

@@ -83,7 +83,7 @@ def count(order: Order, plan: Plan) -> Counted:
     """What this hospital counts; the rows are closed again before anything is sent."""
     if order.data is None:
         raise SpecRefused("a party without data")
-    rows = Rows.open(order.data.path, order.data.kind, plan.columns, check=order.data.check,
+    rows = Rows.open(order.data.path, order.data.kind, plan.read_by(order.data.identifiers), check=order.data.check,
                      unlisted_as_missing=order.data.unlisted_as_missing)
     try:
         return function(order.function).local(rows, plan)

@@ -16,6 +16,7 @@ from ledger.documents import canonical
 from mpc.errors import SpecRefused
 
 ENGINE = "crypten/1"
+IDENTIFIER = "identifier"
 MIN_PARTIES = 3
 MAX_PARTIES = 16
 _HEX32 = re.compile(r"[0-9a-f]{64}\Z")
@@ -101,7 +102,8 @@ def common_columns(dictionaries: Sequence[Sequence[Mapping[str, Any]]]) -> list[
     """The one dictionary of a job, from its datasets' in order of seats; node and SDK compute the same.
 
     A column stays if every dataset has it with one kind, unit and step; bounds widen to hold all, codes keep the first
-    dataset's order and take in new ones in order of seats.
+    dataset's order and take in new ones in order of seats. Identifiers stay whoever has them, last: each hospital tells
+    persons apart by its own, whatever the others call theirs.
     """
     if not dictionaries:
         return []
@@ -111,7 +113,10 @@ def common_columns(dictionaries: Sequence[Sequence[Mapping[str, Any]]]) -> list[
         same = [first, *(other[first["name"]] for other in others if first["name"] in other)]
         if len(same) == len(dictionaries) and all(_alike(first, column) for column in same):
             common.append(_merged(same))
-    return common
+    shared = {column["name"] for column in common}
+    own = {column["name"]: dict(column) for one in dictionaries for column in one
+           if column["kind"] == IDENTIFIER and column["name"] not in shared}
+    return [*common, *own.values()]
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

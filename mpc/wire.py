@@ -28,6 +28,7 @@ REQUIRED = frozenset({
     "function", "parameters", "columns", "rows_max_total", "floor", "data", "recipient", "sender",
 })
 OPTIONAL = frozenset({"silence_seconds", "link_seconds"})
+DATA_OPTIONAL = {"fingerprint_check", "unlisted_as_missing", "identifiers"}
 SILENCE, PATIENCE = 10.0, 30.0
 PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 STOP_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
@@ -36,12 +37,13 @@ _HEX32 = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True)
 class Data:
-    """The party's own file."""
+    """The party's own file; `identifiers` are those of its own dictionary (None: all that the columns name)."""
 
     path: str
     kind: str
     check: Mapping[str, str] | None
     unlisted_as_missing: bool = False
+    identifiers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,23 @@ def _data(value: object, role: str) -> Data | None:
         raise _refuse("data is a party's, and a party's only")
     if value is None:
         return None
-    if not isinstance(value, dict) or set(value) - {"fingerprint_check", "unlisted_as_missing"} != {"path", "kind"}:
+    if not isinstance(value, dict) or set(value) - DATA_OPTIONAL != {"path", "kind"}:
         raise _refuse("data")
     unlisted = value.get("unlisted_as_missing", False)
     if not isinstance(unlisted, bool):
         raise _refuse("unlisted_as_missing")
+    identifiers = value.get("identifiers")
+    if identifiers is not None and (
+            not isinstance(identifiers, list) or not all(isinstance(one, str) for one in identifiers)):
+        raise _refuse("identifiers")
     check = value.get("fingerprint_check")
     if check is not None:
         if not isinstance(check, dict) or set(check) != {"key", "expected"}:
             raise _refuse("fingerprint check")
         bytes.fromhex(check["key"])
         _hex32(check["expected"], "fingerprint")
-    return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted)
+    return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted,
+                None if identifiers is None else tuple(identifiers))
 
 
 def _relay(value: object) -> Relay:

@@ -2,13 +2,13 @@
 
 A vector of values holds first every cell's count, then every cell's moments in order of cells. The cells are first the
 leaves of `tree`, the tree of the gate (`mpc.disclosure`), then the missing values of each column used. `columns` are
-those used, then all identifiers of the dictionary, by which persons are told apart: where there is none, a row is a
-person.
+those used, then all identifiers of any hospital's dictionary: each tells persons apart by its own (`read_by`), and where
+it has none, a row is a person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,12 +18,12 @@ from ledger.documents import canonical
 from mpc.disclosure import Gate, Tree, gate_of, leaves, passes
 from mpc.encoding import Grid, check_count_fit
 from mpc.errors import ParametersInvalid
+from mpc.spec import IDENTIFIER
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Columns = Sequence[Mapping[str, Any]]
-IDENTIFIER = "identifier"
 MISSING = "missing"
 PERSON = "\0person"
 MAX_COMPARISONS = 1 << 20
@@ -61,6 +61,11 @@ class Plan:
     def used(self) -> Columns:
         """The columns that the job is about."""
         return [one for one in self.columns if one["kind"] != IDENTIFIER]
+
+    def read_by(self, identifiers: Collection[str] | None) -> Columns:
+        """The columns that a hospital reads whose dictionary has these identifiers (None: all of them)."""
+        return [one for one in self.columns
+                if one["kind"] != IDENTIFIER or identifiers is None or one["name"] in identifiers]
 
     @property
     def powers(self) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from mpc.node.papers import Me, Papers, verify_papers
 from mpc.node.policy import Policy, Ruling, deny_all
 from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Home
+from mpc.spec import IDENTIFIER
 
 CHAIN_PATIENCE = 4.0
 MOST = 70
@@ -143,6 +144,8 @@ class Judge:
         made.floor = checks.strictest(papers.floor, standing)
         made.source = {
             "path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
+            "identifiers": [one["name"] for one in papers.datasets[papers.seat]["columns"]
+                            if one["kind"] == IDENTIFIER],
             "fingerprint_check": {"key": self._config.local_key().hex(), "expected": dataset.record["fingerprint"]}}
 
     def _hospital(self, made: Judgement, papers: Papers, history: History) -> int:

@@ -20,7 +20,12 @@ from mpc.functions.plan import Counted, Plan
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.functions.sums import run
+from mpc.party import count, plan_of
 from mpc.sharing import combine
+from mpc.spec import common_columns
+from mpc.transport.carrier import Relay
+from mpc.transport.identity import SessionIdentity
+from mpc.wire import Data, Order
 
 
 def column(name: str, kind: str, codes: list[str] | None = None, *, high: str | None = None) -> dict[str, Any]:
@@ -90,6 +95,41 @@ def test_of_several_identifiers_the_one_with_the_fewest_values_is_the_person(tmp
     assert rows.persons(["ward"], both, complete_in=["ward"]) == [1, 1, 1], "nobody counts twice, a nameless row never"
     assert rows.sides("cost") == (0, 1)
     rows.close()
+
+
+def order_of(place: Path, identifiers: list[str], columns: list[dict[str, Any]]) -> Order:
+    """What one hospital's worker is told: the columns of the job, and which identifiers its own dictionary has."""
+    private = SessionIdentity(b"", b"", bytes(32))
+    return Order(
+        role="party", space="s", seat=0, parties=3, job_hash="00" * 32, session="11" * 32, peers={}, exchange={},
+        own=private, relay=Relay("ws://127.0.0.1:1/", "t"), deadline=0.0, function="describe@1", digest=None,
+        parameters={"columns": ["cost"], "by": "ward"}, columns=tuple(columns), rows_max_total=5000, floor=5,
+        data=Data(str(place), "csv", None, identifiers=tuple(identifiers)), recipient="r", recipient_key="00" * 32,
+        sender="s", silence=1.0, patience=1.0)
+
+
+def test_a_hospital_counts_persons_by_its_own_identifier_whatever_the_others_call_theirs(tmp_path: Path) -> None:
+    """Naive: identifiers are columns like all others, so one hospital that names none turns everybody's patients with
+    many rows into many persons."""
+    mine, theirs = column("who", "identifier"), column("patient", "identifier")
+    shared = [COST, WARD, YEAR]
+    columns = common_columns([[mine, *shared], [theirs, *shared], shared])
+    place = files(tmp_path, [[("p1", "10", "a", "2024")] * 30])[0]
+    order = order_of(place, ["who"], columns)
+    plan = plan_of(order)
+    assert count(order, plan).numbers[0] == 1, "thirty rows of one patient are one person"
+    assert plan.powers == (1, 2), "and sums are compared as those of persons with several rows"
+    assert [one["name"] for one in plan.used] == ["cost", "ward"]
+    place.write_text(place.read_text().replace("who", "nr"))
+    assert count(order_of(place, [], columns), plan).numbers[0] == 30, "no identifier of this hospital: a row is one"
+
+
+def test_an_identifier_of_one_hospital_is_none_where_another_has_such_a_column(tmp_path: Path) -> None:
+    """Else a hospital that calls `ward` an identifier would have the others count wards for persons."""
+    columns = common_columns([[WHO, COST, WARD, YEAR], [VISIT, column("ward", "identifier"), COST, YEAR]])
+    assert [(one["name"], one["kind"]) for one in columns] == [
+        ("cost", "number"), ("year", "category"), ("who", "identifier"), ("visit", "identifier"),
+        ("ward", "identifier")]
 
 
 WHOSE = st.sampled_from(["", "p1", "p2", "p3", "p4", "p5", "p6"])
