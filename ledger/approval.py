@@ -1,8 +1,9 @@
 """EIP-712: the 32 bytes that a regulator, a custodian and a service key sign, and that contract and nodes verify.
 
-Each slot has a message type of its own and each message names who speaks, so one signature never fills two; Consent
-also names the service key that may consume. Two schemes sign the same 32 bytes: secp256k1 from a key file, and a
-passkey, whose assertion the signer's PasskeyAccount takes (`ledger.passkey`) and whose keys the caller must know.
+Each slot has a message type of its own and each message names who speaks, so one signature never fills two; Approval
+also names the custodian who may consent, Consent the service key that may consume. Two schemes sign the same 32 bytes:
+secp256k1 from a key file, and a passkey, whose assertion the signer's PasskeyAccount takes (`ledger.passkey`) and whose
+keys the caller must know.
 No clock here: whether `sign_by` has passed is for who registers.
 """
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
 COMMON = ("bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,"
           "uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy")
-APPROVAL_TYPE = f"Approval({COMMON})"
+APPROVAL_TYPE = f"Approval({COMMON},address custodian)"
 CONSENT_TYPE = f"Consent({COMMON},address service)"
 REVOCATION_TYPE = "Revocation(bytes32 grantId,bytes32 reasonHash,address decider)"
 USE_TYPE = "Use(bytes32 grantId,bytes32 jobHash)"
@@ -122,7 +123,7 @@ def terms_digest(domain: Domain, terms: Mapping[str, Any], *, role: str, decider
         terms["max_uses"], nonce, sign_by]
     if role == "custodian":
         return digest(domain, CONSENT_TYPE, *values, service or NO_SERVICE)
-    return digest(domain, APPROVAL_TYPE, *values)
+    return digest(domain, APPROVAL_TYPE, *values, terms["custodian_approver"])
 
 
 def _signed_approval(terms: Mapping[str, Any], key: EthKey, *, domain: Domain, role: str, nonce: str, sign_by: int,

@@ -8,6 +8,7 @@ import {SpaceRoles} from "./SpaceRoles.sol";
 ///         suspended, revoked.
 /// @dev Anyone may relay anything here; only the signatures count. A sender can forge nothing and owns nothing.
 ///      Approval and Consent are two message types, each naming its decider: one signature never fills both slots.
+///      The Approval also names the custodian: whoever relays it cannot set an own key in the custodian's place.
 ///      Roles and keys are looked at when a grant is registered. Taking REGULATOR_ROLE from somebody, or removing a key
 ///      from an account, does NOT switch off the grants decided with it: whether they go on is a decision of its own
 ///      (revoke or suspend, by any other regulator), so that a change of staff stops no research and a stolen admin key
@@ -17,7 +18,7 @@ contract GrantRegistry is SpaceRoles, SpaceDomain {
     uint48 public constant LONGEST_SIGNING = 92 days;
 
     bytes32 private constant APPROVAL_TYPEHASH = keccak256(
-        "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy)"
+        "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy,address custodian)"
     );
     bytes32 private constant CONSENT_TYPEHASH = keccak256(
         "Consent(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy,address service)"
@@ -139,7 +140,7 @@ contract GrantRegistry is SpaceRoles, SpaceDomain {
         _checkUsable(t.grantId, c.decider, c.nonce, c.signBy);
         address owner = ownerOf[t.datasetId];
         if (owner != address(0) && owner != c.decider) revert NotOwner(t.datasetId, owner, c.decider);
-        _requireSigned(a.decider, _approvalHash(t, a), a.signature);
+        _requireSigned(a.decider, _approvalHash(t, a, c.decider), a.signature);
         _requireSigned(c.decider, _consentHash(t, c), c.signature);
         if (owner == address(0)) ownerOf[t.datasetId] = c.decider;
         g.termsHash = t.termsHash;
@@ -263,11 +264,11 @@ contract GrantRegistry is SpaceRoles, SpaceDomain {
         if (cancelled[grantId][decider][nonce]) revert AlreadyCancelled(grantId, decider);
     }
 
-    function _approvalHash(Terms calldata t, Approval calldata a) private pure returns (bytes32) {
+    function _approvalHash(Terms calldata t, Approval calldata a, address custodian) private pure returns (bytes32) {
         return keccak256(
             bytes.concat(
                 abi.encode(APPROVAL_TYPEHASH, t.grantId, t.termsHash, t.datasetId, t.purpose, t.grantee),
-                abi.encode(a.decider, t.notBefore, t.notAfter, t.maxUses, a.nonce, a.signBy)
+                abi.encode(a.decider, t.notBefore, t.notAfter, t.maxUses, a.nonce, a.signBy, custodian)
             )
         );
     }

@@ -11,7 +11,7 @@ import { seconds } from './shapes.js';
 const DOMAIN = 'EIP712Domain(string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)';
 const COMMON = 'bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,'
   + 'uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy';
-const APPROVAL = `Approval(${COMMON})`;
+const APPROVAL = `Approval(${COMMON},address custodian)`;
 const CONSENT = `Consent(${COMMON},address service)`;
 const LONGEST = 4096;
 const ORIGIN = /^(?:https:\/\/([a-z0-9.-]+)|http:\/\/(localhost))(?::[1-9][0-9]{0,4})?$/;
@@ -37,7 +37,7 @@ export function termsDigest(trust, terms, approval) {
   values.push(word(seconds(terms.not_before)), word(seconds(terms.not_after)), word(terms.max_uses),
     word(approval.nonce), word(approval.sign_by));
   const isCustodian = approval.role === 'custodian';
-  if (isCustodian) values.push(word(approval.service));
+  values.push(word(isCustodian ? approval.service : terms.custodian_approver));
   const struct = keccak(concat(keccak(utf8(isCustodian ? CONSENT : APPROVAL)), ...values));
   return keccak(concat(Uint8Array.of(0x19, 1), separator(trust), struct));
 }

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from ledger.abi import address_bytes, bytes32, calldata
-from ledger.approval import grant_chain_id, sign_cancellation, sign_revocation, sign_suspension, sign_use
+from ledger.approval import (
+    grant_chain_id,
+    sign_cancellation,
+    sign_revocation,
+    sign_suspension,
+    sign_use,
+    signed_by,
+    terms_digest,
+)
 from ledger.chain import Chain
 from ledger.documents import document_hash, new_id
 from ledger.errors import ChainRefused
@@ -104,6 +112,18 @@ def test_a_dataset_keeps_its_owner(space: ChainSpace) -> None:
     stolen = space.terms(dataset=dataset, custodian=other)
     with refused("not_owner"):
         space.register(stolen, given=space.consent(stolen, key=other))
+
+
+def test_who_relays_an_approval_takes_no_custodians_place(space: ChainSpace) -> None:
+    """The operator sees the regulator's approval first: its own key's consent to the same grant is worth nothing."""
+    terms = space.terms()
+    mine = space.consent(terms | {"custodian_approver": space.operator.address}, key=space.operator)
+    value = terms_digest(space.grants, terms, role="custodian", decider=space.operator.address, nonce=mine["nonce"],
+                         sign_by=mine["sign_by"], service=mine["service"])
+    with refused("bad_signer"):
+        space.register(terms, given=mine | signed_by(space.operator, value))
+    assert space.chain.owner_of(terms["dataset_chain_id"], "latest") is None
+    space.register(terms)
 
 
 def test_a_refused_registration_fixes_no_owner(space: ChainSpace) -> None:

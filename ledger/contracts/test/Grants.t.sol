@@ -36,7 +36,7 @@ contract GrantsTest is Signing {
 
     function approval(uint256 key) private view returns (GrantRegistry.Approval memory a) {
         a = GrantRegistry.Approval(vm.addr(key), "nonce", uint48(block.timestamp + 1 days), "");
-        a.signature = signed(key, registry, approvalOf(t, a.decider, a.nonce, a.signBy));
+        a.signature = signed(key, registry, approvalOf(t, a.decider, a.nonce, a.signBy, vm.addr(CUSTODIAN)));
     }
 
     function consent(uint256 key) private view returns (GrantRegistry.Consent memory c) {
@@ -151,6 +151,16 @@ contract GrantsTest is Signing {
         check(registry.ownerOf(t.datasetId) == address(0), "no owner was fixed");
     }
 
+    /// Whoever relays an approval (the operator sees each) cannot set an own key in the custodian's place: it would own
+    /// the dataset for good.
+    function test_an_approval_is_of_one_custodian() public {
+        no(registerCall(approval(REGULATOR), consent(OTHER)), SpaceDomain.BadSigner.selector);
+        no(registerCall(approval(REGULATOR), consent(OPERATOR)), SpaceDomain.BadSigner.selector);
+        check(registry.ownerOf(t.datasetId) == address(0), "no owner was fixed");
+        register();
+        check(registry.ownerOf(t.datasetId) == vm.addr(CUSTODIAN), "the owner");
+    }
+
     function test_a_custodian_touches_no_other_grant() public {
         register();
         no(revokeCall(OTHER, t.grantId), GrantRegistry.NotCustodian.selector);
@@ -167,7 +177,7 @@ contract GrantsTest is Signing {
         GrantRegistry.Approval memory a = GrantRegistry.Approval(address(office), "nonce", by, "");
         GrantRegistry.Consent memory c =
             GrantRegistry.Consent(address(hospital), "nonce", by, vm.addr(SERVICE), "");
-        bytes memory approves = passkeySigned(approvalOf(t, address(office), "nonce", by));
+        bytes memory approves = passkeySigned(approvalOf(t, address(office), "nonce", by, address(hospital)));
         bytes memory consents = passkeySigned(consentOf(t, address(hospital), "nonce", by, vm.addr(SERVICE)));
         (a.signature, c.signature) = (approves, approves);
         no(registerCall(a, c), SpaceDomain.BadSigner.selector);

@@ -24,7 +24,7 @@ abstract contract Signing is Check {
 
     // grants
 
-    function approvalOf(GrantRegistry.Terms memory t, address decider, bytes32 nonce, uint48 signBy)
+    function approvalOf(GrantRegistry.Terms memory t, address decider, bytes32 nonce, uint48 signBy, address custodian)
         internal
         pure
         returns (bytes memory)
@@ -32,7 +32,7 @@ abstract contract Signing is Check {
         return bytes.concat(
             abi.encode(
                 keccak256(
-                    "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy)"
+                    "Approval(bytes32 grantId,bytes32 termsHash,bytes32 datasetId,bytes32 purpose,address grantee,address decider,uint48 notBefore,uint48 notAfter,uint32 maxUses,bytes32 nonce,uint48 signBy,address custodian)"
                 ),
                 t.grantId,
                 t.termsHash,
@@ -40,7 +40,7 @@ abstract contract Signing is Check {
                 t.purpose,
                 t.grantee
             ),
-            abi.encode(decider, t.notBefore, t.notAfter, t.maxUses, nonce, signBy)
+            abi.encode(decider, t.notBefore, t.notAfter, t.maxUses, nonce, signBy, custodian)
         );
     }
 

@@ -75,7 +75,7 @@ def test_the_digests_are_those_of_eth_account(people: People, grant: dict[str, A
               terms["purpose_hash"], terms["grantee_address"], decider, ap.seconds(terms["not_before"]),
               ap.seconds(terms["not_after"]), terms["max_uses"], NONCE, SIGN_BY]
     service = people.service("hospital_a")
-    for role, type, values in (("regulator", ap.APPROVAL_TYPE, common),
+    for role, type, values in (("regulator", ap.APPROVAL_TYPE, [*common, terms["custodian_approver"]]),
                                ("custodian", ap.CONSENT_TYPE, [*common, service])):
         ours = terms_digest(domain, terms, role=role, decider=decider, nonce=NONCE, sign_by=SIGN_BY, service=service)
         assert ours == typed(domain, type, values)
