@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "90c2c6472021d68dff071a0dbae2221302168990161d85712a339c952a259bf2",
-    "describe@1": "81fda9e7dc685258cb8bb7f418a2b8ab8af03a4f34fd5876dadbd9f2a6244a31",
+    "crosstab@1": "774193bf465825b28877e783a8b4eb895e38ab1659a23eda3e8bfc9247d67c62",
+    "describe@1": "eb4872b58936eceb6d9dbedab30ecb6d0a4d5b309cad0fbe209b8eca1c41210a",
 }
 
 

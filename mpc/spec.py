@@ -19,6 +19,7 @@ ENGINE = "crypten/1"
 IDENTIFIER = "identifier"
 MIN_PARTIES = 3
 MAX_PARTIES = 16
+MOST_ATTEMPTS = 2
 _HEX32 = re.compile(r"[0-9a-f]{64}\Z")
 
 

@@ -2,8 +2,8 @@
 
 A vector of values holds first every cell's count, then every cell's moments in order of cells. The cells are first the
 leaves of `tree`, the tree of the gate (`mpc.disclosure`), then the missing values of each column used. `columns` are
-those used, then all identifiers of any hospital's dictionary: each tells persons apart by its own (`read_by`), and where
-it has none, a row is a person.
+those used, then all identifiers of any hospital's dictionary: each tells persons apart by its own (`read_by`), and
+where it has none, a row is a person.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from mpc.errors import MpcError
 from mpc.node.book import History, Shape
 from mpc.node.errors import Refused
 from mpc.node.papers import SKEW, Document, Grant, Papers
-from mpc.spec import session_id
+from mpc.spec import MOST_ATTEMPTS, session_id
 from mpc.transport.identity import Place, check_leaf
 
 STALE_HEAD = 120
@@ -64,6 +64,8 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
         raise Refused("spec.replayed", "the spec's nonce was used before")
     if history.sealed or (known is not None and known.attempt >= papers.attempt):
         raise Refused("spec.replayed", "this spec was answered here before")
+    if papers.attempt > MOST_ATTEMPTS:
+        raise Refused("spec.replayed", "a job is tried twice at most")
     check_not_revoked(papers.grants, history.revocations, trust, papers.records)
     if papers.own is not None and history.uses >= papers.own.terms["max_uses"]:
         raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")

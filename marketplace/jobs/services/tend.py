@@ -19,13 +19,13 @@ from dataspace.provenance.queries import anchored_size
 from marketplace.jobs.models import Envelope, Failure, Job, Verdict
 from marketplace.jobs.services.move import again, end, go, locked
 from marketplace.jobs.states import OPEN, Move, State
+from mpc.spec import MOST_ATTEMPTS
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=10)
 GRACE = timedelta(seconds=1.5)
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
-MOST_ATTEMPTS = 2
 RETURN = timedelta(seconds=30)  # in which who was lost may be back for the second attempt
 PASSING = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
                      "worker.killed"})

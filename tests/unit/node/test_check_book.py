@@ -39,6 +39,12 @@ def test_a_later_attempt_is_no_replay(papers: Papers, world: World) -> None:
                       world.trust)
 
 
+def test_a_third_attempt_whatever_the_portal_says(papers: Papers, world: World) -> None:
+    """Each attempt shows a hospital that lies in its inputs another pattern; one use buys two of them at most."""
+    before = {"same_id": replace(seen(papers), attempt=2), "nonce_used_by": papers.job_hash}
+    assert refused(replace(papers, attempt=3), world, **before) == "spec.replayed"
+
+
 def test_two_specs_under_one_id(papers: Papers, world: World) -> None:
     assert refused(papers, world, same_id=seen(papers, job_hash="00" * 32)) == "spec.two_specs"
 
