@@ -6,6 +6,7 @@ note, at about this time.
 """
 
 import logging
+import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,6 +29,7 @@ GRACE = 0.3
 PAUSE = 2.0
 CLOCKS = 300
 MOST = 16_000
+TOLD = re.compile(r"(0|[1-9][0-9]{0,17})\n?")
 Reply = tuple[int, str] | None
 _paused: dict[str, float] = {}
 
@@ -61,9 +63,8 @@ def _ask_all(checkpoint: Checkpoint, due: Mapping[str, WitnessSeen], *, enough: 
         return {}
     space_log = store.log()
     bodies = {
-        url: write_submission(row.size, space_log.consistency(row.size, checkpoint.size), checkpoint.note)
-        for url, row in due.items()
-        if row.size <= checkpoint.size
+        url: write_submission(old, space_log.consistency(old, checkpoint.size), checkpoint.note)
+        for url, old in ((url, min(row.size, checkpoint.size)) for url, row in due.items())
     }
     pool = ThreadPoolExecutor(max_workers=len(due))
     asked = {pool.submit(_ask, url, body): url for url, body in bodies.items()}
@@ -81,10 +82,10 @@ def _ask_all(checkpoint: Checkpoint, due: Mapping[str, WitnessSeen], *, enough: 
 def _ask(url: str, body: bytes) -> Reply:
     try:
         with _client().stream("POST", f"{url}/add-checkpoint", content=body) as answer:
-            read = b""
+            read, until = b"", time.monotonic() + SECONDS
             for part in answer.iter_bytes():
                 read += part
-                if len(read) > MOST:
+                if len(read) > MOST or time.monotonic() > until:  # nor byte by byte, for a thread waits
                     return None
             return answer.status_code, read.decode(errors="replace")
     except httpx.HTTPError:
@@ -94,12 +95,12 @@ def _ask(url: str, body: bytes) -> Reply:
 def _take(checkpoint: Checkpoint, row: WitnessSeen, reply: Reply, have: set[str], *, now: datetime) -> bool:
     """Keep what a reply says; whether this witness is worth a second question, with another size."""
     status, body = reply or (0, "")
-    told = int(body) if status == 409 and body.strip().isdigit() and len(body) < 20 else None
+    told = int(body) if status == 409 and TOLD.fullmatch(body) else None
     again = told is not None and told != row.size and told <= checkpoint.size
     if status == 200:
         row.code = _keep(checkpoint, row, body, have, now=now)
     elif reply is None:
-        row.code = "witness.unavailable" if row.size <= checkpoint.size else "witness.ahead"
+        row.code = "witness.unavailable"
     elif told is not None:
         row.code = "" if again else "witness.ahead" if told > checkpoint.size else "witness.forked"
         row.size = told

@@ -180,6 +180,8 @@ def liar(answer: Callable[[Witness, bytes], Answer]) -> type[Witness]:
     (lambda liar, request: Answer(200, cosignature(
         request.decode().partition("\n\n")[2], liar.key, name="x", now=1_000_000_000)), "witness.clock"),
     (lambda liar, request: Answer(409, "999999\n"), "witness.ahead"),
+    (lambda liar, request: Answer(409, "\u00b2\n"), "witness.refused_409"),
+    (lambda liar, request: Answer(409, "9" * 19), "witness.refused_409"),
     (lambda liar, request: Answer(500, "x" * 20_000), "witness.unavailable"),
     (lambda liar, request: Answer(403, "no"), "witness.refused_403"),
 ])
@@ -194,6 +196,16 @@ def test_one_liar_changes_nothing(people: Space, offices: Offices, answer: Any, 
     happened(1)
     followers.run_all()
     assert queries.anchored_size() == 3
+
+
+def test_a_witness_that_said_a_size_too_large_once_is_asked_again(people: Space, offices: Offices) -> None:
+    happened(2)
+    followers.run_all()
+    WitnessSeen.objects.filter(url=offices.url(1)).update(size=999_999, code="witness.ahead")
+    happened(1)
+    followers.run_all()
+    assert states() == ["cosigning"] * 3
+    assert WitnessSeen.objects.get(url=offices.url(1)).size == 3
 
 
 def test_a_note_that_is_not_published_is_in_no_answer(people: Space, offices: Offices) -> None:
