@@ -39,8 +39,7 @@ def sequence(*, now: datetime) -> int:
 
 
 def _sequence(*, now: datetime) -> int:
-    with connection.cursor() as cursor:  # the leader's lock may be lost with its connection; this one cannot
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG])
+    _hold()
     mine = Delivery.objects.filter(follower="log").order_by("event_id")
     columns = ("event_id", "event__commitment")
     owed = list(mine.filter(urgent=True).values_list(*columns)[:BATCH]) or list(mine.values_list(*columns)[:BATCH])
@@ -51,6 +50,12 @@ def _sequence(*, now: datetime) -> int:
     Delivery.objects.filter(follower="log", event__leaf__index__gte=size - len(owed)).delete()
     transaction.on_commit(lambda: guard.keep(size, root))
     return len(owed)
+
+
+def _hold() -> None:
+    """The log is this transaction's: the leader's lock may be lost with its connection; this one cannot."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOG])
 
 
 def sign(size: int, root: bytes, *, now: datetime, names: Anchor | None = None) -> Checkpoint:
@@ -145,7 +150,9 @@ def name_anchor(*, now: datetime) -> None:
     guard.check()
     log = store.log()
     with transaction.atomic():
-        sign(log.size, log.root(), now=now, names=last)
+        _hold()
+        size = log.size
+        sign(size, log.root(size), now=now, names=last)
     publish(now=now)
 
 

@@ -1,7 +1,8 @@
 """Events become leaves, checkpoints and anchors; none is lost or doubled, whatever is away."""
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from dataspace.actor import SYSTEM
 from dataspace.provenance import chainwork, followers, guard, queries, recorder
@@ -148,3 +149,22 @@ def test_a_receipt_that_is_not_anchored_is_pending(people: Space) -> None:
     with pytest.raises(PortalRefused) as refused:
         people.door("maker").get(f"/receipts/{event.id}")
     assert (refused.value.status, refused.value.code) == (409, "receipt.pending")
+
+
+def test_a_note_that_names_an_anchor_is_of_one_moment(people: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader whose lock went with its connection may still be at work, and the log grow between size and root."""
+    happened(2)
+    followers.run_all()
+    people.chain.mine(3)
+    chainwork.follow()
+    happened(1)
+    with transaction.atomic():
+        recorder._sequence(now=now())
+    sizes = iter((2, 3))
+    monkeypatch.setattr("dataspace.provenance.guard.check", lambda: None)
+    monkeypatch.setattr("dataspace.provenance.store.SqlStore.size", lambda store: next(sizes, 3))
+    with CaptureQueriesContext(connection) as asked:
+        recorder.name_anchor(now=now())
+    note = Checkpoint.objects.exclude(names=None).get()
+    assert note.root == log().root(note.size).hex()
+    assert any("pg_advisory_xact_lock" in one["sql"] for one in asked), "and nobody sequences meanwhile"
