@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import logdir
 from ledger.checkpoint import cosign, sign_checkpoint
 from ledger.errors import VerificationError
 from ledger.fsck import Builder, Head, Report, check_not_behind, rebuild
 from ledger.log import Log, MemoryStore
+from ledger.logdir import LogDir
 from ledger.merkle import leaf_hash
 from ledger.tiles import all_tiles, bundle, index_path, read_bundle, read_name
 from ledger.trust import fingerprint_of_root
@@ -156,6 +158,22 @@ def test_every_changed_file_is_found(folder: Path, people: People, name: str,
         file.unlink()
         assert command(folder, people) in (1, 2) or name.startswith("notes")
     capsys.readouterr()
+
+
+def test_a_size_that_nobody_could_hold_ends_the_check_at_the_first_missing_leaf(
+        folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, real = list[str](), LogDir._read
+
+    def read(log: LogDir, name: str) -> bytes:
+        asked.append(name)
+        if len(asked) > 1000:
+            pytest.fail("it goes on asking for what is not there")
+        return real(log, name)
+
+    monkeypatch.setattr(LogDir, "_read", read)
+    (folder / "checkpoint").write_text(sign_checkpoint("xinglin/x", 10**18, bytes(32), Ed25519PrivateKey.generate()))
+    assert logdir.main([str(folder)]) == 1
+    assert "log.short" in capsys.readouterr().out
 
 
 def test_a_note_that_too_few_witnesses_cosigned_is_found(folder: Path, people: People) -> None:
