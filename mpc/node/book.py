@@ -201,9 +201,20 @@ class Book:
             ).fetchall()
         return [SeenJob(*row) for row in rows]
 
-    def end(self, job_hash: str, attempt: int, state: str) -> None:
-        """Close this attempt and give back a use that never started; a sealed job or a later attempt stays as it is."""
+    def begin(self, job_hash: str, attempt: int) -> None:
+        """The worker gets its order: from now on it alone can say that no gate round has begun."""
         with self.write() as db:
+            db.execute("UPDATE job SET state = 'running' WHERE job_hash = ? AND attempt = ? AND state = 'accepted'",
+                       (job_hash, attempt))
+
+    def end(self, job_hash: str, attempt: int, state: str, *, begun: bool | None = None) -> None:
+        """Close this attempt and give back a use that never started; a sealed job or a later attempt stays as it is.
+        `begun` says whether a gate round began; who does not know lets a use count whose worker had its order."""
+        with self.write() as db:
+            if begun is None:
+                begun = self._one("SELECT state FROM job WHERE job_hash = ?", job_hash) == "running"
+            if begun:
+                db.execute("UPDATE use SET state = 'started' WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
             ended = db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND attempt = ? AND state <> 'sealed'",
                                (state, job_hash, attempt))
             if ended.rowcount:

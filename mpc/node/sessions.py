@@ -36,6 +36,7 @@ from mpc.node.papers import Grant, Papers
 from mpc.node.workers import Worker
 
 TICK = 0.1
+GATE = "gate_started"
 GRACE = 5.0
 USE_PATIENCE = 5.0
 NEAREST = {"session.protocol": "session.mismatch", "dataset.off_dictionary": "dataset.changed",
@@ -133,6 +134,7 @@ class Run:
         try:
             self._record("session.started", session=self.session.id)
             self._guard()
+            self.home.book.begin(papers.job_hash, papers.attempt)
             worker.send(order(self.attempt, self.session, self.home, self.seconds))
             self._serve()
         except Failed as error:
@@ -152,6 +154,8 @@ class Run:
         worker = self.attempt.worker
         while True:
             message = worker.receive(TICK)
+            if message is not None and message.get("event") == GATE:
+                self._count()  # before anything may end the attempt: parties see the pattern from now on
             self._guard()
             if message is None:
                 if worker.ended:
@@ -159,7 +163,7 @@ class Run:
                 self._wait()
                 continue
             event = message.get("event")
-            if event == "gate_started":
+            if event == GATE:
                 self._gate_started()
             elif event == "sealed" and self.home.party:
                 self._sealed(message)
@@ -189,12 +193,14 @@ class Run:
         except Refused as error:
             raise Failed(error.code, error.rule) from error
 
+    def _count(self) -> None:
+        """The use counts from now on. A dealer has none of its own."""
+        if self.papers.own is not None:
+            self.home.book.start_use(self.papers.own.id, self.papers.job_hash)
+
     def _gate_started(self) -> None:
-        """The use counts from now on. A dealer has no use of its own: it looks at chain and book and goes on."""
-        own = self.papers.own
-        if own is not None:
-            self.home.book.start_use(own.id, self.papers.job_hash)
-        self.waiting_for = "word" if own is None else "use"
+        """A party's use must be final before it lets go; a dealer looks at chain and book and goes on."""
+        self.waiting_for = "word" if self.papers.own is None else "use"
         self._wait()
 
     def _wait(self) -> None:
@@ -292,7 +298,8 @@ class Run:
         note("session.failed", job=self.papers.job, attempt=self.papers.attempt, code=error.code)
         self.attempt.worker.stop(error.code)
         try:
-            self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed")
+            begun = any(message.get("event") == GATE for message in self.attempt.worker.unread())
+            self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed", begun=begun)
         except sqlite3.Error:
             note("book.unwritten", job=self.papers.job)  # still open there: the next start ends and reports it
         self._record("session.failed", code=error.code, about=error.about)

@@ -25,6 +25,7 @@ from mpc.node.logs import note
 COMMAND = (sys.executable, "-P", "-m", "mpc.worker")
 MAX_LINE = 32 << 20
 SCRATCH = "scratch"
+YOUNG = 60.0
 NO_MORE_THAN = Limits()
 
 
@@ -37,6 +38,7 @@ class Worker:
         self._lines: list[dict[str, Any]] = []
         self._writing = threading.Lock()
         self.ended = False
+        self.born = time.monotonic()
         assert_pipes(process)
 
     @property
@@ -81,6 +83,19 @@ class Worker:
             if isinstance(message, dict) and "ready" not in message:
                 self._lines.append(message)
 
+    def unread(self) -> list[dict[str, Any]]:
+        """What it said and nobody read; whole once it has ended."""
+        return list(self._lines)
+
+    def _last_words(self) -> None:
+        """Read what lies in the pipe of an ended process."""
+        try:
+            os.set_blocking(self._stdout.fileno(), False)
+            while chunk := os.read(self._stdout.fileno(), 1 << 16):
+                self._feed(chunk)
+        except (OSError, ValueError):
+            return  # closed already, or held open by somebody else
+
     def alive(self) -> bool:
         """True while the process runs."""
         return self._process.poll() is None
@@ -106,6 +121,7 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._last_words()
         sandbox.wipe(self._folder)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -150,6 +166,19 @@ class Workers:
         """See to it, in the background, that a spare stands ready."""
         if not self._closed:
             self._spawner.submit(self._fill)
+
+    def tend(self) -> None:
+        """A spare that died while it waited is reaped, and replaced unless it died young: then the next job finds out.
+        """
+        with self._lock:
+            spare = self._spare
+            if spare is None or spare.alive():
+                return
+            self._spare = None
+        note("worker.spare_died", pid=spare.pid)
+        spare.kill()
+        if time.monotonic() - spare.born > YOUNG:
+            self.warm()
 
     def take(self) -> Worker:
         """The spare, or a fresh worker if there is none."""

@@ -94,6 +94,21 @@ def test_a_use_that_started_counts_though_the_job_failed(book: Book) -> None:
     assert uses(book) == 1 and history(book).asked == (SHAPE,)
 
 
+def test_a_use_whose_gate_may_have_begun_counts(book: Book) -> None:
+    """Killed between the worker's first gate round and our word for it: nobody can say any more that it never began."""
+    accept(book, "a")
+    book.begin("a", 1)
+    book.end("a", 1, "failed")
+    assert book.use_state(GRANT, "a") == "started" and history(book).asked == (SHAPE,)
+
+
+def test_a_use_whose_worker_ended_before_its_gate_is_given_back(book: Book) -> None:
+    accept(book, "a")
+    book.begin("a", 1)
+    book.end("a", 1, "failed", begun=False)
+    assert uses(book) == 0 and history(book).asked == ()
+
+
 def test_a_second_attempt_takes_no_second_use(book: Book) -> None:
     accept(book, "a")
     book.start_use(GRANT, "a")

@@ -1,9 +1,11 @@
 """Worker processes: a warm spare, its own socket, and an end for every one, whatever happens to its agent."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,51 @@ def test_it_works(pool: Workers) -> None:
     worker.send({"proceed": True})
     assert (worker.receive(10) or {})["event"] == "sealed"
     assert worker.receive(10) is None and worker.ended
+
+
+def test_the_last_words_of_an_ended_worker_are_kept(pool: Workers) -> None:
+    """Whether its gate began decides whether a use counts: that word may lie unread when the worker is ended."""
+    worker = pool.take()
+    worker.send({"role": "party"})
+    said = b'{"ready": true}\n{"event": "gate_started"}\n'
+    deadline = time.monotonic() + 20
+    while len(waiting(worker)) < len(said):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    worker.kill()
+    assert worker.unread() == [{"event": "gate_started"}]
+
+
+def waiting(worker: Worker) -> bytes:
+    """As many bytes as lie in its pipe."""
+    size = bytearray(4)
+    fcntl.ioctl(worker._stdout.fileno(), termios.FIONREAD, size)
+    return bytes(int.from_bytes(size, sys.byteorder))
+
+
+def test_a_spare_that_died_is_no_zombie_and_is_replaced(pool: Workers) -> None:
+    pool.warm()
+    pool._spawner.submit(int).result()
+    spare = pool._spare
+    assert spare is not None
+    os.kill(spare.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{spare.pid}").exists():
+        pool.tend()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    pool._spawner.submit(int).result()
+    assert pool._spare is None, "one that died young is not started again and again"
+    pool.warm()
+    pool._spawner.submit(int).result()
+    old = pool._spare
+    assert old is not None
+    old.born -= 3600
+    os.kill(old.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, old.pid, os.WEXITED | os.WNOWAIT)
+    pool.tend()
+    pool._spawner.submit(int).result()
+    assert pool._spare is not None and pool._spare.alive() and not Path(f"/proc/{old.pid}").exists()
 
 
 def test_the_warm_spare_is_taken_and_replaced(pool: Workers) -> None:

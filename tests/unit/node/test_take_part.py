@@ -223,6 +223,44 @@ def test_a_stop_during_the_session(node: Maker) -> None:
     assert one.door.documents("envelope") == [] and one.door.documents("failure") == []
 
 
+def test_a_stop_at_the_moment_of_the_gate_gives_no_use_back(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a buyer who cancels in time sees pattern after pattern, through a hospital that talks, for nothing."""
+    one = node()
+    one.check()
+    attempt = next(iter(one.agent.attempts.values()))
+    receive = attempt.worker.receive
+
+    def stopped(timeout: float) -> Document | None:
+        message = receive(timeout)
+        if message is not None:
+            attempt.stop_code = "session.deadline"
+        return message
+    monkeypatch.setattr(attempt.worker, "receive", stopped)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "session.deadline"
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "started"
+
+
+def test_a_gate_that_began_while_its_worker_was_stopped_counts(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word that the gate has begun lies unread in the pipe when the agent ends the worker."""
+    one = node()
+    one.check()
+    attempt = next(iter(one.agent.attempts.values()))
+    receive = attempt.worker.receive
+
+    def deaf(timeout: float) -> Document | None:
+        message = receive(30)
+        assert message == {"event": "gate_started"}
+        attempt.worker._lines.insert(0, message)
+        attempt.stop_code = "session.deadline"
+        return None
+    monkeypatch.setattr(attempt.worker, "receive", deaf)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "started"
+
+
 def test_after_a_restart_lost_attempts_are_named(node: Maker) -> None:
     one = node()
     one.check()
