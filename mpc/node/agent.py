@@ -261,7 +261,10 @@ class Agent:
     # what the hospital's people say
     def look(self) -> None:
         """Their rulings and the switch, as they stand in the book now; called whenever somebody else wrote there."""
-        for attempt in list(self.attempts.values()):
+        standing = list(self.attempts.values())
+        for attempt in standing:
+            self._told(attempt)  # all of them, before anything waits for the lock: a file may be read under it for long
+        for attempt in standing:
             self._obey(attempt)
         if self.cases.stopped is not None:
             return
@@ -272,15 +275,19 @@ class Agent:
                 self._held.pop((case.job_hash, case.attempt), None)
                 self.handle({**item, "kind": "check"})
 
-    def _obey(self, attempt: Attempt) -> None:
+    def _told(self, attempt: Attempt) -> str:
+        """Mark an attempt that they ended; the code, or nothing."""
         papers = attempt.papers
         code = "node.stopped" if self.cases.stopped is not None else ""
         if not code and self.cases.ruling(job_hash=papers.job_hash, job=papers.job) == "deny":
             code = "policy.denied"
-        if not code:
-            return
-        attempt.stop_code = attempt.stop_code or code
-        if attempt.thread is None:
+        if code:
+            attempt.stop_code = attempt.stop_code or code
+        return code
+
+    def _obey(self, attempt: Attempt) -> None:
+        papers, code = attempt.papers, self._told(attempt)
+        if code and attempt.thread is None:
             with self.lock:
                 if attempt.thread is None and self.attempts.get(papers.job_hash) is attempt:
                     self._close(attempt, "failed")
@@ -290,6 +297,7 @@ class Agent:
     def tend(self) -> None:
         """What time alone brings: new revocations, attempts whose deadline passed, messages not yet delivered."""
         inbox.take(self.config.inbox, self.book)
+        self.workers.tend()
         now = self.now()
         for attempt in list(self.attempts.values()):
             if attempt.thread is None and now > attempt.papers.deadline:

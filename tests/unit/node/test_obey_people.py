@@ -1,8 +1,10 @@
 """What the people of a hospital say at the command line: hold, release, deny, stop, start; explained, and on record."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,38 @@ def test_stop_reaches_an_attempt_that_waits_for_its_session(node: Maker, capsys:
     one.agent.look()
     assert one.agent.attempts == {} and one.failure() == "node.stopped"
     assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+
+def test_stop_reaches_a_running_job_while_another_is_judged(node: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    """A large file is read under the agent's lock, for minutes; the switch does not wait for it."""
+    one = node()
+    one.check()
+    waits = next(iter(one.agent.attempts.values()))
+    runs = replace(waits, thread=threading.current_thread())
+    one.agent.attempts["of another job"] = runs
+    say(one, "stop", capsys=capsys)
+    with one.agent.lock:
+        looking = threading.Thread(target=one.agent.look, daemon=True)
+        looking.start()
+        within(lambda: runs.stop_code == "node.stopped")
+        assert looking.is_alive()
+    looking.join(30)
+    del one.agent.attempts["of another job"]
+    assert one.agent.attempts == {} and one.failure() == "node.stopped"
+
+
+def test_the_bell_outlives_whatever_goes_wrong(node: Maker, bells: Callable[[Node], None],
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+    looked: list[int] = []
+
+    def look() -> None:
+        looked.append(1)
+        if len(looked) < 3:
+            raise RuntimeError("unforeseen")
+    monkeypatch.setattr(one.agent, "look", look)
+    bells(one)
+    within(lambda: len(looked) >= 3)
 
 
 def test_stop_outlives_a_restart(node: Maker, capsys: pytest.CaptureFixture[str]) -> None:
