@@ -1,5 +1,6 @@
 // The transparency log: inclusion (RFC 6962), checkpoints as C2SP signed notes, cosignatures. As ledger/{merkle,checkpoint}.py.
 import { ed25519 } from '@noble/curves/ed25519.js';
+import { sha512 } from '@noble/hashes/sha2.js';
 import { Refused, base64, concat, number, same, sha256, unbase64, unhex, utf8 } from './bytes.js';
 
 // what Python's \s means, which is not what it means here
@@ -61,9 +62,14 @@ function hintOf(name, kind, key) {
   return sha256(concat(utf8(name + '\n'), Uint8Array.of(kind), unhex(key))).slice(0, 4);
 }
 
+/** As the verifier in Python: without the cofactor, by which a key's owner could make a signature that holds here alone. */
 export function ed25519Holds(key, signature, data) {
+  const { Point } = ed25519;
   try {
-    return ed25519.verify(signature, data, unhex(key), { zip215: false });
+    if (!ed25519.verify(signature, data, unhex(key), { zip215: false })) return false;
+    const [r, s] = [signature.slice(0, 32), number(signature.slice(32).reverse())];
+    const k = number(sha512(concat(r, unhex(key), data)).reverse()) % Point.Fn.ORDER;
+    return same(Point.BASE.multiplyUnsafe(s).subtract(Point.fromBytes(unhex(key)).multiplyUnsafe(k)).toBytes(), r);
   } catch {
     return false;
   }

@@ -37,10 +37,22 @@ function told(name) {
 }
 
 async function take(name, file) {
-  if (!file || file.size > LARGEST) return;
+  if (!file) return;
+  forget();
+  files[name] = null;
+  told(name);
+  byId(name).setCustomValidity(file.size > LARGEST ? say('too_large') : '');
+  if (file.size > LARGEST) return;
   files[name] = { name: file.name, data: new Uint8Array(await file.arrayBuffer()) };
   byId(name).required = false;
   told(name);
+}
+
+/** What was found is of the files and the fingerprint that were there; it does not stand beside others. */
+function forget() {
+  last = null;
+  byId('result').hidden = true;
+  byId('contents').hidden = true;
 }
 
 function check(event) {
@@ -115,6 +127,7 @@ function contents({ receipt, trust, hash }) {
 
 function listen() {
   byId('form').addEventListener('submit', check);
+  byId('fingerprint').addEventListener('input', forget);
   byId('language').addEventListener('click', () => {
     language = language === 'zh' ? 'en' : 'zh';
     speak();

@@ -15,7 +15,7 @@ export const WORDS = {
     limits: '凭证不说明医院如实记录了数据；它假定各方运行真实的计算程序，且随机数服务不与医院串通。',
     about: '本页是凭证检查的第二种实现，与命令 python -m ledger verify 相互独立，两者以同一批凭证相互对照测试。',
     licences: '内含 noble-curves 与 noble-hashes（MIT 许可，Paul Miller）。',
-    read: '已读入', bytes: '字节', none: '无',
+    read: '已读入', bytes: '字节', too_large: '文件过大', none: '无',
   },
   en: {
     other: '中文', title: 'Check a receipt', check: 'Check',
@@ -36,7 +36,7 @@ export const WORDS = {
     limits: 'It does not say that hospitals recorded their data truly. It rests on parties that run the true engine, and on a dealer that does not collude with a hospital.',
     about: 'A second implementation, apart from the command python -m ledger verify; both are tried on the same receipts.',
     licences: 'Contains noble-curves and noble-hashes (MIT licence, Paul Miller).',
-    read: 'read', bytes: 'bytes', none: 'none',
+    read: 'read', bytes: 'bytes', too_large: 'the file is too large', none: 'none',
   },
 };
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from tests.browser.conftest import AXE
-from tests.simulators.receipts import cases, corpus, edges, flipped, outcome
+from tests.simulators.receipts import cases, corpus, crooked_note, edges, flipped, outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "verify.html"
@@ -113,6 +113,25 @@ def test_what_does_not_hold_is_said_and_what_is_no_receipt(page: Page, tmp_path:
     assert "fingerprint" in (page.text_content("#note") or "")
 
 
+def test_a_verdict_is_of_the_files_that_are_shown(page: Page, tmp_path: Path) -> None:
+    """What was found of one receipt does not stand above the name of another, or beside another fingerprint."""
+    for change in (lambda: give(page, GOLDEN / "receipt.json"), lambda: page.fill("#fingerprint", "00" * 32),
+                   lambda: page.set_input_files("#trust", GOLDEN / "approval.json")):
+        give(page, GOLDEN / "receipt.small.json")
+        page.click("button.primary")
+        page.wait_for_selector("#verdict:text('The receipt holds')")
+        change()
+        page.wait_for_selector("#result", state="hidden")
+        page.wait_for_selector("#contents", state="hidden")
+    large = tmp_path / "large.json"
+    large.write_bytes(b" " * 1_000_001)
+    give(page, GOLDEN / "receipt.small.json")
+    page.set_input_files("#receipt", large)
+    page.wait_for_selector("output[for=receipt]:empty", state="attached")
+    page.click("button.primary")
+    assert page.is_hidden("#result")
+
+
 def test_the_page_cannot_reach_a_network(chromium: Browser) -> None:
     """Its own policy stops whatever would leave it, online as well."""
     page = chromium.new_page()
@@ -144,6 +163,16 @@ def test_both_verifiers_find_the_same_level_by_level(page: Page) -> None:
     trusts = [[text_of(wire), whole.fingerprint] for wire in whole.wires]
     theirs = page.evaluate(JUDGE, [trusts, [[number, text_of(data)] for number, data in tried]])
     assert theirs == ours
+
+
+def test_no_signature_holds_for_one_verifier_alone(page: Page) -> None:
+    """The log's owner can sign so that RFC 8032 allows both answers; both verifiers give the stricter one."""
+    whole = corpus()
+    number, data = crooked_note(whole)
+    ours = outcome(data, whole.trusts[number])
+    assert ours.split(",")[1] == "invalid"
+    trusts = [[text_of(wire), whole.fingerprint] for wire in whole.wires]
+    assert page.evaluate(JUDGE, [trusts, [[number, text_of(data)]]]) == [ours]
 
 
 def test_bit_flips_of_a_receipt_fail_here_too(page: Page) -> None:

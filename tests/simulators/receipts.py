@@ -7,6 +7,7 @@ canonically again, some of these with the log's own signature put right, so that
 
 from __future__ import annotations
 
+import base64
 import copy
 import random
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from ledger.log import Log, MemoryStore
 from ledger.passkey import Assertion
 from ledger.receipt import chain_leg, make_receipt, verify_receipt
 from ledger.trust import Trust, load_trust
+from tests.simulators.crooked_ed25519 import crooked
 from tests.simulators.passkey import SoftKey
 
 SEALERS = ("validator 0", "validator 1", "validator 2", "validator 3")
@@ -187,6 +189,17 @@ def edges(whole: Corpus) -> Iterator[tuple[int, bytes]]:
                   data.replace(b'"type"', b'"t\\u0079pe"', 1),
                   b"[" * 65 + b"]" * 65, b'{"a":' * 70 + b"1" + b"}" * 70, b"", b"null", b"\xff", b'"\\ud800"'):
         yield number, wrong
+
+
+def crooked_note(whole: Corpus) -> tuple[int, bytes]:
+    """A receipt whose log signed so that some verifiers take its signature and others do not."""
+    number, receipt = whole.receipts[0]
+    body, _, rest = receipt["checkpoint"].partition("\n\n")
+    name, line = rest.split("\n")[0].rsplit(" ", 1)
+    signature = crooked(build.seed("log"), (body + "\n").encode())
+    moved = base64.b64encode(base64.b64decode(line)[:4] + signature).decode()
+    note = receipt["checkpoint"].replace(f"{name} {line}", f"{name} {moved}")
+    return number, canonical({**receipt, "checkpoint": note})
 
 
 def cases(whole: Corpus, count: int, seed: int) -> Iterator[tuple[int, bytes]]:
