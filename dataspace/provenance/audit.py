@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from dataspace.errors import Unavailable
 from dataspace.provenance import guard, queries, recorder, space, store
 from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Delivery, Event, Leaf, Tile
 from ledger.anchor import log_id_of, next_anchor
@@ -42,7 +43,7 @@ def fsck(*, chain: bool = True) -> Report:
             report.add("log.tile", f"tile {level}/{position} lies beyond the log")
     try:
         guard.check()
-    except LedgerError as behind:
+    except (LedgerError, Unavailable) as behind:
         report.add(behind.code, behind.message)
     return report
 

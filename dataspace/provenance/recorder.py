@@ -95,7 +95,7 @@ def log_id() -> str:
 
 def anchor(*, now: datetime) -> None:
     """Anchor the newest published checkpoint, one at a time: the contract checks that each grows out of the last."""
-    last = Anchor.objects.filter(lost_at=None).select_related("tx").order_by("-tx__nonce").first()
+    last = Anchor.objects.filter(lost_at=None).select_related("tx").order_by("-pk").first()
     if last is not None and last.tx.status in chainwork.UNDER_WAY:
         chainwork.push(last.tx)
         if last.tx.status in chainwork.UNDER_WAY:

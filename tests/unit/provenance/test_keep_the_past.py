@@ -100,6 +100,16 @@ def test_a_chain_with_another_root_stops_the_log(full: Space) -> None:
     behind("ledger.behind_chain")
 
 
+@pytest.mark.parametrize("question", ["check_contracts", "check_roles"])
+def test_a_strangers_contract_is_not_written_to(full: Space, monkeypatch: pytest.MonkeyPatch, question: str) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise VerificationError("chain.roles", "somebody else may anchor")
+
+    guard._sound.clear()
+    monkeypatch.setattr(full.chain, question, wrong)
+    behind("chain.roles")
+
+
 def test_the_mark_beside_the_keys_stops_the_log_when_the_chain_is_away(full: Space) -> None:
     guard.keep(301, bytes(32))
     full.chain.switches.on = False
@@ -163,6 +173,14 @@ def test_fsck_names_every_damage(full: Space) -> None:
             with pytest.raises(CommandError, match="NOT whole"):
                 call_command("ledger", "fsck", stdout=StringIO())
             transaction.set_rollback(True)
+
+
+def test_what_fsck_found_is_told_although_nobody_outside_can_be_asked(full: Space) -> None:
+    guard.place().unlink(missing_ok=True)
+    full.chain.switches.on = False
+    sql("SET LOCAL session_replication_role = replica")
+    sql("UPDATE provenance_leaf SET hash = repeat('0', 64) WHERE index = 5")
+    assert {finding.code for finding in audit.fsck(chain=False).findings} == {"log.leaf", "ledger.unconfirmed"}
 
 
 def test_an_export_is_the_log(full: Space, tmp_path: Path) -> None:

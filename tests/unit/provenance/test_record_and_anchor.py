@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dataspace.actor import SYSTEM
 from dataspace.provenance import chainwork, followers, guard, queries, recorder
-from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Delivery, Event, Leaf
+from dataspace.provenance.models import Anchor, ChainTx, Checkpoint, Delivery, Event, Leaf, Sender
 from dataspace.provenance.queries import anchored_size
 from dataspace.provenance.record import record
 from dataspace.provenance.store import log
@@ -87,6 +87,19 @@ def test_one_anchor_at_a_time(people: Space) -> None:
     people.chain.switches.mining = True
     followers.run_all()
     assert [one.prev_size for one in Anchor.objects.order_by("size")] == [0, 1]
+
+
+def test_one_anchor_at_a_time_also_under_a_new_account(people: Space) -> None:
+    """Its nonces begin at nothing, so that by nonce the old account's last one would seem the newest."""
+    happened()
+    people.pass_time()
+    old = Sender.objects.create(address="0x" + "0" * 40, next_nonce=100)
+    ChainTx.objects.update(sender=old, nonce=99)
+    people.chain.switches.mining = False
+    for _ in range(3):
+        happened()
+        followers.run_all()
+    assert ChainTx.objects.filter(kind="anchor").count() == 2
 
 
 def test_the_same_bytes_are_sent_again(people: Space) -> None:
