@@ -22,6 +22,7 @@ from marketplace.jobs.models import Envelope, Failure, JobParty, Verdict
 from marketplace.jobs.states import State
 
 AGAIN = timedelta(seconds=5)
+STOP_FOR = timedelta(minutes=1)
 STOPPED = (State.REFUSED, State.FAILED, State.CANCELLED, State.EXPIRED)
 Item = dict[str, Any]
 
@@ -32,7 +33,7 @@ def items_for(actor: Actor, *, now: datetime) -> list[Item]:
         return []
     seats = JobParty.objects.filter(participant_id=actor.participant_id).select_related("job__agreement")
     found = [
-        *_shown(_to_stop(seats), "stop_served_at", _stop, now),
+        *_shown(_to_stop(seats, now), "stop_served_at", _stop, now),
         *_shown(_to_check(seats, now), "check_served_at", _check, now),
         *_shown(_to_meet(seats, now), "session_served_at", _session, now),
     ]
@@ -74,8 +75,12 @@ def _to_meet(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
     return seats.filter(_due("session_served_at", now), ~_mine(Envelope), ~_mine(Failure), job__state__in=states)
 
 
-def _to_stop(seats: QuerySet[JobParty]) -> QuerySet[JobParty]:
-    return seats.filter(job__state__in=STOPPED, stop_served_at=None, check_served_at__isnull=False)
+def _to_stop(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    """Who may hold something for a job that is over: it was asked, in this attempt or in one before. Told again for a
+    while: the answer to the first asking may have been lost on the way."""
+    asked = Q(check_served_at__isnull=False) | Q(job__attempt__gt=1)
+    again = Q(stop_served_at__lt=now - AGAIN, job__ended_at__gt=now - STOP_FOR)
+    return seats.filter(asked, Q(stop_served_at=None) | again, job__state__in=STOPPED)
 
 
 def _to_sign(participant_id: UUID, now: datetime) -> QuerySet[Agreement]:

@@ -10,7 +10,7 @@ import pytest
 from dataspace.grants.models import GrantUse
 from dataspace.provenance.models import Event
 from ledger.errors import PortalRefused
-from marketplace.jobs.models import Job
+from marketplace.jobs.models import Job, JobParty
 from marketplace.jobs.services import tend
 from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
@@ -96,6 +96,30 @@ def test_who_does_not_come_back_is_named(people: Space, spec: dict[str, Any]) ->
     for name in (*HOSPITALS[:2], "dealer"):
         people.answer(spec, name, attempt=2)
     assert (swept(40).state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("hospital_c"))
+
+
+def test_who_did_not_come_back_is_told_to_stop(people: Space, spec: dict[str, Any]) -> None:
+    """It holds a worker and a use for the first attempt, and would until the job's deadline, three days from now."""
+    people.door("hospital_c").get("/work")
+    people.accepted(spec)
+    lost(people, spec)
+    assert swept(40).state == "failed"
+    items = people.door("hospital_c").get("/work")["items"]
+    assert [(one["kind"], one["job"]) for one in items] == [("stop", spec["id"])]
+
+
+def test_a_stop_whose_answer_was_lost_on_the_way_is_told_again(people: Space, spec: dict[str, Any]) -> None:
+    people.door("hospital_c").get("/work")
+    people.fail(spec, "hospital_a", "dataset.changed")
+    assert swept(2).state == "failed"
+    ask = people.door("hospital_c").get
+    assert [one["kind"] for one in ask("/work")["items"]] == ["stop"]
+    assert ask("/work")["items"] == [], "not at once"
+    JobParty.objects.exclude(stop_served_at=None).update(stop_served_at=now() - timedelta(seconds=6))
+    assert [one["kind"] for one in ask("/work")["items"]] == ["stop"]
+    JobParty.objects.exclude(stop_served_at=None).update(stop_served_at=now() - timedelta(seconds=6))
+    Job.objects.update(ended_at=now() - timedelta(minutes=2))
+    assert ask("/work")["items"] == [], "not for ever"
 
 
 def test_the_first_attempt_s_words_count_no_more(people: Space, spec: dict[str, Any]) -> None:
