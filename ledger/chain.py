@@ -26,6 +26,9 @@ __all__ = ["AnchorHead", "Block", "Chain", "GrantOnChain", "PasskeyAccountOnChai
            "RecordOnChain", "TxReceipt"]
 
 ERC1271 = bytes.fromhex("1626ba7e")
+NOBODY = "0x" + "00" * 20
+ACCOUNT_DELAY = 24 * 3600
+"""Seconds that a person has, at least, to veto a change of their account."""
 
 
 @dataclass(frozen=True)
@@ -204,17 +207,22 @@ class Chain(Blockchain):
         keys = {"0x" + one.hex(): origin for one, origin in zip(ids, origins, strict=True)}
         return PasskeyAccountOnChain(str(guardian).lower(), bound, delay, MappingProxyType(keys))
 
-    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]],
+    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]], *,
+                              guardians: Sequence[str] = (), least_delay: int = ACCOUNT_DELAY,
                               block: BlockTag = "finalized") -> None:
-        """The account's keys are exactly these (as a participant record names them), each on its own page.
+        """The account's keys are exactly these (as a participant record names them), each on its own page; its guardian
+        is nobody or one of `guardians`, and its changes take `least_delay` seconds at least.
 
-        To be asked before an account is taken for somebody's: whoever deployed it could have slipped a key in.
+        To be asked before an account is taken for somebody's: whoever deployed it could have slipped a key in, or have
+        kept a way to do so later.
         """
         found = self.passkey_account(address, block)
         if dict(found.keys) != {key_id(one["x"] + one["y"]): one["origin"] for one in keys}:
             raise VerificationError("passkey.other_account", "the account has other keys, or on other pages")
         if any(one["device_bound"] != found.device_bound for one in keys):
             raise VerificationError("passkey.other_account", "the account has another rule about synced keys")
+        if found.guardian not in (NOBODY, *(one.lower() for one in guardians)) or found.delay < least_delay:
+            raise VerificationError("passkey.other_account", "the account has a strange guardian, or too short a delay")
 
     def account_accepts(self, address: str, digest: bytes, signature: str, block: BlockTag = "latest") -> bool:
         """ERC-1271: whether this account contract takes the signature, as GrantRegistry would ask it."""

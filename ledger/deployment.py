@@ -51,7 +51,7 @@ def deploy_passkey_account(chain: Chain, deployer_key: EthKey, *, keys: Sequence
     tx_hash = _send(chain, deployer_key, chain.account_nonce(deployer_key.address), "passkey",
                     [guardian, bound, delay, named, bytes32(space_salt)])
     address = _made(chain, "passkey", tx_hash, seconds)
-    chain.check_passkey_account(address, keys, block="latest")
+    chain.check_passkey_account(address, keys, guardians=[guardian], least_delay=delay, block="latest")
     return address
 
 

@@ -73,7 +73,8 @@ class CheckedDoor:
 class AccountReader(RecordReader, Protocol):
     """And whose passkeys speak for an account."""
 
-    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]]) -> Any: ...
+    def check_passkey_account(self, address: str, keys: Sequence[Mapping[str, Any]], *,
+                              guardians: Sequence[str] = ()) -> Any: ...
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
         record = verify_next(wire, former, trust)
     else:
         record = named(verify_wire(wire, trust, admitted=False), "id", participant_id)
-    check_accounts(record, chain)
+    check_accounts(record, chain, trust.regulator.approvers)
     both = _admitted(wire, office_keys, trust, fingerprint)
     admission = _decided(record, regulator_approver(office_keys, approver, trust), trust, RECORD_TYPE)
     answer = door.post(f"/participants/{participant_id}/admission", {"record": both, "approval": admission})
@@ -160,12 +161,13 @@ def admit(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: st
     return both
 
 
-def check_accounts(record: Mapping[str, Any], chain: AccountReader | None) -> None:
-    """Each account of passkeys that the record names is one on chain, of our code and with these keys in it."""
+def check_accounts(record: Mapping[str, Any], chain: AccountReader | None, guardians: Sequence[str] = ()) -> None:
+    """Each account of passkeys that the record names is one on chain, of our code and with these keys in it; nobody but
+    `guardians` may guard it, so that who deployed it kept no way in."""
     for address, keys in passkeys_of(record).items():
         if chain is None:
             raise VerificationError("participant.account_unknown", "an account of passkeys is looked up on the chain")
-        chain.check_passkey_account(address, keys)
+        chain.check_passkey_account(address, keys, guardians=guardians)
 
 
 def _stands(answer: Mapping[str, Any], record: Mapping[str, Any], *, later: bool) -> bool:
@@ -239,7 +241,7 @@ def propose(door: DoorLike, office_keys: KeyFile, trust: Trust, wire: Mapping[st
     participant_id = read_wire(wire)["id"]
     former = participant_of(door, trust, participant_id, chain=chain)
     record = verify_next(wire, former, trust, lost=True)
-    check_accounts(record, chain)
+    check_accounts(record, chain, trust.regulator.approvers)
     both = _admitted(wire, office_keys, trust, fingerprint)
     proposal = _decided(record, regulator_approver(office_keys, approver, trust), trust, PROPOSAL_TYPE)
     door.post(f"/participants/{participant_id}/proposal", {"record": both, "proposal": proposal})

@@ -34,9 +34,10 @@ def account(chain_space: ChainSpace, keys: list[SoftKey]) -> str:
     return deploy(chain_space, keys)
 
 
-def deploy(space: ChainSpace, keys: list[SoftKey], **changes: Any) -> str:
+def deploy(space: ChainSpace, keys: list[SoftKey], *, guardian: str = NOBODY, delay: int = 172_800,
+           **changes: Any) -> str:
     return deploy_passkey_account(space.chain, EthKey.create(), keys=[{**one.public, **changes} for one in keys],
-                                  guardian=NOBODY, space_salt=space.grants.salt)
+                                  guardian=guardian, space_salt=space.grants.salt, delay=delay)
 
 
 def on_chain(space: ChainSpace, account: str, assertion: Assertion, challenge: bytes = CHALLENGE) -> bool:
@@ -105,6 +106,17 @@ def test_another_account_than_the_record_says(chain_space: ChainSpace, account: 
                 account, [{**one.public, **change} for one in keys], block="latest")
     with pytest.raises(VerificationError, match=r"chain\.wrong"):
         chain_space.chain.check_passkey_account(chain_space.deployed["grants"]["address"], [], block="latest")
+
+
+def test_an_account_whose_deployer_kept_a_way_in(chain_space: ChainSpace, keys: list[SoftKey]) -> None:
+    """With the right keys, but a guardian of its own who proposes another, or no time in which to say no."""
+    shown, chain = [one.public for one in keys], chain_space.chain
+    for wrong in ({"guardian": chain_space.stranger.address}, {"delay": 1}):
+        account = deploy(chain_space, keys, **wrong)
+        with pytest.raises(VerificationError, match=r"passkey\.other_account"):
+            chain.check_passkey_account(account, shown, block="latest")
+    watched = deploy(chain_space, keys, guardian=chain_space.regulator.address)
+    chain.check_passkey_account(watched, shown, guardians=[chain_space.regulator.address], block="latest")
 
 
 def test_an_account_needs_two_keys_on_pages_of_their_own(chain_space: ChainSpace, keys: list[SoftKey]) -> None:
