@@ -10,6 +10,7 @@ import fcntl
 import json
 import logging.handlers
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ class Audit:
         """Write on the way out of something that already went wrong: a full disk is logged, not raised."""
         try:
             self.write(event, **facts)
-        except (OSError, DocumentError) as error:
+        except (OSError, sqlite3.Error, DocumentError, LookupError, TypeError) as error:
             note("audit.failed", what=event, error=type(error).__name__)
 
     def lines(self) -> Iterator[dict[str, Any]]:

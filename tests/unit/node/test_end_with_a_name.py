@@ -125,3 +125,16 @@ def test_a_chain_that_takes_nothing_from_us_leaves_it_to_the_deadline(
     one.agent.handle(one.session())
     one.wait()
     assert one.failure() == "session.deadline"
+
+
+def test_a_record_that_cannot_be_kept_silences_no_failure(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record's head stands in the book: when that is full, the portal must hear the end all the same."""
+    one = node("killed")
+    one.check()
+
+    def full(name: str, value: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+    monkeypatch.setattr(one.agent.home.audit._cases, "set_switch", full)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "worker.killed" and one.agent.book.unfinished() == []
