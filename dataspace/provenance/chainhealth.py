@@ -59,6 +59,12 @@ def label() -> dict[str, str] | None:
         return None
 
 
+def is_development() -> bool:
+    """Whether to say so wherever the chain shows; a space without a trust file has no other chain either."""
+    known = label()
+    return known is None or profile(known["profile"]).development
+
+
 def _endpoints() -> tuple["EndpointHealth", ...]:
     if not _seen or time.monotonic() - _seen[0][0] > FRESH:
         _seen[:] = [(time.monotonic(), tuple(space.chain().health()))]

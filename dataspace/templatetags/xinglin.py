@@ -19,6 +19,7 @@ from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from dataspace.actor import NOBODY, Actor
+from dataspace.provenance.chainhealth import is_development
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size, published
 from dataspace.templatetags import words
@@ -275,6 +276,7 @@ def _pulse() -> dict[str, Any]:
         "anchored": anchored,
         "is_anchored": anchored >= size,
         "checkpoint": published(),
+        "is_development": is_development(),
     }
 
 

@@ -17,6 +17,7 @@ from dataspace.grants.queries import receipt_of
 from dataspace.http import ActorRequest
 from dataspace.participants.queries import participants_for
 from dataspace.provenance import space
+from dataspace.provenance.chainhealth import is_development
 from dataspace.provenance.models import Anchor, Checkpoint, Leaf
 from dataspace.provenance.queries import anchored_size, anchors, event_for, events_for, published, witnesses
 from dataspace.provenance.store import log
@@ -46,7 +47,7 @@ def ledger(request: ActorRequest) -> HttpResponse:
         "organisations": participants_for(request.actor) if request.actor.participant_id else (),
         "status": status.now(),
         "checkpoints": Checkpoint.objects.count(),
-        "anchors": Anchor.objects.select_related("tx", "checkpoint").order_by("-size")[:6],
+        "anchors": Anchor.objects.filter(lost_at=None).select_related("tx").order_by("-size")[:6],
         "witnesses": witnesses(),
         "chain": status.chain(),
     }
@@ -107,6 +108,7 @@ def leaf(request: HttpRequest, index: int) -> HttpResponse:
         if checkpoint
         else None,
         "anchor": anchor_of(checkpoint),
+        "is_development": is_development(),
     }
     return page(request, "home/leaf.html", "ledger", context)
 
