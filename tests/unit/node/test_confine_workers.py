@@ -141,6 +141,14 @@ def test_the_private_folder_is_wiped(pool, tmp_path: Path) -> None:  # type: ign
     assert not left[0].exists()
 
 
+def test_no_thread_of_a_worker_is_older_than_its_confinement(tmp_path: Path) -> None:
+    """Landlock holds for the thread that asks for it and its children: a library's own thread would stay free."""
+    look = "import mpc.worker; from mpc import confinement; print(confinement.confine(write=[]).threads_before)"
+    folder = sandbox.private_folder(tmp_path / SCRATCH)
+    process = sandbox.start([sys.executable, "-P", "-c", look], Limits(), folder, cwd=tmp_path)
+    assert process.communicate(timeout=120)[0] == b"0\n"
+
+
 def test_what_a_killed_agent_left_is_swept(tmp_path: Path) -> None:
     folder = sandbox.private_folder(tmp_path / SCRATCH)
     (folder / "rows.csv").write_text("50,Male")
