@@ -2,7 +2,8 @@
 
 Writing on from there would fork the log. So before each write the log is compared with three memories that lie outside
 the database: the chain's head, what the witnesses have cosigned, and a mark beside the portal's keys. Where none of
-them can be asked, nothing is written either.
+them can be asked, nothing is written either. Once a process, the chain's contracts must be those of the trust file, and
+their roles held by nobody else: a stranger's contract is asked nothing.
 """
 
 import json
@@ -18,6 +19,7 @@ from dataspace.errors import Unavailable
 from dataspace.provenance import space, store
 from dataspace.provenance.models import WitnessSeen
 from ledger.anchor import log_id_of
+from ledger.documents import canonical
 from ledger.errors import ChainUnavailable, LedgerError
 from ledger.fsck import Head, check_not_behind
 
@@ -25,10 +27,15 @@ log = logging.getLogger(__name__)
 
 FRESH = 2.0
 _answers: dict[str, tuple[float, str]] = {}
+_sound: set[str] = set()
 
 
 def check() -> None:
-    """Raise `ledger.behind_...` if somebody has seen more of this log, `ledger.unconfirmed` if nobody can be asked."""
+    """Raise `ledger.behind_...` if somebody has seen more of this log, `ledger.unconfirmed` if nobody can be asked.
+
+    Raises `chain.wrong` and `chain.roles` as `look_at_the_contracts` does.
+    """
+    look_at_the_contracts()
     heads = [one for one in (_chain_head(), _mark()) if one is not None]
     if not heads:
         raise Unavailable("neither chain nor mark can say how long the log was", code="ledger.unconfirmed")
@@ -36,6 +43,23 @@ def check() -> None:
     for one in heads:
         if one.where == "chain":
             keep(one.size, one.root)
+
+
+def look_at_the_contracts() -> None:
+    """Compare deployed code, and who holds a role, with the trust file; a chain that is away is asked again next time.
+
+    Raises `chain.wrong` for another chain or other code, `chain.roles` if somebody else may decide or anchor there.
+    """
+    trust = space.trust()
+    name = sha256(canonical(trust.document)).hexdigest()
+    if name in _sound:
+        return
+    try:
+        space.chain().check_contracts(trust)
+        space.chain().check_roles(trust, operator=space.chain_key().address)
+    except ChainUnavailable:
+        return
+    _sound.add(name)
 
 
 def state() -> str:

@@ -26,13 +26,12 @@ def portal(chain_space: ChainSpace, settings: Any, tmp_path: Path) -> Iterator[d
     """A portal over the session's chain; answers its trust file's wire form, with the root key beside it."""
     root, log_key = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     office, dealer = (KeyFile.create(tmp_path / f"{name}.json", approval=True) for name in ("office", "dealer"))
-    assert office.approval is not None
     chain = {"id": chain_space.chain.chain_id, "profile": "embedded", "genesis": chain_space.chain.genesis_hash(),
              "rpc": list(chain_space.chain.rpc.urls), "quorum": 1, "contracts": chain_space.deployed}
     wire = make_trust(
         root, space_id=new_id(), name="test", chain=chain, log_key=public_hex(log_key),
         regulator={"participant": office.participant, "signing": office.signing_public,
-                   "sealing": office.sealing_public, "approvers": [office.approval.address]},
+                   "sealing": office.sealing_public, "approvers": [chain_space.regulator.address]},
         dealer={"participant": dealer.participant, "signing": dealer.signing_public})
     (tmp_path / "trust.json").write_text(json.dumps(wire))
     settings.XINGLIN_TRUST = str(tmp_path / "trust.json")

@@ -59,6 +59,12 @@ class MemoryChain(Chain):
         if not self.switches.on:
             raise ChainUnavailable("chain.unavailable", "switched off")
 
+    def check_contracts(self, trust: Trust) -> None:
+        self._asked()
+
+    def check_roles(self, trust: Trust, *, operator: str | None = None) -> None:
+        self._asked()
+
     def head(self) -> Block:
         return self.block(self.state.height)
 
