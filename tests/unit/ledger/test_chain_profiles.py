@@ -3,10 +3,13 @@ own documents; none of these nodes could be run here but anvil, and that is test
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.chain.qbft import make_genesis
 from deploy.chain.qbft.make_genesis import extra_data, genesis
 from ledger.abi import read_transaction
 from ledger.chain import Chain
@@ -211,6 +214,13 @@ def test_health_tells_each_endpoint_apart() -> None:
     found = rpc_over(good, gone, other, chain_id=7).health()
     assert [(one.answers, one.head, one.head_age, one.trouble) for one in found] == [
         (True, 100, 1, ""), (False, None, None, "chain.unavailable"), (False, None, None, "chain.wrong")]
+
+
+def test_besu_is_told_of_no_option_that_its_pool_refuses() -> None:
+    """The limit by account is the sequenced pool's; with the layered one, the default, Besu does not start."""
+    written = tomllib.loads((Path(make_genesis.__file__).parent / "config.toml").read_text())
+    assert written["tx-pool"] == "sequenced"
+    assert written["tx-pool-limit-by-account-percentage"] == "1"
 
 
 def test_the_genesis_of_four_validators_is_the_one_another_implementation_writes() -> None:
