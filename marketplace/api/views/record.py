@@ -91,10 +91,17 @@ def _number(request: Request, name: str) -> int:
     return int(value)
 
 
+def _published_size() -> int:
+    """What witnesses have not seen is shown to nobody."""
+    newest = published()
+    return newest.size if newest else 0
+
+
 class Leaves(Public):
     @documented("Leaf hashes of the log, never what they are of")
     def get(self, request: Request) -> Response:
         start, count = _number(request, "from"), min(_number(request, "count"), MAX_LEAVES)
+        count = max(0, min(count, _published_size() - start))
         return Response({"from": start, "hashes": [one.hex() for one in log().leaves(start, count)]})
 
 
@@ -103,6 +110,6 @@ class Consistency(Public):
     def get(self, request: Request) -> Response:
         old, new = _number(request, "from"), _number(request, "to")
         space_log = log()
-        if not 0 < old <= new <= space_log.size:
+        if not 0 < old <= new <= _published_size():
             raise NotFound("the log has no such sizes")
         return Response({"from": old, "to": new, "hashes": [one.hex() for one in space_log.consistency(old, new)]})

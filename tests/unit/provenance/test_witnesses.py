@@ -216,6 +216,8 @@ def test_a_note_that_is_not_published_is_in_no_answer(people: Space, offices: Of
     assert Checkpoint.objects.get().published_at is None
     assert Client().get("/log/checkpoint").status_code == 404
     assert Client().get("/log/tile/0/000.p/2").status_code == 404
+    assert Client().get("/api/v1/log/leaves?from=0&count=9").json()["hashes"] == []
+    assert Client().get("/api/v1/log/consistency?from=1&to=2").status_code == 404
     assert not Anchor.objects.exists()
     assert queries.published() is None
 
