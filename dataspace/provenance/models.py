@@ -71,7 +71,8 @@ class Leaf(models.Model):
     hash = models.CharField(max_length=64)
 
     class Meta:
-        indexes = (models.Index(fields=["hash"], name="leaf_hash"),)
+        # by pattern: entries are looked up by the beginning of their hash
+        indexes = (models.Index(fields=["hash"], name="leaf_hash_start", opclasses=["varchar_pattern_ops"]),)
 
     def __str__(self) -> str:
         return f"leaf {self.index}"

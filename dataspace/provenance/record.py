@@ -23,7 +23,8 @@ from dataspace.provenance.wake import wake
 from ledger.documents import timestamp
 from ledger.entry import check_parts, written
 
-URGENT = frozenset({"grant.revoked", "grant.suspended", "participant.suspended"})
+URGENT = frozenset({"grant.revoked", "grant.suspended", "grant.cancelled", "grant.consent_taken_back",
+                    "dataset.withdrawn", "participant.suspended"})
 """What somebody must see at once: it does not wait for a batch, nor behind one."""
 COLUMNS = (
     "id", "key", "kind", "subject_kind", "subject_id", "participant_id", "person_id", "audience", "at", "urgent",

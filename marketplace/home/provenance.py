@@ -8,7 +8,6 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from dataspace.http import ActorRequest
-from dataspace.provenance.models import Event
 from marketplace.home.page import page, signed_in, timeline
 from marketplace.jobs.queries import job_for
 from marketplace.products.queries import product_for
@@ -51,6 +50,5 @@ def _told(request: ActorRequest, row: Any, kind: str, chapters: list[Chapter]) -
         {"heading": heading, "steps": timeline(request, subjects)} for heading, subjects in chapters
     ]
     events: int = sum(len(chapter["steps"]) for chapter in told)
-    hidden = Event.objects.filter(subject_id__in=[one for _heading, subjects in chapters for one in subjects]).count()
-    context = {"row": row, "kind": kind, "chapters": told, "events": events, "hidden": hidden - events}
+    context = {"row": row, "kind": kind, "chapters": told, "events": events}
     return page(request, "home/provenance.html", "jobs" if kind == "job" else "products", context)
