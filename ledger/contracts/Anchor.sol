@@ -9,14 +9,14 @@ import {SpaceRoles} from "./SpaceRoles.sol";
 contract Anchor is SpaceRoles {
     bytes32 public constant ANCHOR_ROLE = keccak256("ANCHOR_ROLE");
 
-    struct Head {
-        bytes32 root;
+    /// @dev One slot; its root stands in `rootAt`, so that an anchor writes two slots and no third.
+    struct Mark {
         uint64 size;
         uint64 time;
         uint64 count;
     }
 
-    mapping(bytes32 logId => Head) public heads;
+    mapping(bytes32 logId => Mark) private marks;
     mapping(bytes32 logId => mapping(uint64 size => bytes32 root)) public rootAt;
 
     event Anchored(bytes32 indexed logId, uint64 indexed size, bytes32 root, uint64 prevSize);
@@ -41,15 +41,17 @@ contract Anchor is SpaceRoles {
             if (known != root) revert Equivocation(size);
             return;
         }
-        Head storage head = heads[logId];
-        if (head.size != prevSize || size <= prevSize) revert StaleSize(head.size, prevSize);
-        if (!Rfc6962.consistency(prevSize, head.root, size, root, proof)) revert BadConsistency();
-        head.root = root;
-        head.size = size;
-        head.time = uint64(block.timestamp);
-        head.count += 1;
+        Mark memory mark = marks[logId];
+        if (mark.size != prevSize || size <= prevSize) revert StaleSize(mark.size, prevSize);
+        if (!Rfc6962.consistency(prevSize, rootAt[logId][prevSize], size, root, proof)) revert BadConsistency();
+        marks[logId] = Mark(size, uint64(block.timestamp), mark.count + 1);
         rootAt[logId][size] = root;
         emit Anchored(logId, size, root, prevSize);
+    }
+
+    function heads(bytes32 logId) external view returns (bytes32 root, uint64 size, uint64 time, uint64 count) {
+        Mark memory mark = marks[logId];
+        return (rootAt[logId][mark.size], mark.size, mark.time, mark.count);
     }
 
     function verifyInclusion(bytes32 logId, uint64 size, bytes32 leafHash, uint64 index, bytes32[] calldata path)
