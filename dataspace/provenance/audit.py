@@ -99,7 +99,7 @@ def _check_anchors(report: Report, claims: Claims, *, chain: bool) -> None:
 
 def status() -> dict[str, Any]:
     """Where the log stands, in counts and codes."""
-    newest, size = queries.published(), queries.log_size()
+    newest, signed, size = queries.published(), Checkpoint.objects.last(), queries.log_size()
     owed = Delivery.objects.filter(follower="log")
     return {
         "origin": space.trust().log.origin,
@@ -107,7 +107,7 @@ def status() -> dict[str, Any]:
         "size": size,
         "waiting": owed.count(),
         "waiting_urgent": owed.filter(urgent=True).count(),
-        "signed": Checkpoint.objects.last().size if Checkpoint.objects.exists() else 0,  # type: ignore[union-attr]
+        "signed": signed.size if signed else 0,
         "published": newest.size if newest else 0,
         "anchored": queries.anchored_size(),
         "anchors": {state: queries.anchors().filter(tx__status=state).count() for state in ("mined", "final")},

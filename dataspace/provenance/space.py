@@ -52,10 +52,6 @@ def regulator_id() -> UUID:
     return UUID(trust().regulator.participant)
 
 
-def dealer_id() -> UUID:
-    return UUID(trust().dealer.participant)
-
-
 def _secret(path: str) -> str:
     file = Path(path)
     if not path or not file.is_file():

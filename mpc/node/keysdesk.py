@@ -16,7 +16,7 @@ from ledger import acts
 from ledger.abi import RawTx
 from ledger.approval import grant_chain_id
 from ledger.chain import Chain
-from ledger.documents import Document, canonical, document_hash, load_json
+from ledger.documents import canonical, document_hash, load_json
 from ledger.door import Door
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
@@ -54,10 +54,6 @@ def _next_keys(desk: Desk) -> Path:
 
 def _next_approver(desk: Desk) -> Path:
     return desk.config.home / "approver.next.json"
-
-
-def _own_record(desk: Desk, chain: Chain | None) -> Document:
-    return acts.participant_of(desk.door, desk.roots, desk.config.participant, chain=chain)
 
 
 def _fresh(desk: Desk, parts: list[str], approver: bool) -> tuple[KeyFile, list[EthKey]]:
