@@ -127,10 +127,12 @@ def judge(request: bytes, *, logs: Mapping[str, str], seen: Mapping[str, Seen],
 
 
 def _judge_anchor(claimed: Checkpoint, seen: Seen, check_anchor: CheckAnchor | None) -> Answer:
-    """A witness with a chain of its own to ask vouches for the named block; one without says nothing of it."""
+    """A witness vouches for a named block only after asking a chain of its own: its cosignature covers the line."""
     try:
         named = anchor_seen(claimed)
-        if named is not None and check_anchor is not None:
+        if named is not None:
+            if check_anchor is None:
+                return Answer(422, "this witness has no chain to ask, and vouches for no block\n")
             root = dict(seen.roots).get(named.size)
             if root is None:
                 return Answer(422, "this witness has not seen the log at the anchored size\n")

@@ -138,9 +138,13 @@ def post_anchor(checkpoint: Checkpoint, *, prev: int, key: str) -> ChainTx:
 
 
 def name_anchor(*, now: datetime) -> None:
-    """Once an anchor is final, sign one more checkpoint that names it: its cosignatures vouch for the block, too."""
+    """Once an anchor is final, sign one more checkpoint that names it: its cosignatures vouch for the block, too.
+
+    Growth goes first: a witness without a chain cosigns no note that names a block, and may be needed for the size.
+    """
     last = queries.anchors().filter(tx__status=ChainTx.State.FINAL).order_by("-size").first()
-    if last is None:
+    grown = Checkpoint.objects.filter(names=None).last()
+    if last is None or grown is None or grown.published_at is None:
         return
     tried = Checkpoint.objects.filter(names=last).last()
     if tried is not None and (

@@ -2,7 +2,8 @@
 
 All are asked at once; nobody is waited for long once enough have answered, and one who does not answer or refuses is
 left alone for a while. Believes no answer: a line counts only as a signature by a key of the trust file, over this
-note, at about this time.
+note, at about this time. A note that names an anchor's block is cosigned only by witnesses with a chain to ask; that
+one without refuses it is no sign of trouble.
 """
 
 import logging
@@ -28,6 +29,7 @@ SECONDS = 3.0
 GRACE = 0.3
 PAUSE = 2.0
 CLOCKS = 300
+NO_WORD = (422, 503)  # to a note that names a block: it has no chain, or sees another one, or cannot ask now
 MOST = 16_000
 TOLD = re.compile(r"(0|[1-9][0-9]{0,17})\n?")
 Reply = tuple[int, str] | None
@@ -47,7 +49,7 @@ def cosign(checkpoint: Checkpoint, *, now: datetime) -> int:
     due = {
         url: rows.get(url) or WitnessSeen(url=url)
         for url in settings.XINGLIN_WITNESSES
-        if _paused.get(url, 0.0) < time.monotonic() and (url not in rows or rows[url].key not in have)
+        if not _left_alone(url, checkpoint) and (url not in rows or rows[url].key not in have)
     }
     for _ in range(2):  # whoever remembers another size than we thought tells it, and is asked again
         replies = _ask_all(checkpoint, due, enough=max(0, wanted.k - len(have)))
@@ -101,6 +103,10 @@ def _take(checkpoint: Checkpoint, row: WitnessSeen, reply: Reply, have: set[str]
         row.code = _keep(checkpoint, row, body, have, now=now)
     elif reply is None:
         row.code = "witness.unavailable"
+    elif checkpoint.names_id is not None and status in NO_WORD:
+        row.code = row.code.replace("witness.unavailable", "")  # of the log's growth it says what it said before
+        _leave_alone(row.url, names=True)
+        log.info("witness %s vouches for no block: %s", row.url, status)
     elif told is not None:
         row.code = "" if again else "witness.ahead" if told > checkpoint.size else "witness.forked"
         row.size = told
@@ -109,11 +115,21 @@ def _take(checkpoint: Checkpoint, row: WitnessSeen, reply: Reply, have: set[str]
     if reply is not None:
         row.answered_at = now
     if row.code:
-        _paused[row.url] = time.monotonic() + PAUSE
+        _leave_alone(row.url)
         log.warning("witness %s: %s", row.url, row.code)
     heard = {"key": row.key, "size": row.size, "answered_at": row.answered_at, "cosigned_at": row.cosigned_at}
     WitnessSeen.objects.update_or_create(url=row.url, defaults={**heard, "code": row.code})
     return again
+
+
+def _leave_alone(url: str, *, names: bool = False) -> None:
+    """For a while; where it `names` a block, with such notes only."""
+    _paused[f"{url} block" if names else url] = time.monotonic() + PAUSE
+
+
+def _left_alone(url: str, checkpoint: Checkpoint) -> bool:
+    keys = [url] if checkpoint.names_id is None else [url, f"{url} block"]
+    return any(_paused.get(key, 0.0) >= time.monotonic() for key in keys)
 
 
 def _keep(checkpoint: Checkpoint, row: WitnessSeen, body: str, have: set[str], *, now: datetime) -> str:

@@ -200,5 +200,11 @@ def test_a_named_anchor_is_vouched_for_only_if_the_own_chain_says_so(make: Make)
     unseen = AnchorSeen(4242, 4, 7, BLOCK.block_hash)
     assert witness.add_checkpoint(submission(HONEST, 5, 8, [unseen.line()])).status == 422
     assert witness.add_checkpoint(submission(HONEST, 5, 8)).status == 200
-    careless = make("w2")
-    assert careless.add_checkpoint(submission(HONEST, 0, 5, [BLOCK.line()])).status == 200
+
+
+def test_a_witness_without_a_chain_vouches_for_no_block(make: Make) -> None:
+    """Its cosignature would cover the line, and nobody could tell that it never asked."""
+    blind = make()
+    assert blind.add_checkpoint(submission(HONEST, 0, 5, [BLOCK.line()])).status == 422
+    assert blind.seen == {}
+    assert blind.add_checkpoint(submission(HONEST, 0, 5)).status == 200, "what it can judge it cosigns"

@@ -33,10 +33,12 @@ class Offices:
         self.keys = [make_home(home, f"test/{home.name}") for home in self.homes]
         self.running: dict[int, Service] = {}
         self.ports = [0, 0, 0]
+        self.blind: set[int] = set()
 
     def witness(self, number: int) -> Witness:
         logs = {self.people.trust.log.origin: self.people.trust.log.key}
-        return Witness(self.homes[number], f"test/w{number}", _key(self.homes[number]), logs)
+        check = None if number in self.blind else lambda *_: None
+        return Witness(self.homes[number], f"test/w{number}", _key(self.homes[number]), logs, check)
 
     def start(self, number: int, witness: Witness | None = None) -> Service:
         service = Service(witness or self.witness(number), ("127.0.0.1", self.ports[number]))
@@ -145,6 +147,32 @@ def test_after_an_anchor_is_final_a_checkpoint_of_the_same_size_names_it(people:
     people.pass_time(3)
     assert Checkpoint.objects.count() == 2, "one for each anchor, and no more"
     assert queries.published() == second
+
+
+def test_witnesses_without_a_chain_let_the_log_grow_and_no_block_be_named(people: Space, offices: Offices) -> None:
+    """Two of three cannot ask a chain: what names a block waits for one of them, what grows does not."""
+    for number in (1, 2):
+        offices.stop(number)
+        offices.blind.add(number)
+        offices.start(number)
+    happened(2)
+    people.pass_time(3)
+    naming = Checkpoint.objects.get(names__isnull=False)
+    assert naming.published_at is None
+    assert naming.cosignatures.count() == 1
+    newest = queries.published()
+    assert newest is not None
+    assert (newest.size, queries.anchored_size(), states()) == (2, 2, ["cosigning"] * 3)
+    happened(1)
+    followers.run_all()
+    assert (queries.anchored_size(), states()) == (3, ["cosigning"] * 3), "nobody was taken for refusing"
+    offices.stop(1)
+    offices.blind.discard(1)
+    offices.start(1)
+    people.pass_time(3)
+    named = queries.published()
+    assert named is not None
+    assert (named.size, named.names is not None) == (3, True)
 
 
 def test_witnesses_who_saw_another_history_let_nothing_be_published(people: Space, offices: Offices) -> None:
