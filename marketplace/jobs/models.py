@@ -106,6 +106,38 @@ class Envelope(models.Model):
         return f"{self.job_id} envelope"
 
 
+class Contribution(models.Model):
+    """What one hospital handed in while a job collected: never changed, never replaced. Ciphertext, masked besides."""
+
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="contributions")
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT)
+    seat = models.SmallIntegerField()
+    document = models.JSONField()
+    document_hash = models.CharField(max_length=64)
+    ciphertexts = models.BinaryField()
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("seat",)
+        constraints = (models.UniqueConstraint(fields=["job", "participant"], name="contribution_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.seat} contribution"
+
+
+class Total(models.Model):
+    """Of a job that has closed: the product of its contributions, and the dealer's signed word on the set."""
+
+    job = models.OneToOneField(Job, on_delete=models.PROTECT, primary_key=True, related_name="total")
+    product = models.BinaryField()
+    product_hash = models.CharField(max_length=64)
+    frozen = models.JSONField(null=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.job_id} total"
+
+
 class Failure(models.Model):
     """A node's signed word that its part failed, and about whom."""
 

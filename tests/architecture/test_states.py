@@ -19,8 +19,8 @@ EXPECTED = {
                                 "cancelled"},
     "marketplace.products.states": {"draft", "in_review", "listed", "delisted"},
     "marketplace.agreements.states": {"offered", "signed", "ended"},
-    "marketplace.jobs.states": {"queued", "offered", "ready", "running", "released", "settled", "refused", "failed",
-                                "cancelled", "expired"},
+    "marketplace.jobs.states": {"queued", "offered", "ready", "running", "collecting", "closing", "released", "settled",
+                                "refused", "failed", "cancelled", "expired"},
 }
 
 
