@@ -25,11 +25,13 @@ from ledger.shapes import (
     hexadecimal,
     integer,
     items,
+    job_times,
     json_object,
     label,
     literal,
     mapping_of,
     nullable,
+    paillier_key,
     proof_rule,
     salt,
     signature0x,
@@ -43,7 +45,7 @@ from ledger.shapes import (
 
 VERSION = 1
 ROLES = ("provider", "consumer", "service_firm", "regulator", "dealer")
-JOB_HOURS = 72
+JOB_HOURS, JOB_DAYS = 72, 31
 SEATS = 63
 RESULT_BYTES = 8_000_000
 
@@ -52,9 +54,9 @@ _names: dict[str, frozenset[str]] = {}
 FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(_names)
 
 
-def _document(kind: str, shape: Mapping[str, Check], *rules: Check) -> Check:
+def _document(kind: str, shape: Mapping[str, Check], *rules: Check, may: Mapping[str, Check] | None = None) -> Check:
     _names[kind] = frozenset(shape)
-    return fields({"type": literal(kind), "version": literal(VERSION), **shape}, *rules)
+    return fields({"type": literal(kind), "version": literal(VERSION), **shape}, *rules, may=may)
 
 
 contract = fields({"address": address, "code_hash": hex0x(32)})
@@ -169,11 +171,13 @@ job_spec = _document("job_spec", {
     "inputs": items(fields({"dataset": uuid, "dataset_hash": digest, "provider": uuid}), 1, SEATS, by="dataset"),
     "roster": items(fields({"seat": integer(0, SEATS - 1), "participant": uuid, "signing": hexadecimal(32),
                             "record_hash": digest}), 1, SEATS, by="seat"),
-    "dealer": fields({"participant": uuid, "signing": hexadecimal(32)}), "engine": literal("crypten/1"),
+    "dealer": fields({"participant": uuid, "signing": hexadecimal(32)}),
+    "engine": literal("crypten/1", "paillier/1"),
     "disclosure": fields({"floor": integer(1, 10**9)}),
     "recipient": fields({"participant": uuid, "sealing": hexadecimal(32)}), "issued_at": when, "deadline": when,
     "nonce": salt,
-}, earlier("issued_at", "deadline", at_most=JOB_HOURS * 3600))
+}, job_times(JOB_HOURS, JOB_DAYS), may={"contributions": fields({
+    "by": when, "minimum": integer(2, SEATS), "ciphertexts": integer(1, 10**5), "key": paillier_key})})
 
 verdict = _document("verdict", {
     "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "participant": uuid, "seat": integer(0, SEATS),
@@ -187,6 +191,21 @@ result_envelope = _document("result_envelope", {
     "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "session": digest, "sender": uuid,
     "seat": integer(0, SEATS - 1), "recipient": uuid, "recipient_key": hexadecimal(32), "gate_hash": digest,
     "sealed": blob(RESULT_BYTES), "engine": mapping_of(label), "issued_at": when,
+})
+
+# What a hospital hands in for a job whose parties are not online together; its ciphertexts travel beside it.
+contribution = _document("contribution", {
+    "job": uuid, "job_hash": digest, "participant": uuid, "seat": integer(0, SEATS - 1), "question": digest,
+    "dealer_key": hexadecimal(32), "ciphertexts": digest, "seed": blob(200), "engine": mapping_of(label),
+    "issued_at": when,
+})
+
+# The dealer's word: these contributions and no others, with the total of their masks sealed to the consumer.
+frozen_set = _document("frozen_set", {
+    "job": uuid, "job_hash": digest, "participant": uuid, "question": digest,
+    "members": items(fields({"seat": integer(0, SEATS - 1), "participant": uuid, "contribution": digest}), 1, SEATS,
+                     by="seat"),
+    "recipient": uuid, "recipient_key": hexadecimal(32), "masks": blob(RESULT_BYTES), "issued_at": when,
 })
 
 job_failure = _document("job_failure", {
@@ -233,6 +252,6 @@ SCHEMAS: Mapping[str, Check] = MappingProxyType({
     "trust": trust, "participant": participant, "dataset": dataset, "product": product,
     "product_confirmation": product_confirmation, "product_listing": product_listing, "scenario": scenario,
     "scenario_decision": scenario_decision, "grant_terms": grant_terms, "agreement": agreement, "job_spec": job_spec,
-    "verdict": verdict, "result_envelope": result_envelope, "job_failure": job_failure, "entry": entry,
-    "revocation": revocation, "receipt": receipt,
+    "verdict": verdict, "result_envelope": result_envelope, "contribution": contribution, "frozen_set": frozen_set,
+    "job_failure": job_failure, "entry": entry, "revocation": revocation, "receipt": receipt,
 })

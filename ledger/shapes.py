@@ -237,6 +237,35 @@ def earlier(first: str, second: str, *, at_most: int | None = None) -> Check:
     return rule
 
 
+def job_times(hours: int, days: int) -> Check:
+    """Rule: a job ends so many hours after it was issued, at most; one that collects contributions, so many days: it,
+    and no other, says until when, from how many at least, and under which key."""
+    together = earlier("issued_at", "deadline", at_most=hours * 3600)
+    apart = earlier("issued_at", "deadline", at_most=days * 86_400)
+
+    def rule(value: object, pointer: str) -> None:
+        document = value if isinstance(value, dict) else {}
+        asked = document.get("contributions")
+        if (document["engine"] == "paillier/1") != (asked is not None):
+            raise malformed(f"{pointer}/contributions", "comes with the engine paillier/1, and with no other")
+        if asked is None:
+            together(value, pointer)
+            return
+        apart(value, pointer)
+        if not parse_time(document["issued_at"]) < parse_time(asked["by"]) < parse_time(document["deadline"]):
+            raise malformed(f"{pointer}/contributions/by", "is not between issued_at and deadline")
+        if asked["minimum"] > len(document["roster"]):
+            raise malformed(f"{pointer}/contributions/minimum", "is more than the roster")
+    return rule
+
+
+def paillier_key(value: object, pointer: str) -> None:
+    """n of 2,048 or 3,072 bits and hs below its square, in lower-case hex without leading zeros."""
+    number = pattern("[1-9a-f][0-9a-f]{1,1535}", "a number in lower-case hex")
+    fields({"n": pattern("[89a-f]([0-9a-f]{511}|[0-9a-f]{767})", "a number of 2048 or 3072 bits in lower-case hex"),
+            "hs": number})(value, pointer)
+
+
 def distinct_keys(value: object, pointer: str) -> None:
     """Rule: what a node's service key signs alone is never a person's approval."""
     keys = value if isinstance(value, dict) else {}

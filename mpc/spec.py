@@ -13,9 +13,11 @@ from hashlib import sha256
 from typing import Any
 
 from ledger.documents import canonical
-from mpc.errors import SpecRefused
+from mpc.ciphertext import PublicKey
+from mpc.errors import ProtocolBroken, SpecRefused
 
 ENGINE = "crypten/1"
+PAILLIER = "paillier/1"
 IDENTIFIER = "identifier"
 MIN_PARTIES = 3
 MAX_PARTIES = 16
@@ -86,10 +88,32 @@ def check_roster(spec: Mapping[str, Any], *, min_parties: int = MIN_PARTIES) -> 
 
 
 def check_engine(spec: Mapping[str, Any]) -> None:
-    if spec["engine"] != ENGINE:
-        raise SpecRefused(f"this engine is {ENGINE}", code="spec.malformed")
+    if spec["engine"] not in (ENGINE, PAILLIER):
+        raise SpecRefused(f"the engines are {ENGINE} and {PAILLIER}", code="spec.malformed")
+    if are_apart(spec):
+        _check_contributions(spec)
     if spec["filter"]:
         raise SpecRefused("filters are not offered", code="spec.parameters")
+
+
+def are_apart(spec: Mapping[str, Any]) -> bool:
+    """True of a job whose parties need not be online together: each contributes when it is awake."""
+    return bool(spec["engine"] == PAILLIER)
+
+
+def fewest(spec: Mapping[str, Any]) -> int:
+    """How many organisations a result of this job is about, at least."""
+    return int(spec["contributions"]["minimum"]) if are_apart(spec) else len(spec["roster"])
+
+
+def _check_contributions(spec: Mapping[str, Any]) -> None:
+    """The consumer's key is one, and no total is of fewer than would compute together."""
+    try:
+        PublicKey.read(spec["contributions"]["key"])
+    except ProtocolBroken as error:
+        raise SpecRefused(error.text, code="spec.malformed") from error
+    if not MIN_PARTIES <= fewest(spec) <= len(spec["roster"]):
+        raise SpecRefused(f"a total is of {MIN_PARTIES} contributors at least", code="spec.roster_mismatch")
 
 
 def _exact(text: str) -> Fraction:
