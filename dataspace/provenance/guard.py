@@ -2,8 +2,9 @@
 
 Writing on from there would fork the log. So before each write the log is compared with three memories that lie outside
 the database: the chain's head, what the witnesses have cosigned, and a mark beside the portal's keys. Where none of
-them can be asked, nothing is written either. Once a process, the chain's contracts must be those of the trust file, and
-their roles held by nobody else: a stranger's contract is asked nothing.
+them can be asked, nothing is written either. Once a process, before it signs anything, the witnesses themselves are
+asked (the database remembers what they said only up to its backup), and the chain's contracts must be those of the
+trust file, their roles held by nobody else: a stranger's contract is asked nothing.
 """
 
 import json
@@ -14,9 +15,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from django.conf import settings
+from django.utils import timezone
 
 from dataspace.errors import Unavailable
-from dataspace.provenance import space, store
+from dataspace.provenance import space, store, witnesses
 from dataspace.provenance.models import WitnessSeen
 from ledger.anchor import log_id_of
 from ledger.documents import canonical
@@ -28,10 +30,12 @@ log = logging.getLogger(__name__)
 FRESH = 2.0
 _answers: dict[str, tuple[float, str]] = {}
 _sound: set[str] = set()
+_heard: set[str] = set()
+_unheard: dict[str, tuple[float, Exception]] = {}
 
 
 def check() -> None:
-    """Raise `ledger.behind_...` if somebody has seen more of this log, `ledger.unconfirmed` if nobody can be asked.
+    """Raise `ledger.behind_...` if somebody has seen more of this log, `ledger.unconfirmed` if too few can be asked.
 
     Raises `chain.wrong` and `chain.roles` as `look_at_the_contracts` does.
     """
@@ -43,6 +47,32 @@ def check() -> None:
     for one in heads:
         if one.where == "chain":
             keep(one.size, one.root)
+    _hear_the_witnesses()
+
+
+def _hear_the_witnesses() -> None:
+    """Once a process and trust file; while they are away, not all the time."""
+    trust = space.trust()
+    name = sha256(canonical(trust.document)).hexdigest()
+    if not trust.witnesses.k or name in _heard:
+        return
+    asked, trouble = _unheard.get(name, (0.0, None))
+    if trouble is None or time.monotonic() - asked > FRESH:
+        try:
+            witnesses.confirm(now=timezone.now())
+        except (LedgerError, Unavailable) as wrong:
+            _unheard[name] = (time.monotonic(), wrong)
+            raise
+        _heard.add(name)
+        _unheard.pop(name, None)
+    else:
+        raise trouble
+
+
+def forget() -> None:
+    """As a process that has just started; for tests."""
+    for known in (_answers, _sound, _heard, _unheard):
+        known.clear()
 
 
 def look_at_the_contracts() -> None:

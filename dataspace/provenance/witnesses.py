@@ -17,10 +17,12 @@ from functools import lru_cache
 import httpx
 from django.conf import settings
 
+from dataspace.errors import Unavailable
 from dataspace.provenance import space, store
 from dataspace.provenance.models import Checkpoint, Cosignature, WitnessSeen
-from ledger.checkpoint import verify_cosignatures
-from ledger.errors import DocumentError
+from ledger.checkpoint import sign_checkpoint, verify_cosignatures
+from ledger.errors import DocumentError, VerificationError
+from ledger.merkle import EMPTY_ROOT
 from ledger.witness import write_submission
 
 log = logging.getLogger(__name__)
@@ -52,23 +54,63 @@ def cosign(checkpoint: Checkpoint, *, now: datetime) -> int:
         if not _left_alone(url, checkpoint) and (url not in rows or rows[url].key not in have)
     }
     for _ in range(2):  # whoever remembers another size than we thought tells it, and is asked again
-        replies = _ask_all(checkpoint, due, enough=max(0, wanted.k - len(have)))
+        replies = _ask_all(_bodies(checkpoint, due), enough=max(0, wanted.k - len(have)))
         due = {url: row for url, row in due.items() if _take(checkpoint, row, replies.get(url), have, now=now)}
         if not due:
             break
     return len(have & set(wanted.keys))
 
 
-def _ask_all(checkpoint: Checkpoint, due: Mapping[str, WitnessSeen], *, enough: int) -> dict[str, Reply]:
-    """Everybody's reply; None for those who did not answer in time."""
-    if not due:
-        return {}
+def confirm(*, now: datetime) -> None:
+    """Ask everybody whether they have seen more of this log than this database, by the newest note it has signed; an
+    empty one signs the empty tree, with which every log begins.
+
+    Raises `ledger.behind_witnesses` if k of them have seen more, or another log of this size, and `ledger.unconfirmed`
+    unless k say that they have not: what k cosigned, one of them at least has seen.
+    """
+    trust = space.trust()
+    newest = Checkpoint.objects.filter(names=None).last()
+    size = newest.size if newest else 0
+    note = newest.note if newest else sign_checkpoint(trust.log.origin, 0, EMPTY_ROOT, space.log_key())
+    bodies = dict.fromkeys(settings.XINGLIN_WITNESSES, write_submission(size, [], note))
+    replies = _ask_all(bodies, enough=len(bodies))
+    found = {url: _seen(note, size, reply, now=now) for url, reply in replies.items()}
+    for url, told in found.items():
+        if told is not None:
+            code = "witness.ahead" if told > size else "witness.forked" if told < 0 else ""
+            heard = {"size": abs(told), "answered_at": now, "code": code}
+            WitnessSeen.objects.update_or_create(url=url, defaults=heard)
+    if sum(1 for told in found.values() if told is not None and not 0 <= told <= size) >= trust.witnesses.k:
+        raise VerificationError("ledger.behind_witnesses", "the witnesses have seen more of this log, or another one")
+    if sum(1 for told in found.values() if told is not None and 0 <= told <= size) < trust.witnesses.k:
+        raise Unavailable("too few witnesses can say how long the log was", code="ledger.unconfirmed")
+
+
+def _seen(note: str, size: int, reply: Reply, *, now: datetime) -> int | None:
+    """The size that a witness has seen, negative if of another log; None if it did not say."""
+    status, body = reply or (0, "")
+    if status == 409 and TOLD.fullmatch(body):
+        return int(body) if int(body) != size else -size  # it remembers our size, and not our root
+    try:
+        given = verify_cosignatures(note + body, space.trust().witnesses.keys) if status == 200 else {}
+    except DocumentError:
+        return None
+    return size if any(abs(at - now.timestamp()) <= CLOCKS for at in given.values()) else None
+
+
+def _bodies(checkpoint: Checkpoint, due: Mapping[str, WitnessSeen]) -> dict[str, bytes]:
     space_log = store.log()
-    bodies = {
+    return {
         url: write_submission(old, space_log.consistency(old, checkpoint.size), checkpoint.note)
         for url, old in ((url, min(row.size, checkpoint.size)) for url, row in due.items())
     }
-    pool = ThreadPoolExecutor(max_workers=len(due))
+
+
+def _ask_all(bodies: Mapping[str, bytes], *, enough: int) -> dict[str, Reply]:
+    """Everybody's reply; None for those who did not answer in time."""
+    if not bodies:
+        return {}
+    pool = ThreadPoolExecutor(max_workers=len(bodies))
     asked = {pool.submit(_ask, url, body): url for url, body in bodies.items()}
     waiting: set[Future[Reply]] = set(asked)
     until, said = time.monotonic() + SECONDS, 0

@@ -237,6 +237,7 @@ def test_a_witness_that_said_a_size_too_large_once_is_asked_again(people: Space,
 
 
 def test_a_note_that_is_not_published_is_in_no_answer(people: Space, offices: Offices) -> None:
+    guard.check()
     for number in range(3):
         offices.stop(number)
     happened(2)
@@ -263,3 +264,55 @@ def test_a_database_shorter_than_what_two_witnesses_saw_writes_nothing(people: S
     WitnessSeen.objects.filter(url=offices.url(1)).update(size=2)
     followers.run_all()
     assert Leaf.objects.count() == 3, "one witness alone cannot stop the log"
+
+
+def outgrown(people: Space, offices: Offices, numbers: tuple[int, ...]) -> None:
+    """These witnesses cosign one leaf more, and then the portal's database and mark are what they were before."""
+    larger = Log(MemoryStore())
+    larger.append([*log().leaves(0, log().size), bytes(32)])
+    note = sign_checkpoint(people.trust.log.origin, larger.size, larger.root(), people.log_key)
+    for number in numbers:
+        witness, old = offices.running[number].witness, larger.size - 1
+        request = write_submission(old, larger.consistency(old) if old else [], note)
+        assert witness.add_checkpoint(request).status == 200
+    guard.forget()
+
+
+@pytest.mark.parametrize("leaves", [0, 2])
+def test_a_restored_database_signs_nothing_before_the_witnesses_were_asked(people: Space, offices: Offices,
+                                                                          leaves: int) -> None:
+    """What it remembers of them is as old as itself; chain and mark know no more, as on a chain that began anew."""
+    if leaves:
+        happened(leaves)
+        followers.run_all()
+    outgrown(people, offices, (0, 1))
+    before = Checkpoint.objects.count()
+    happened(1)
+    followers.run_all()
+    assert (Leaf.objects.count(), Checkpoint.objects.count()) == (leaves, before)
+    assert guard.state() == "ledger.behind_witnesses"
+    assert sorted(states())[1:] == ["refusing", "refusing"]
+
+
+def test_after_a_start_one_witness_alone_stops_nothing(people: Space, offices: Offices) -> None:
+    happened(2)
+    followers.run_all()
+    outgrown(people, offices, (0,))
+    happened(1)
+    followers.run_all()
+    assert queries.anchored_size() == 3
+
+
+def test_after_a_start_nothing_is_signed_while_too_few_can_be_asked(people: Space, offices: Offices) -> None:
+    happened(2)
+    followers.run_all()
+    guard.forget()
+    offices.stop(1)
+    offices.stop(2)
+    happened(1)
+    followers.run_all()
+    assert (Leaf.objects.count(), guard.state()) == (2, "ledger.unconfirmed")
+    offices.start(2)
+    guard.forget()
+    followers.run_all()
+    assert queries.anchored_size() == 3
