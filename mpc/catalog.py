@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "774193bf465825b28877e783a8b4eb895e38ab1659a23eda3e8bfc9247d67c62",
-    "describe@1": "eb4872b58936eceb6d9dbedab30ecb6d0a4d5b309cad0fbe209b8eca1c41210a",
+    "crosstab@1": "e559fb2a5e4348e745ada53a96b4aa874485fb67ea47d9813e70fe92f88253ad",
+    "describe@1": "0fbf5aba7afb39a128c51d0240e1f406e06924149f1f2aa954d390c04e165215",
 }
 
 

@@ -27,10 +27,12 @@ from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
-from ledger.documents import canonical, from_b64, load_json, to_b64
+import numpy as np
+
+from ledger.documents import canonical, load_json
 from ledger.errors import LedgerError
 from mpc.errors import FloorTooLow, NotOpenable, ProtocolBroken
-from mpc.sharing import combine, pack, unpack
+from mpc.sharing import Limbs, add_up, integers, pack, unpack
 
 Pattern = tuple[bool, ...]
 Tree = int | tuple["Tree", "Tree"]
@@ -170,46 +172,50 @@ def gate_hash(key: bytes, session: str, pattern: Pattern) -> str:
     return hmac.new(key, bytes.fromhex(session) + bits.encode(), sha256).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Opening:
     """One sealed part: everything the consumer needs from one party. `spans[c]` in a plan says which values cell c
-    opens."""
+    opens. As bytes: the packed shares, a line feed, and one line of canonical JSON that tells the rest."""
 
     seat: int
     floor: int
     key: bytes
     pattern: Pattern
-    shares: tuple[int, ...]
+    shares: Limbs
 
     def to_bytes(self) -> bytes:
+        return b"\n".join((pack(self.shares), self._line()))
+
+    def _line(self) -> bytes:
         return canonical({
             "type": "xinglin/opening", "version": 1, "seat": self.seat, "floor": self.floor, "gate_key": self.key.hex(),
-            "pattern": "".join("1" if bit else "0" for bit in self.pattern), "shares": to_b64(pack(self.shares)),
+            "pattern": "".join("1" if bit else "0" for bit in self.pattern), "values": len(self.shares),
         })
 
     @classmethod
     def from_bytes(cls, plain: bytes) -> Opening:
+        end = plain.rfind(b"\n")
         try:
-            body: Mapping[str, Any] = load_json(plain)
+            body: Mapping[str, Any] = load_json(plain[end + 1 :])
             if body["type"] != "xinglin/opening" or body["version"] != 1 or not set(body["pattern"]) <= {"0", "1"}:
                 raise NotOpenable("the sealed part is of another kind")
             opening = cls(
                 seat=int(body["seat"]), floor=int(body["floor"]), key=bytes.fromhex(body["gate_key"]),
-                pattern=tuple(bit == "1" for bit in body["pattern"]), shares=tuple(unpack(from_b64(body["shares"]))),
+                pattern=tuple(bit == "1" for bit in body["pattern"]), shares=unpack(memoryview(plain)[: max(end, 0)]),
             )
         except (KeyError, TypeError, ValueError, LedgerError) as trouble:
             raise NotOpenable("the sealed part is malformed") from trouble
-        if opening.to_bytes() != plain:
+        if end < 0 or opening._line() != plain[end + 1 :]:
             raise NotOpenable("the sealed part is malformed")
         return opening
 
 
-def withhold(shares: Sequence[int], pattern: Pattern, spans: Sequence[Sequence[int]]) -> list[int]:
+def withhold(shares: Limbs, pattern: Pattern, spans: Sequence[Sequence[int]]) -> Limbs:
     """Zeros in the place of every value whose cell stays closed; the length never changes."""
-    kept = [0] * len(shares)
-    for opened, span in zip(pattern, spans, strict=True):
-        for index in span:
-            kept[index] = shares[index] if opened else 0
+    open_at = [index for opened, span in zip(pattern, spans, strict=True) if opened for index in span]
+    at = np.array(open_at, np.intp)
+    kept = np.zeros_like(shares)
+    kept[at] = shares[at]
     return kept
 
 
@@ -226,4 +232,4 @@ def open_result(plains: Sequence[bytes], *, parties: int, session: str, gate_has
     width = sum(len(span) for span in spans)
     if len(first.pattern) != len(spans) or any(len(item.shares) != width for item in openings):
         raise NotOpenable("the result has another shape than the function")
-    return first.pattern, withhold(combine([item.shares for item in openings]), first.pattern, spans)
+    return first.pattern, integers(withhold(add_up([item.shares for item in openings]), first.pattern, spans))

@@ -7,26 +7,38 @@
 3. The low 64 bits of such shares are shares of the same total modulo 2^64: the gate reads the very numbers that
    may later be opened.
 Keys live in memory for one session. A keystream is drawn once for one label: `PairKeys` refuses a second draw.
+
+A vector of n ring elements is a numpy array (n, 4) of 64-bit limbs, the lowest first, negative numbers in two's
+complement; each limb's column lies in one piece. Limb l of element i gets word i of the pair's AES-256-CTR stream that
+starts at counter l * 2^96. Work goes by chunks that stay in the cache, so beyond the vector itself no memory is used.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded
 
-WIDTH = 32
+LIMBS = 4
+WIDTH = 8 * LIMBS
 RING = 1 << (8 * WIDTH)
 HALF = RING >> 1
-WORD = 1 << 64
+CHUNK = 1 << 14
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+Limbs = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint64]
+Integers = Sequence[int] | npt.NDArray[np.int64] | npt.NDArray[np.uint64]
 
 
 def pair_key(private: X25519PrivateKey, peer: bytes, *, session: str, seat: int, peer_seat: int) -> bytes:
@@ -59,18 +71,27 @@ class PairKeys:
             for other, public in peers.items() if other != seat
         })
 
-    def zero_share(self, count: int, *, label: str, width: int = WIDTH) -> list[int]:
-        """This seat's shares of `count` zeros modulo 2^(8*width)."""
+    def hide(self, columns: Words, *, label: str) -> None:
+        """Add this seat's shares of zeros, in place. A row of `columns` is one limb of all elements, the lowest first;
+        the sum over all seats is unchanged modulo 2^(64 * limbs)."""
         if label in self._drawn:
             raise ProtocolBroken("a keystream is never used twice")
+        if not self._keys:
+            raise ProtocolBroken("a party without peers has nothing to hide behind")
         self._drawn.add(label)
-        modulus = 1 << (8 * width)
-        total = [0] * count
-        for other, key in self._keys.items():
-            sign = 1 if other > self.seat else -1
-            for index, value in enumerate(_keystream(key, label, count, width)):
-                total[index] = (total[index] + sign * value) % modulus
-        return total
+        limbs, count = columns.shape
+        pairs = [(_add if other > self.seat else _subtract, _streams(key, label, limbs))
+                 for other, key in self._keys.items()]
+        zeros, space = bytes(8 * min(count, CHUNK)), bytearray(8 * min(count, CHUNK))
+        drawn = np.frombuffer(space, np.uint64)
+        for at in range(0, count, CHUNK):
+            part = columns[:, at : at + CHUNK]
+            size = part.shape[1]
+            for apply, streams in pairs:
+                carry: Words | None = None
+                for limb, stream in zip(part, streams, strict=True):
+                    stream.update_into(memoryview(zeros)[: 8 * size], memoryview(space)[: 8 * size])
+                    carry = apply(limb, drawn[:size], carry)
 
     def derive(self, other: int, label: str) -> bytes:
         """A key for another use by the same pair."""
@@ -78,53 +99,134 @@ class PairKeys:
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(self._keys[other])
 
     def erase(self) -> None:
+        """Nothing is hidden, and nothing derived, from here on."""
         self._keys.clear()
-        self._drawn.add("")
 
 
-def _keystream(key: bytes, label: str, count: int, width: int) -> list[int]:
-    info = f"xinglin/keystream/v1|{label}|{width}".encode()
+def _streams(key: bytes, label: str, limbs: int) -> list[CipherContext]:
+    info = f"xinglin/keystream/v1|{label}|{8 * limbs}".encode()
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
-    stream = Cipher(algorithms.AES(derived), modes.CTR(bytes(16))).encryptor().update(bytes(count * width))
-    return [int.from_bytes(stream[at : at + width], "big") for at in range(0, count * width, width)]
+    return [Cipher(algorithms.AES(derived), modes.CTR((limb << 96).to_bytes(16, "big"))).encryptor()
+            for limb in range(limbs)]
 
 
-def share_total(values: Sequence[int], keys: PairKeys, *, label: str = "total") -> list[int]:
-    """This seat's shares of the sum, over all seats, of these vectors."""
+def _add(limb: Words, other: Words, carry: Words | None) -> Words:
+    """One limb plus another and the carry, in place; returns the carry out."""
+    np.add(limb, other, out=limb)
+    over = limb < other
+    if carry is not None:
+        np.add(limb, carry, out=limb)
+        over |= limb < carry
+    return over.astype(np.uint64)
+
+
+def _subtract(limb: Words, other: Words, borrow: Words | None) -> Words:
+    """One limb less another and the borrow, in place; returns the borrow out."""
+    under = limb < other
+    np.subtract(limb, other, out=limb)
+    if borrow is not None:
+        under |= limb < borrow
+        np.subtract(limb, borrow, out=limb)
+    return under.astype(np.uint64)
+
+
+def words(values: Integers) -> npt.NDArray[np.int64]:
+    """Whole numbers as int64, exactly or not at all."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise RangeExceeded("a vector of whole numbers is needed")
+        if values.dtype == np.uint64 and values.size and int(values.max()) >= 1 << 63:
+            raise RangeExceeded("a value does not fit a word")
+        return values.astype(np.int64, copy=False)
+    try:
+        return np.frombuffer(array("q", values), dtype=np.int64)
+    except OverflowError as trouble:
+        raise RangeExceeded("a value does not fit a word") from trouble
+
+
+def limbs(values: Integers) -> Limbs:
+    """Signed whole numbers as ring elements."""
+    if isinstance(values, np.ndarray):
+        unsigned = values.dtype == np.uint64 and values.ndim == 1
+        return _short_limbs(values.view(np.int64), signed=False) if unsigned else _short_limbs(words(values))
+    try:
+        return _short_limbs(words(values))
+    except RangeExceeded:
+        return _long_limbs(values)
+
+
+def _short_limbs(low: npt.NDArray[np.int64], *, signed: bool = True) -> Limbs:
+    columns = np.empty((LIMBS, len(low)), np.uint64)
+    columns[0] = low.view(np.uint64)
+    columns[1:] = (low >> 63).view(np.uint64) if signed else 0
+    return columns.T
+
+
+def _long_limbs(values: Sequence[int]) -> Limbs:
     if any(not -HALF <= value < HALF for value in values):
         raise RangeExceeded("a value does not fit the ring")
-    zeros = keys.zero_share(len(values), label=label)
-    return [(value + zero) % RING for value, zero in zip(values, zeros, strict=True)]
+    data = b"".join(value.to_bytes(WIDTH, "little", signed=True) for value in values)
+    return np.frombuffer(data, "<u8").reshape(-1, LIMBS).astype(np.uint64, order="F")
 
 
-def share_own(values: Sequence[int], keys: PairKeys, parties: int, *, label: str = "own") -> list[list[int]]:
+def share_total(values: Integers, keys: PairKeys, *, label: str = "total") -> Limbs:
+    """This seat's shares of the sum, over all seats, of these vectors."""
+    shares = limbs(values)
+    keys.hide(shares.T, label=label)
+    return shares
+
+
+def share_own(values: Integers, keys: PairKeys, parties: int, *, label: str = "own") -> Words:
     """This seat's 64-bit shares of every seat's own vector: row i shares what seat i holds."""
-    width = len(values)
-    zeros = keys.zero_share(parties * width, label=label, width=8)
-    rows = [zeros[at * width : (at + 1) * width] for at in range(parties)]
-    rows[keys.seat] = [(value + zero) % WORD for value, zero in zip(values, rows[keys.seat], strict=True)]
-    return rows
+    own = words(values)
+    shares = np.zeros((1, parties * len(own)), np.uint64)
+    shares[0, keys.seat * len(own) : (keys.seat + 1) * len(own)] = own.view(np.uint64)
+    keys.hide(shares, label=label)
+    return shares.reshape(parties, len(own))
 
 
-def low_words(shares: Sequence[int]) -> list[int]:
+def low_words(shares: Limbs) -> Words:
     """The same shares modulo 2^64."""
-    return [share % WORD for share in shares]
+    return shares[:, 0].copy()
 
 
-def combine(vectors: Sequence[Sequence[int]]) -> list[int]:
+def add_up(vectors: Sequence[Limbs]) -> Limbs:
+    """The sum of these vectors in the ring."""
+    total = vectors[0].copy(order="F")
+    if any(vector.shape != total.shape for vector in vectors):
+        raise NotOpenable("shares of different lengths")
+    for at in range(0, len(total), CHUNK):
+        for vector in vectors[1:]:
+            carry: Words | None = None
+            for limb, other in zip(total.T[:, at : at + CHUNK], vector.T[:, at : at + CHUNK], strict=True):
+                carry = _add(limb, other, carry)
+    return total
+
+
+def integers(elements: Limbs) -> list[int]:
+    """Ring elements as the signed whole numbers they stand for."""
+    low = elements[:, 0].view(np.int64)
+    found: list[int] = low.tolist()
+    long = (elements[:, 1:] != (low >> 63).view(np.uint64)[:, np.newaxis]).any(axis=1)
+    for at in np.flatnonzero(long).tolist():
+        found[at] = int.from_bytes(elements[at].tobytes(), "little", signed=True)
+    return found
+
+
+def combine(vectors: Sequence[Limbs]) -> list[int]:
     """Open a total from the shares of every party: signed integers."""
-    sums = [sum(column) % RING for column in zip(*vectors, strict=True)]
-    return [value - RING if value >= HALF else value for value in sums]
+    return integers(add_up(vectors))
 
 
-def pack(shares: Sequence[int]) -> bytes:
-    return b"".join(share.to_bytes(WIDTH, "big") for share in shares)
+def pack(shares: Limbs) -> bytes:
+    """Each limb's column after the other, the lowest first, 8 bytes a word, the lowest first."""
+    return shares.T.astype("<u8", copy=False).tobytes()
 
 
-def unpack(data: bytes) -> list[int]:
+def unpack(data: bytes | memoryview) -> Limbs:
     if len(data) % WIDTH:
         raise NotOpenable("shares are cut short")
-    return [int.from_bytes(data[at : at + WIDTH], "big") for at in range(0, len(data), WIDTH)]
+    return np.frombuffer(data, "<u8").reshape(LIMBS, -1).T.astype(np.uint64, copy=False)
 
 
 def seal(plain: bytes, *, recipient_key: str, info: bytes) -> bytes:

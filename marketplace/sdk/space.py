@@ -34,7 +34,6 @@ from marketplace.sdk.errors import ConfigurationError, NotFound, Refused, TimedO
 from marketplace.sdk.evidence import Evidence
 from marketplace.sdk.fn import Call
 from marketplace.sdk.job import Job, check_released
-from marketplace.sdk.opening import open_evidence
 from marketplace.sdk.receipt import Receipt
 from marketplace.sdk.records import ChainRecords, Document, Signed, verified_document
 from marketplace.sdk.result import Result
@@ -266,6 +265,8 @@ class Space:
         )
 
     def _open(self, evidence: Evidence) -> Result:
+        from marketplace.sdk.opening import open_evidence  # what adds up shares costs numpy: not before a result is due
+
         document = evidence.spec["document"]
         grants = {grant["id"]: grant["terms_hash"] for grant in document["grants"]}
         return open_evidence(evidence, trust=self.trust, keys=self.keys,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from mpc.disclosure import Gate, Pattern
+from mpc.sharing import Integers, Limbs
 
 
 class Engine(Protocol):
@@ -17,10 +17,10 @@ class Engine(Protocol):
     @property
     def parties(self) -> int: ...
 
-    def share_total(self, values: Sequence[int]) -> list[int]:
+    def share_total(self, values: Integers) -> Limbs:
         """This party's shares over Z_2^256 of the sum of all parties' vectors."""
 
-    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
         """Which cells every party may let go. `own` is what this party brings: its counts of the cells, then the
         numbers that the gate compares. Takes the shares of the very totals that would be opened; raises
         `gate.inconsistent` if own counts do not add up to them."""

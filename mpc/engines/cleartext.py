@@ -6,13 +6,13 @@ Shares of totals are the true ones (`mpc.sharing`); only the gate is played by a
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from mpc.disclosure import Gate, Pattern
 from mpc.errors import GateInconsistent
-from mpc.sharing import WORD, PairKeys, low_words, share_total
+from mpc.sharing import Integers, Limbs, PairKeys, Words, low_words, share_total, words
 
 
 class Hub:
@@ -27,16 +27,16 @@ class Hub:
             for seat in range(parties)
         ]
         self._barrier = threading.Barrier(parties, timeout=timeout)
-        self._shares: dict[int, list[int]] = {}
+        self._shares: dict[int, Words] = {}
         self._own: dict[int, list[int]] = {}
 
-    def decide(self, seat: int, gate: Gate, shares: list[int], own: list[int], floor: int) -> Pattern:
+    def decide(self, seat: int, gate: Gate, shares: Words, own: list[int], floor: int) -> Pattern:
         self._shares[seat], self._own[seat] = shares, own
         self._barrier.wait()
-        totals = [sum(column) % WORD for column in zip(*self._shares.values(), strict=True)]
+        totals: Words = np.sum(list(self._shares.values()), axis=0, dtype=np.uint64)
         brought = [self._own[seat] for seat in range(self.parties)]
-        counts = list(zip(*(one[: len(totals)] for one in brought), strict=True))
-        if any(sum(column) % WORD != total for total, column in zip(totals, counts, strict=True)):
+        counts = np.sum([words(one[: len(totals)]).view(np.uint64) for one in brought], axis=0, dtype=np.uint64)
+        if not np.array_equal(counts, totals):
             raise GateInconsistent("own counts and the total disagree")
         return gate.decide([one[len(totals) :] for one in brought], floor)
 
@@ -55,8 +55,8 @@ class CleartextEngine:
     def parties(self) -> int:
         return self._hub.parties
 
-    def share_total(self, values: Sequence[int]) -> list[int]:
+    def share_total(self, values: Integers) -> Limbs:
         return share_total(values, self._keys)
 
-    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
-        return self._hub.decide(self._seat, gate, low_words(count_shares), list(own), floor)
+    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
+        return self._hub.decide(self._seat, gate, low_words(count_shares), words(own).tolist(), floor)

@@ -23,25 +23,27 @@ from typing import TYPE_CHECKING
 from mpc.disclosure import Pattern, withhold
 from mpc.errors import RangeExceeded
 from mpc.functions.plan import Counted, Plan
+from mpc.sharing import Limbs, words
 
 if TYPE_CHECKING:
     from mpc.engines.base import Engine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What one party may seal: the pattern and its shares of what passed, zeros elsewhere."""
 
     pattern: Pattern
-    shares: tuple[int, ...]
+    shares: Limbs
 
 
 def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Outcome:
     cells, numbers = len(plan.cells), counted.numbers
     if (len(counted.values), len(numbers), engine.parties) != (plan.width, plan.gate.width, plan.parties):
         raise RangeExceeded("the values are not those of the plan")
-    if any(not 0 <= count <= plan.rows_max for count in (*counted.values[:cells], *numbers[: plan.gate.counts])):
+    counts = words((*counted.values[:cells], *numbers[: plan.gate.counts]))
+    if counts.min(initial=0) < 0 or counts.max(initial=0) > plan.rows_max:
         raise RangeExceeded("a party holds more rows than its record declares")
     shares = engine.share_total(counted.values)
     pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *numbers), floor)
-    return Outcome(pattern, tuple(withhold(shares, pattern, plan.spans)))
+    return Outcome(pattern, withhold(shares, pattern, plan.spans))

@@ -26,6 +26,7 @@ from mpc.errors import MpcError
 from mpc.node import config, data, inbox, papers, policyfile, reach
 from mpc.node.book import Book
 from mpc.node.policy import DEFAULT_TEXT
+from mpc.sharing import limbs
 from mpc.transport.identity import Place, check_leaf
 from mpc.transport.window import Frame, Window
 from mpc.wire import parse_order
@@ -145,7 +146,7 @@ def leaf_seed() -> list[bytes]:
 
 
 def opening_seed() -> list[bytes]:
-    return [Opening(0, 10, bytes(32), (True, False), (1, 2, 3)).to_bytes()]
+    return [Opening(0, 10, bytes(32), (True, False), limbs([1, 2, 3])).to_bytes()]
 
 
 def header_seed() -> list[bytes]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 
 from mpc.disclosure import SHARE_OF_TWO, Gate, Pattern
@@ -21,11 +22,10 @@ from mpc.engines.crypten_engine.communicator import MeshCommunicator
 from mpc.engines.crypten_engine.dealing import DealtProvider, deal, quota
 from mpc.engines.crypten_engine.kernel import ArithmeticSharedTensor, BinarySharedTensor, to_binary
 from mpc.errors import EngineUnfit, GateInconsistent
-from mpc.sharing import PairKeys, low_words, share_own, share_total
+from mpc.sharing import Integers, Limbs, PairKeys, Words, low_words, share_own, share_total
 from mpc.transport.mesh import Mesh
 
 PARTIES_ALL = "parties"
-HALF, WORD = 1 << 63, 1 << 64
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def versions() -> dict[str, str]:
     return kernel.versions()
 
 
-def _tensor(values: Sequence[int]) -> torch.Tensor:
-    return torch.tensor([value - WORD if value >= HALF else value for value in values], dtype=torch.int64)
+def _tensor(shares: Words) -> torch.Tensor:
+    return torch.from_numpy(shares.view(np.int64))
 
 
 def _all_of(bits: Any, groups: Sequence[Sequence[int]]) -> Any:
@@ -94,12 +94,12 @@ class CryptenEngine:
     def rounds(self) -> int:
         return int(kernel.Slots.communicator.rounds)
 
-    def share_total(self, values: Sequence[int]) -> list[int]:
+    def share_total(self, values: Integers) -> Limbs:
         return share_total(values, self._keys)
 
-    def gate(self, gate: Gate, count_shares: Sequence[int], own: Sequence[int], floor: int) -> Pattern:
+    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
         total, cells = _tensor(low_words(count_shares)), len(count_shares)
-        each = torch.stack([_tensor(row) for row in share_own(own, self._keys, self._parties)])
+        each = _tensor(share_own(own, self._keys, self._parties))
         difference = self._open("own counts minus total", ArithmeticSharedTensor.from_shares(
             each[:, :cells].sum(dim=0) - total, precision=0))
         if bool(difference.any()):

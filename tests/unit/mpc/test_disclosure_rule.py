@@ -6,6 +6,7 @@ import pytest
 
 from mpc.disclosure import Opening, gate_hash, gate_key, open_result, passes, strictest, withhold
 from mpc.errors import FloorTooLow, NotOpenable, ProtocolBroken
+from mpc.sharing import integers, limbs
 
 SESSION = "ab" * 32
 KEY = gate_key([bytes([seat]) * 32 for seat in range(3)])
@@ -14,7 +15,7 @@ SPANS = ((0, 2), (1, 3))
 
 
 def openings() -> list[Opening]:
-    return [Opening(seat, 10, KEY, PATTERN, (seat, 0, 100, 0)) for seat in range(3)]
+    return [Opening(seat, 10, KEY, PATTERN, limbs([seat, 0, 100, 0])) for seat in range(3)]
 
 
 def opened(parts: list[Opening], digest: str | None = None) -> tuple[tuple[bool, ...], list[int]]:
@@ -40,11 +41,12 @@ def test_the_strictest_floor_counts() -> None:
 
 
 def test_withheld_shares_become_zeros_of_the_same_length() -> None:
-    assert withhold([1, 2, 3, 4], PATTERN, SPANS) == [1, 0, 3, 0]
+    assert integers(withhold(limbs([1, 2, 3, 4]), PATTERN, SPANS)) == [1, 0, 3, 0]
+    assert integers(withhold(limbs([1, 2, 3, 4]), (False, False), SPANS)) == [0, 0, 0, 0]
 
 
 def test_the_pattern_does_not_show_in_the_length() -> None:
-    open_all = replace(openings()[0], pattern=(True, True), shares=(2**255, 2**255, 2**255, 2**255))
+    open_all = replace(openings()[0], pattern=(True, True), shares=limbs([-(2**255)] * 4))
     assert len(open_all.to_bytes()) == len(openings()[0].to_bytes())
 
 
@@ -69,7 +71,7 @@ def test_every_contribution_counts_and_has_its_length() -> None:
     lambda parts: [parts[0], parts[1], replace(parts[2], floor=3)],
     lambda parts: [parts[0], parts[1], replace(parts[2], key=bytes(32))],
     lambda parts: [replace(part, pattern=(True, True)) for part in parts],
-    lambda parts: [replace(part, shares=(1, 2, 3)) for part in parts],
+    lambda parts: [replace(part, shares=limbs([1, 2, 3])) for part in parts],
 ])
 def test_anything_less_than_every_partys_envelope_opens_nothing(lie) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NotOpenable):
@@ -81,8 +83,14 @@ def test_another_gate_hash_opens_nothing() -> None:
         opened(openings(), "00" * 32)
 
 
-@pytest.mark.parametrize("plain", [b"", b"{}", b"[]", b"\xff", openings()[0].to_bytes() + b" ",
-                                   openings()[0].to_bytes().replace(b'"10"', b'"12"')])
+WHOLE = openings()[0].to_bytes()
+
+
+@pytest.mark.parametrize("plain", [
+    b"", b"\n", b"{}", b"[]", b"\xff", WHOLE + b" ", WHOLE + b"\n", b"\n" + WHOLE, WHOLE[32:], bytes(32) + WHOLE,
+    WHOLE[1:], WHOLE.replace(b'"values":4', b'"values":5'), WHOLE.replace(b'"pattern":"10"', b'"pattern":"12"'),
+    WHOLE.replace(b'"floor":10', b'"floor": 10'), WHOLE.replace(b'"seat":0', b'"seat":"0"'),
+])
 def test_a_malformed_part_is_refused(plain: bytes) -> None:
     with pytest.raises(NotOpenable):
         Opening.from_bytes(plain)

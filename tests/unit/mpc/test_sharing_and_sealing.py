@@ -1,19 +1,23 @@
 """Zero-sharings cancel, say nothing alone, are drawn once; sealed parts open only with their own info."""
 
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpc import sharing
 from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded
 from mpc.sharing import (
     HALF,
-    RING,
-    WORD,
     PairKeys,
+    add_up,
     combine,
+    integers,
+    limbs,
     low_words,
     open_sealed,
     pack,
@@ -22,8 +26,10 @@ from mpc.sharing import (
     share_own,
     share_total,
     unpack,
+    words,
 )
 from mpc.spec import hpke_info
+from tests.unit.mpc import sharing_oracle as oracle
 
 SESSION = "ab" * 32
 INFO = {"space": "s", "job_hash": "11" * 32, "session": SESSION, "sender": "a", "recipient": "c",
@@ -42,40 +48,111 @@ def test_it_works() -> None:
     assert combine(shares) == [3, -30]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(3, 6).flatmap(lambda parties: st.lists(
-    st.lists(st.integers(-(2**250), 2**250), min_size=4, max_size=4), min_size=parties, max_size=parties)))
-def test_the_total_is_exact_and_its_low_words_share_the_same_total(vectors: list[list[int]]) -> None:
+EDGES = [0, 1, -1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64 - 1, 2**64, -(2**64), 2**128, -(2**128) - 1, 2**192,
+         HALF - 1, -HALF]
+WHOLE = st.one_of(st.sampled_from(EDGES), st.integers(-HALF, HALF - 1), st.integers(-(2**63), 2**63 - 1),
+                  st.integers(-9, 9))
+VECTORS = st.tuples(st.integers(3, 6), st.integers(0, 9)).flatmap(lambda shape: st.lists(
+    st.lists(WHOLE, min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0]))
+
+
+@pytest.fixture(params=[2, sharing.CHUNK])
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Vectors of several chunks, and of one."""
+    monkeypatch.setattr(sharing, "CHUNK", request.param)
+    return int(request.param)
+
+
+@pytest.mark.usefixtures("chunk")
+@settings(max_examples=60, deadline=None)
+@given(VECTORS)
+def test_shares_are_those_of_the_oracle_and_the_total_is_exact(vectors: list[list[int]]) -> None:
     keys = seats(len(vectors))
     shares = [share_total(vector, key) for vector, key in zip(vectors, keys, strict=True)]
-    totals = [sum(column) for column in zip(*vectors, strict=True)]
-    assert combine(shares) == totals
-    words = [low_words(share) for share in shares]
-    assert [sum(column) % WORD for column in zip(*words, strict=True)] == [total % WORD for total in totals]
+    slow = [oracle.share_total(vector, key.seat, key._keys) for vector, key in zip(vectors, keys, strict=True)]
+    assert [[value % oracle.RING for value in integers(share)] for share in shares] == slow
+    assert combine(shares) == oracle.combine(slow)
+    if all(abs(total) < HALF for total in map(sum, zip(*vectors, strict=True))):
+        assert combine(shares) == [sum(column) for column in zip(*vectors, strict=True)]
+    low = np.sum([low_words(share) for share in shares], axis=0, dtype=np.uint64)
+    assert low.tolist() == [sum(column) % oracle.WORD for column in zip(*vectors, strict=True)]
+
+
+@pytest.mark.usefixtures("chunk")
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=3, max_size=3), min_size=3, max_size=3))
+def test_own_shares_are_those_of_the_oracle(vectors: list[list[int]]) -> None:
+    keys = seats(3)
+    rows = [share_own(vector, key, 3) for vector, key in zip(vectors, keys, strict=True)]
+    slow = [oracle.share_own(vector, key.seat, key._keys, 3) for vector, key in zip(vectors, keys, strict=True)]
+    assert [row.tolist() for row in rows] == slow
+    assert np.sum(rows, axis=0, dtype=np.uint64).view(np.int64).tolist() == vectors
+
+
+@given(st.lists(WHOLE))
+def test_limbs_are_exact_and_signed(values: list[int]) -> None:
+    assert integers(limbs(values)) == values
+    assert limbs(values).shape == (len(values), 4)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.integers(0, 2**64 - 1)), st.lists(st.integers(-9, 9)))
+def test_arrays_are_taken_as_they_are(signed: list[int], unsigned: list[int], small: list[int]) -> None:
+    assert integers(limbs(np.array(signed, np.int64))) == signed
+    assert integers(limbs(np.array(unsigned, np.uint64))) == unsigned
+    assert integers(limbs(np.array(small, np.int8))) == small
+    assert integers(limbs(np.array([*signed, 0], np.int64)[:-1][::-1])) == signed[::-1]
+
+
+def test_the_values_given_stay_as_they_are() -> None:
+    mine = np.arange(5)
+    share_total(mine, seats(3)[0])
+    share_own(mine, seats(3)[0], 3)
+    assert mine.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_all_but_one_share_look_random() -> None:
     keys = seats(4)
     shares = [share_total([5] * 200, key) for key in keys]
-    partial = [sum(column) % RING for column in zip(*shares[:3], strict=True)]
-    assert len(set(partial)) == 200
-    assert 60 < sum(value >= HALF for value in partial) < 140
+    partial = add_up(shares[:3])
+    for limb in range(4):
+        assert len(set(partial[:, limb].tolist())) == 200
+        assert 60 < int((partial[:, limb] >> np.uint64(63)).sum()) < 140
+    assert len(set(partial.reshape(-1).tolist())) == 800
 
 
 def test_own_counts_are_shared_apart_from_the_total() -> None:
     keys = seats(3)
     own = [[1, 2], [30, 40], [500, 600]]
     rows = [share_own(own[seat], keys[seat], 3) for seat in range(3)]
-    for party in range(3):
-        assert [sum(rows[seat][party][cell] for seat in range(3)) % WORD for cell in range(2)] == own[party]
-    assert rows[0][0] != own[0]
+    assert np.sum(rows, axis=0, dtype=np.uint64).tolist() == own
+    assert rows[0][0].tolist() != own[0]
 
 
 def test_a_keystream_is_drawn_once() -> None:
     key = seats(3)[0]
     share_total([1], key)
-    with pytest.raises(ProtocolBroken):
-        share_total([1], key)
+    for again in (lambda: share_total([1], key), lambda: share_own([1], key, 3, label="total")):
+        with pytest.raises(ProtocolBroken):
+            again()
+
+
+def test_no_two_words_of_all_keystreams_are_alike() -> None:
+    """Every limb, every pair, every label, over chunks: masks of zeros show the keystreams themselves."""
+    keys = seats(3)
+    drawn = [share_total([0] * 700, keys[0]), share_total([0] * 700, keys[0], label="again")]
+    drawn += [share_own([0] * 700, keys[0], 3), share_total([0] * 700, keys[1], label="again")]
+    seen = np.concatenate([part.reshape(-1) for part in drawn])
+    assert len(np.unique(seen)) == len(seen)
+
+
+def test_nothing_is_shared_without_keys() -> None:
+    erased = seats(3)[0]
+    erased.erase()
+    for keys in (erased, PairKeys(0, {})):
+        with pytest.raises(ProtocolBroken):
+            share_total([5], keys)
+        with pytest.raises(ProtocolBroken):
+            share_own([5], keys, 1)
 
 
 def test_another_session_has_other_keys() -> None:
@@ -92,14 +169,39 @@ def test_a_null_exchange_key_is_refused() -> None:
         pair_key(X25519PrivateKey.generate(), bytes(32), session=SESSION, seat=0, peer_seat=1)
 
 
-def test_what_does_not_fit_the_ring_is_refused() -> None:
+@pytest.mark.parametrize("value", [HALF, -HALF - 1, 2**300])
+def test_what_does_not_fit_the_ring_is_refused(value: int) -> None:
     with pytest.raises(RangeExceeded):
-        share_total([HALF], seats(3)[0])
+        share_total([0, value], seats(3)[0])
 
 
-@given(st.lists(st.integers(0, RING - 1), max_size=5))
-def test_packing_is_exact(shares: list[int]) -> None:
-    assert unpack(pack(shares)) == shares
+@pytest.mark.parametrize("values", [[2**63], [-(2**63) - 1], np.array([2**63], np.uint64), np.array([0.5]),
+                                    np.array([True]), np.array([[1]]), np.array([1, 2**70], object)])
+def test_what_does_not_fit_a_word_is_refused(values: Any) -> None:
+    with pytest.raises(RangeExceeded):
+        words(values)
+
+
+@pytest.mark.parametrize("values", [[0.5], [1, 2**70, 0.5], ["1"], [None]])
+def test_nothing_is_rounded(values: Any) -> None:
+    with pytest.raises((TypeError, AttributeError)):
+        limbs(values)
+
+
+@given(st.lists(WHOLE, max_size=5))
+def test_packing_is_exact(values: list[int]) -> None:
+    data = pack(limbs(values))
+    assert integers(unpack(data)) == values
+    assert len(data) == 32 * len(values)
+    assert [data[at : at + 8] for at in range(0, 8 * len(values), 8)] == [
+        (value % oracle.WORD).to_bytes(8, "little") for value in values]
+
+
+def test_shares_of_two_lengths_open_nothing() -> None:
+    with pytest.raises(NotOpenable):
+        combine([limbs([1, 2]), limbs([1])])
+    with pytest.raises(NotOpenable):
+        unpack(bytes(31))
 
 
 def test_a_sealed_part_opens_only_with_its_own_info() -> None:

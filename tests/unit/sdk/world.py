@@ -269,7 +269,7 @@ class World:
         gate = gate_hash(key, session, pattern)
         found = []
         for seat, name in enumerate(names):
-            opening = Opening(seat, floor, key, pattern, tuple(withhold(shares[seat], pattern, plan.spans)))
+            opening = Opening(seat, floor, key, pattern, withhold(shares[seat], pattern, plan.spans))
             found.append(self.envelope(spec, name, seat, session, gate, opening))
         return found
 
