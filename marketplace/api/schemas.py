@@ -38,6 +38,19 @@ class SignedSchema(serializers.Serializer[Any]):
     signatures = SignatureSchema(many=True)
 
 
+class ContributionSchema(serializers.Serializer[Any]):
+    """A signed contribution, and the ciphertexts whose hash it names, in base64url."""
+
+    contribution = SignedSchema()
+    ciphertexts = serializers.CharField()
+
+
+class FrozenSchema(serializers.Serializer[Any]):
+    """The dealer's signed frozen set."""
+
+    freeze = SignedSchema()
+
+
 class ProblemSchema(serializers.Serializer[Any]):
     """RFC 9457, with a stable code."""
 
@@ -65,6 +78,12 @@ def body_of(request: Request, *names: str, optional: Iterable[str] = ()) -> list
 def an_object(value: Any) -> Json:
     if not isinstance(value, dict):
         raise Invalid("a JSON object is meant", code="body.malformed")
+    return value
+
+
+def a_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Invalid("a text is meant", code="body.malformed")
     return value
 
 

@@ -18,10 +18,13 @@ from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
 from marketplace.api.admission import admission
 from marketplace.api.schemas import papers
-from marketplace.jobs.models import Envelope, Failure, JobParty, Verdict
+from marketplace.jobs.models import Contribution, Envelope, Failure, JobParty, Total, Verdict
+from marketplace.jobs.services.collect import PASSING
 from marketplace.jobs.states import State
 
 AGAIN = timedelta(seconds=5)
+UNHURRIED = timedelta(seconds=30)  # between parties that are not online together
+LATER = timedelta(minutes=3)  # after an answer that may be another one by then
 STOP_FOR = timedelta(minutes=1)
 STOPPED = (State.REFUSED, State.FAILED, State.CANCELLED, State.EXPIRED)
 Item = dict[str, Any]
@@ -36,6 +39,8 @@ def items_for(actor: Actor, *, now: datetime) -> list[Item]:
         *_shown(_to_stop(seats, now), "stop_served_at", _stop, now),
         *_shown(_to_check(seats, now), "check_served_at", _check, now),
         *_shown(_to_meet(seats, now), "session_served_at", _session, now),
+        *_shown(_to_contribute(seats, now), "check_served_at", _contribute, now),
+        *_shown(_to_freeze(seats, now), "session_served_at", _freeze, now),
     ]
     for row in _to_sign(actor.participant_id, now):
         Agreement.objects.filter(pk=row.pk).update(served_at=now)
@@ -52,8 +57,8 @@ def _shown(seats: Iterable[JobParty], column: str, shape: Any, now: datetime) ->
     return items
 
 
-def _due(column: str, now: datetime) -> Q:
-    return Q(**{column: None}) | Q(**{f"{column}__lt": now - AGAIN})
+def _due(column: str, now: datetime, again: timedelta = AGAIN) -> Q:
+    return Q(**{column: None}) | Q(**{f"{column}__lt": now - again})
 
 
 def _mine(model: Any, **more: Any) -> Exists:
@@ -75,6 +80,29 @@ def _to_meet(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
     return seats.filter(_due("session_served_at", now), ~_mine(Envelope), ~_mine(Failure), job__state__in=states)
 
 
+def _to_contribute(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    """Hospitals that may still hand in their part; who refused for the moment is asked again later."""
+    due = _due("check_served_at", now, UNHURRIED)
+    collecting = seats.filter(due, role="party", job__state=State.COLLECTING, job__answer_by__gt=now)
+    own = {"job": OuterRef("job"), "participant": OuterRef("participant")}
+    return collecting.exclude(Exists(Contribution.objects.filter(**own))).exclude(_refused(now))
+
+
+def _to_freeze(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    """The dealer's office, once the set is chosen."""
+    due = _due("session_served_at", now, UNHURRIED)
+    closing = seats.filter(due, role="dealer", job__state=State.CLOSING)
+    return closing.exclude(Exists(Total.objects.filter(job=OuterRef("job"), frozen__isnull=False)))
+
+
+def _refused(now: datetime) -> Q:
+    """For good, or a moment ago."""
+    stands = ~Q(code__in=PASSING) | Q(at__gt=now - LATER)
+    own = {"job": OuterRef("job"), "participant": OuterRef("participant")}
+    return Q(Exists(Verdict.objects.filter(stands, decision="refuse", **own))) | Q(
+        Exists(Failure.objects.filter(stands, **own)))
+
+
 def _to_stop(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
     """Who may hold something for a job that is over: it was asked, in this attempt or in one before. Told again for a
     while: the answer to the first asking may have been lost on the way."""
@@ -89,6 +117,21 @@ def _to_sign(participant_id: UUID, now: datetime) -> QuerySet[Agreement]:
 
 
 def _check(seat: JobParty) -> Item:
+    return {"kind": "check", **_papers(seat)}
+
+
+def _contribute(seat: JobParty) -> Item:
+    return {"kind": "contribute", **_papers(seat)}
+
+
+def _freeze(seat: JobParty) -> Item:
+    """The contributions' documents alone: the dealer's office never sees a ciphertext."""
+    given = Contribution.objects.filter(job=seat.job).values_list("document", flat=True)
+    return {"kind": "freeze", **_papers(seat), "contributions": list(given.order_by("seat"))}
+
+
+def _papers(seat: JobParty) -> Item:
+    """Everything by which a node checks a job by itself."""
     job = seat.job
     spec = job.spec["document"]
     seated = [seat["participant"] for seat in spec["roster"]]
@@ -98,7 +141,6 @@ def _check(seat: JobParty) -> Item:
     named = {one["dataset"]: one["dataset_hash"] for one in spec["inputs"]}
     datasets = Dataset.objects.filter(pk__in=list(named)).order_by("pk")
     return {
-        "kind": "check",
         "job": str(job.pk),
         "attempt": job.attempt,
         "spec": job.spec,

@@ -126,13 +126,12 @@ class Contribution(models.Model):
 
 
 class Total(models.Model):
-    """Of a job that has closed: the product of its contributions, and the dealer's signed word on the set."""
+    """Of a job whose set was chosen: the product of its contributions, and the dealer's signed word on the set."""
 
     job = models.OneToOneField(Job, on_delete=models.PROTECT, primary_key=True, related_name="total")
-    product = models.BinaryField()
-    product_hash = models.CharField(max_length=64)
+    product = models.BinaryField(null=True)
+    product_hash = models.CharField(max_length=64, blank=True)
     frozen = models.JSONField(null=True)
-    at = models.DateTimeField()
 
     def __str__(self) -> str:
         return f"{self.job_id} total"

@@ -9,16 +9,18 @@ from rest_framework.response import Response
 
 from dataspace.provenance.queries import timeline_for
 from dataspace.provenance.wake import wake
+from ledger.documents import timestamp, to_b64
 from marketplace.agreements import queries as agreements
 from marketplace.agreements import services as agreement_services
 from marketplace.api import schemas
 from marketplace.api.bell import bell
 from marketplace.api.idempotency import idempotent
-from marketplace.api.schemas import Json, SignedSchema
+from marketplace.api.schemas import ContributionSchema, FrozenSchema, Json, SignedSchema
 from marketplace.api.views.base import ApiView, created, documented, listed
 from marketplace.jobs import queries
 from marketplace.jobs.models import Job as JobRow
-from marketplace.jobs.services import answer, move, order, tend
+from marketplace.jobs.services import answer, collect, move, order, tend
+from mpc.spec import are_apart
 
 
 class Agreements(ApiView):
@@ -79,12 +81,28 @@ class Job(ApiView):
         row = queries.job_for(self.actor, job_id)
         shape = _brief(row)
         shape["spec"] = row.spec
+        shape["contributions"] = _contributions(row) if are_apart(row.spec["document"]) else None
         shape["verdicts"] = [one.document for one in row.verdicts.filter(attempt=row.attempt)]
         own = row.consumer_id == self.actor.participant_id
         shape["envelopes"] = [one.document for one in row.envelopes.filter(attempt=row.attempt)] if own else []
         events = timeline_for(self.actor, row.pk)
         shape["timeline"] = [{"event": one.kind, "at": one.entry["at"], "id": str(one.id)} for one in events]
         return Response(shape)
+
+
+def _contributions(row: JobRow) -> Json:
+    """Who has contributed, and until when the others may."""
+    asked = row.spec["document"]["contributions"]
+    given = row.contributions.select_related(None).defer("ciphertexts", "document")
+    return {
+        "by": asked["by"],
+        "minimum": asked["minimum"],
+        "given": [
+            {"seat": one.seat, "participant": str(one.participant_id), "contribution": one.document_hash,
+             "at": timestamp(one.at)}
+            for one in given
+        ],
+    }  # fmt: skip
 
 
 def _brief(row: JobRow) -> Json:
@@ -125,7 +143,8 @@ class Verdicts(Answer):
     def post(self, request: Request, job_id: UUID) -> Response:
         (verdict,) = schemas.body_of(request, "verdict")
         row = queries.job_for(self.actor, job_id)
-        answer.verdict(row, wire=schemas.an_object(verdict), actor=self.actor, now=self.now)
+        hear = collect.verdict if are_apart(row.spec["document"]) else answer.verdict
+        hear(row, wire=schemas.an_object(verdict), actor=self.actor, now=self.now)
         return self.done(row)
 
 
@@ -143,5 +162,46 @@ class Failures(Answer):
     def post(self, request: Request, job_id: UUID) -> Response:
         (failure,) = schemas.body_of(request, "failure")
         row = queries.job_for(self.actor, job_id)
-        answer.failure(row, wire=schemas.an_object(failure), actor=self.actor, now=self.now)
+        hear = collect.failure if are_apart(row.spec["document"]) else answer.failure
+        hear(row, wire=schemas.an_object(failure), actor=self.actor, now=self.now)
         return self.done(row)
+
+
+class Contributions(Answer):
+    @documented("One hospital's part of a job whose parties are not online together", request=ContributionSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (contribution, ciphertexts) = schemas.body_of(request, "contribution", "ciphertexts")
+        row = queries.job_for(self.actor, job_id)
+        collect.contribute(
+            row,
+            wire=schemas.an_object(contribution),
+            ciphertexts=schemas.a_text(ciphertexts),
+            actor=self.actor,
+            now=self.now,
+        )
+        wake("marketplace.jobs.tasks.advance", str(row.pk))
+        return self.done(row)
+
+
+class Contribution(ApiView):
+    @documented("The consumer fetches one contribution of the set that was frozen")
+    def get(self, request: Request, job_id: UUID, seat: int) -> Response:
+        one = queries.contribution_for(self.actor, job_id, seat)
+        return Response({"contribution": one.document, "ciphertexts": to_b64(bytes(one.ciphertexts))})
+
+
+class Freeze(Answer):
+    @documented("The dealer's office freezes the set of contributors", request=FrozenSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (frozen,) = schemas.body_of(request, "freeze")
+        row = queries.job_for(self.actor, job_id)
+        collect.freeze(row, wire=schemas.an_object(frozen), actor=self.actor, now=self.now)
+        wake("marketplace.jobs.tasks.advance", str(row.pk))
+        return self.done(row)
+
+
+class Total(ApiView):
+    @documented("The consumer fetches the dealer's word on the set, and the portal's product")
+    def get(self, request: Request, job_id: UUID) -> Response:
+        one = queries.total_for(self.actor, job_id)
+        return Response({"frozen": one.frozen, "product": to_b64(bytes(one.product or b""))})

@@ -164,7 +164,7 @@ class Uses(ApiView):
         job = jobs.jobs_for(self.actor).filter(spec_hash=asked["job_hash"]).first()
         if grant is None or job is None or not job.grants.filter(pk=grant.pk).exists():
             raise NotFound("no such grant in such a job")
-        if job.state not in {JobState.READY, JobState.RUNNING}:
+        if job.state not in {JobState.READY, JobState.RUNNING, JobState.COLLECTING}:
             raise Refused(f"the job is {job.state}", code="job.over")
         answer.start(job, actor=self.actor, now=self.now)
         return grant_services.use(

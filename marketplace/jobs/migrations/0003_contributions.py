@@ -20,10 +20,9 @@ class Migration(migrations.Migration):
             name='Total',
             fields=[
                 ('job', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='total', serialize=False, to='jobs.job')),
-                ('product', models.BinaryField()),
-                ('product_hash', models.CharField(max_length=64)),
+                ('product', models.BinaryField(null=True)),
+                ('product_hash', models.CharField(blank=True, max_length=64)),
                 ('frozen', models.JSONField(null=True)),
-                ('at', models.DateTimeField()),
             ],
         ),
         migrations.AlterField(

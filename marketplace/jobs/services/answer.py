@@ -8,55 +8,26 @@ from uuid import UUID
 from django.db import transaction
 
 from dataspace.actor import Actor
-from dataspace.errors import Conflict, Invalid, Refused
-from ledger.documents import document_hash, verify_signed
-from marketplace.jobs import policies
-from marketplace.jobs.models import Envelope, Failure, Job, JobParty, Verdict
+from dataspace.errors import Conflict, Invalid
+from ledger.documents import document_hash
+from marketplace.jobs.models import Envelope, Failure, Job, Verdict
+from marketplace.jobs.services.hear import check_open, read_answer, seat_of
 from marketplace.jobs.services.move import end, go, is_open, locked
 from marketplace.jobs.services.tend import judge_failures
 from marketplace.jobs.states import Move, State
 from mpc.spec import session_id
 
 
-def _seat_of(job: Job, actor: Actor) -> JobParty:
-    seats = list(job.parties.all())
-    policies.check_may_answer(actor, seated=[one.participant_id for one in seats])
-    return next(one for one in seats if one.participant_id == actor.participant_id)
-
-
-def _signing_key(job: Job, seat: JobParty) -> str:
-    """The key that the spec, under the consumer's signature, names for this seat."""
-    spec = job.spec["document"]
-    return str(spec["dealer"]["signing"] if seat.role == "dealer" else spec["roster"][seat.seat]["signing"])
-
-
-def _read(wire: Mapping[str, Any], type: str, *, job: Job, seat: JobParty) -> dict[str, Any]:
-    """A node's document about this attempt, under the key of its seat."""
-    document = verify_signed(wire, type=type, keys=[_signing_key(job, seat)])
-    if (document["job"], document["job_hash"]) != (str(job.pk), job.spec_hash):
-        raise Invalid("this answers another job", code="spec.two_specs")
-    if document.get("participant", document.get("sender")) != str(seat.participant_id):
-        raise Invalid("this is another participant's answer", code="job.wrong_participant")
-    if document["attempt"] != job.attempt:
-        raise Conflict(f"the job is at attempt {job.attempt}", code="job.other_attempt")
-    return document
-
-
-def _check_open(job: Job) -> None:
-    if not is_open(job):
-        raise Refused(f"the job is {job.state}", code="job.over")
-
-
 @transaction.atomic
 def verdict(job: Job, *, wire: Mapping[str, Any], actor: Actor, now: datetime) -> None:
     """One node's verdict; the last one that accepts makes the job ready, one that refuses ends it."""
     row = locked(job.pk)
-    seat = _seat_of(row, actor)
-    document = _read(wire, "verdict", job=row, seat=seat)
+    seat = seat_of(row, actor)
+    document = read_answer(wire, "verdict", job=row, seat=seat)
     known = Verdict.objects.filter(job=row, participant=seat.participant, attempt=row.attempt).first()
     if known is not None and known.document_hash == document_hash(document):
         return
-    _check_open(row)
+    check_open(row)
     if known is not None and known.decision != "hold":
         raise Conflict("this node has answered already", code="job.answered")
     if row.state != State.OFFERED or document["seat"] != seat.seat:
@@ -107,8 +78,8 @@ def start(job: Job, *, actor: Actor, now: datetime) -> None:
 def envelope(job: Job, *, wire: Mapping[str, Any], actor: Actor, now: datetime) -> None:
     """One party's sealed part; the last one releases the job."""
     row = locked(job.pk)
-    seat = _seat_of(row, actor)
-    document = _read(wire, "result_envelope", job=row, seat=seat)
+    seat = seat_of(row, actor)
+    document = read_answer(wire, "result_envelope", job=row, seat=seat)
     if seat.role == "dealer" or document["seat"] != seat.seat:
         raise Invalid("only a party seals, at its own seat", code="job.wrong_participant")
     known = Envelope.objects.filter(job=row, participant=seat.participant, attempt=row.attempt).first()
@@ -116,7 +87,7 @@ def envelope(job: Job, *, wire: Mapping[str, Any], actor: Actor, now: datetime) 
         if known.document == dict(wire):
             return
         raise Conflict("this party has sealed already", code="job.answered")
-    _check_open(row)
+    check_open(row)
     if row.state not in {State.READY, State.RUNNING}:
         raise Conflict(f"the job is {row.state}", code="job.not_running")
     recipient = row.spec["document"]["recipient"]
@@ -158,8 +129,8 @@ def _release(job: Job, *, session: str, gate_hash: str, actor: Actor, now: datet
 def failure(job: Job, *, wire: Mapping[str, Any], actor: Actor, now: datetime) -> None:
     """A node's word that its part failed; who was only let down waits a moment for a better reason."""
     row = locked(job.pk)
-    seat = _seat_of(row, actor)
-    document = _read(wire, "job_failure", job=row, seat=seat)
+    seat = seat_of(row, actor)
+    document = read_answer(wire, "job_failure", job=row, seat=seat)
     about = UUID(document["about"]) if document["about"] else None
     if about is not None and not row.parties.filter(participant_id=about).exists():
         raise Invalid("the failure is about somebody without a seat", code="job.wrong_participant")

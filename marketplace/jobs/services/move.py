@@ -7,12 +7,13 @@ from uuid import UUID
 from django.db import transaction
 
 from dataspace.actor import SYSTEM, Actor
+from dataspace.errors import Conflict
 from dataspace.moves import advance
 from dataspace.provenance.models import Event
 from marketplace.jobs import policies
 from marketplace.jobs.models import Job
 from marketplace.jobs.services.say import audience_of, body_of
-from marketplace.jobs.states import MOVES, OPEN, Move
+from marketplace.jobs.states import MOVES, OPEN, Move, State
 
 
 def locked(job_id: UUID) -> Job:
@@ -67,4 +68,6 @@ def cancel(job: Job, *, actor: Actor, now: datetime) -> None:
     """The consumer wants it no more; uses already counted stay counted."""
     policies.check_may_cancel(actor, consumer_id=job.consumer_id)
     row = locked(job.pk)
+    if row.state == State.CLOSING:
+        raise Conflict("the set of contributors is chosen, and the dealer's office asked", code="job.closing")
     end(row, Move.CANCEL, code="job.cancelled", about=row.consumer_id, now=now, actor=actor)

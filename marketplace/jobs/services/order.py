@@ -22,11 +22,12 @@ from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
 from marketplace.jobs import policies
 from marketplace.jobs.models import Job, JobParty
+from marketplace.jobs.services.collect import check_size
 from marketplace.jobs.services.say import audience_of, body_of
 from marketplace.jobs.states import BEGIN, INITIAL, OPEN, State
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError
-from mpc.spec import check_roster, common_columns, question_hash
+from mpc.spec import are_apart, check_engine, check_roster, common_columns, question_hash
 
 FRESH = timedelta(minutes=5)
 SKEW = timedelta(seconds=60)
@@ -82,7 +83,7 @@ def _new_job(
         spec=dict(wire),
         spec_hash=document_hash(spec),
         question_hash=question_hash(spec),
-        answer_by=min(now + answer_within, deadline),
+        answer_by=parse_time(spec["contributions"]["by"]) if are_apart(spec) else min(now + answer_within, deadline),
         deadline=deadline,
         created_at=now,
     )
@@ -146,8 +147,11 @@ def _check_budget(grant: Grant) -> None:
 def _check_roster(spec: Spec, grants: Sequence[Grant], *, consumer: Participant) -> None:
     try:
         check_roster(spec)
+        check_engine(spec)
     except MpcError as trouble:
-        raise Refused(trouble.text, code="spec.roster_mismatch") from trouble
+        raise Refused(trouble.text, code=trouble.code) from trouble
+    if are_apart(spec):
+        check_size(spec)
     trust = space.trust()
     dealer = {"participant": trust.dealer.participant, "signing": trust.dealer.signing}
     sealing = consumer.record["document"]["keys"]["sealing"]

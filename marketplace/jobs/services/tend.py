@@ -17,9 +17,10 @@ from dataspace.grants.states import State as GrantState
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size
 from marketplace.jobs.models import Envelope, Failure, Job, Verdict
+from marketplace.jobs.services import collect
 from marketplace.jobs.services.move import again, end, go, locked
 from marketplace.jobs.states import OPEN, Move, State
-from mpc.spec import MOST_ATTEMPTS
+from mpc.spec import MOST_ATTEMPTS, are_apart
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,14 @@ def _claim(job_id: UUID, *, now: datetime) -> int | None:
 
 
 def _carry_on(job: Job, *, now: datetime) -> None:
+    apart = are_apart(job.spec["document"])
     if job.state == State.QUEUED:
-        go(job, Move.OFFER, actor=SYSTEM, now=now)
+        go(job, Move.INVITE if apart else Move.OFFER, actor=SYSTEM, now=now)
     revoked = job.grants.filter(state=GrantState.REVOKED).first()
     if revoked is not None:
         end(job, Move.FAIL, code="grant.revoked", about=revoked.custodian_id, now=now)
+    elif apart:
+        collect.carry_on(job, now=now)
     elif not judge_failures(job, now=now):
         _judge_time(job, now=now)
 
