@@ -30,8 +30,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "functions/sums.py")
 
 DIGESTS = {
-    "crosstab@1": "e559fb2a5e4348e745ada53a96b4aa874485fb67ea47d9813e70fe92f88253ad",
-    "describe@1": "0fbf5aba7afb39a128c51d0240e1f406e06924149f1f2aa954d390c04e165215",
+    "crosstab@1": "0e9a09322dcc198e6049f3c2582df3733daa550fb3584ae74dfbfd9cfda8b023",
+    "describe@1": "22879d55719d83c97e570235f211dd0f70d29ab5a4fb9f3c5e80128db44c9dd1",
 }
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
 
 COUNT_LIMIT = 2**46
-SUM_LIMIT = 2**255
+RING_BITS = 256
 COARSE_LIMIT = 2**59
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 
@@ -78,10 +78,17 @@ class Grid:
         """What one row adds to the sum of magnitudes (1) or of squares (2), on the coarser grid, rounded up."""
         return int((-(-abs(steps) // coarse)) ** power)
 
-    def check_fit(self, rows: int) -> None:
-        """Sums of values and of squares over that many rows stay inside the ring, signs included."""
-        if rows * max(self.reach, 1) ** 2 >= SUM_LIMIT:
+    def check_fit(self, rows: int, moment: int = 2) -> None:
+        """Sums of values up to their power `moment`, over that many rows, stay inside the ring, counted in bits: those
+        of a power, those of the number of rows, one for the sign, one in reserve. A little stricter than need be (such
+        a sum is at most 2^254, the ring holds all below 2^255), from dictionary and record alone, never from data."""
+        if moment * _bits(self.reach) + _bits(rows) + 2 > RING_BITS:
             raise RangeExceeded(f"column {self.column}: sums of squares may not fit")
+
+
+def _bits(number: int) -> int:
+    """The base-two logarithm, rounded up; of 0 as of 1."""
+    return max(number - 1, 0).bit_length()
 
 
 def check_count_fit(rows: int) -> None:

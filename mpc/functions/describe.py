@@ -12,8 +12,8 @@ The protocol, and what is revealed to whom, stand in `sums.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Context, Decimal
 from fractions import Fraction
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from mpc.disclosure import Node, Pattern, balanced, dominated, nodes, open_leaves, passes
@@ -125,8 +125,13 @@ def _add(held: list[int], one: int, persons: int) -> None:
 
 
 def _root(value: Fraction) -> float:
-    context = Context(prec=60)
-    return float(context.sqrt(context.divide(Decimal(value.numerator), Decimal(value.denominator))))
+    """The nearest float: 63 bits of the root at least, then one that tells whether anything follows, rounded once."""
+    above, below = value.numerator, value.denominator
+    shift = max(0, 64 - (above.bit_length() - below.bit_length()) // 2)
+    scaled, rest = divmod(above << 2 * shift, below)
+    root = isqrt(scaled)
+    follows = rest != 0 or root * root != scaled
+    return float(Fraction(2 * root + follows, 1 << (shift + 1)))
 
 
 def _figures(n: int, s1: int, s2: int, step: Fraction) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mpc.encoding import COUNT_LIMIT, Grid, check_count_fit, decimal
 from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
+from mpc.sharing import HALF, add_up, integers, limbs
 
 
 def number(low: str, high: str, step: str) -> dict[str, str]:
@@ -51,6 +52,23 @@ def test_sums_that_may_not_fit_are_refused_before_any_row() -> None:
     with pytest.raises(RangeExceeded):
         wide.check_fit(10)
     Grid.of(number("0", "1e6", "1e-3")).check_fit(COUNT_LIMIT - 1)
+
+
+@pytest.mark.parametrize(("reach", "rows", "fits"), [
+    (2**104, 2**46, True), (2**104 + 1, 2**46, False), (2**104, 2**46 + 1, False), (2**127, 1, True),
+    (2**127 + 1, 1, False), (0, COUNT_LIMIT, True), (1, 2**254, True), (1, 2**254 + 1, False),
+])
+def test_the_bits_that_sums_need_are_counted_from_dictionary_and_record(reach: int, rows: int, fits: bool) -> None:
+    """m * ceil(log2(max|x| / step)) + ceil(log2(N_max)) + 2 <= 256, at its very edge."""
+    for grid in (Grid("x", Fraction(1, 10), 0, reach), Grid("x", Fraction(7), -reach, 0)):
+        if not fits:
+            with pytest.raises(RangeExceeded):
+                grid.check_fit(rows)
+            continue
+        grid.check_fit(rows)
+        largest = rows * reach**2
+        assert integers(add_up([limbs([largest, -largest]), limbs([0, 0])])) == [largest, -largest]
+        assert largest < HALF
 
 
 def test_the_number_of_rows_is_bounded() -> None:
