@@ -175,7 +175,7 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
     values = party.count(order, plan)
     log(f"counted cells={len(plan.cells)} width={plan.width} after={time.monotonic() - begun:.3f}")
     keys, dealt = party.keys_of(order)
-    engine = CryptenEngine(mesh, order.parties, keys, dealt[order.dealer])
+    engine = CryptenEngine(mesh, order.parties, keys, dealt[order.dealer], plan.gate)
     sealed = party.compute(
         order, plan, mesh, engine, values, started=lambda: _say(event("gate_started")),
         finished=engine.finish, allowed=lambda: control.wait_to_proceed(mesh))

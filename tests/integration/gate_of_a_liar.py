@@ -98,7 +98,7 @@ def main() -> None:
         among = {other: key for other, key in public.items() if other != DEALER}
         pipes = Pipes(seat, ends[seat])
         engine = CryptenEngine(cast(Any, pipes), PARTIES, PairKeys.agree(
-            private[seat], among, session=SESSION, seat=seat), with_dealer(seat, DEALER))
+            private[seat], among, session=SESSION, seat=seat), with_dealer(seat, DEALER), gate)
         try:
             shares = engine.share_total(counts[seat])
             said = [counts[seat][0] + (lie if seat == 1 else 0), *counts[seat][1:]]

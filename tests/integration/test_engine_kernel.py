@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from mpc.engines.crypten_engine import communicator, dealing, kernel
-from mpc.errors import EngineUnfit, ProtocolBroken
+from mpc.engines.crypten_engine import kernel
+from mpc.errors import EngineUnfit
 
 
 def test_it_works() -> None:
@@ -78,76 +78,22 @@ def test_crypten_cannot_be_set_up_its_own_way() -> None:
             own()
 
 
-def test_a_generator_that_is_no_keystream_stops_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind in ("prev", "next", "local"):
-        monkeypatch.setitem(kernel.crypten.generators[kind], kernel.CPU, kernel.Keystream(bytes(32)))
-    monkeypatch.setattr(kernel.Slots, "communicator", object())
-    monkeypatch.setattr(kernel.Slots, "provider", object())
-    kernel.check_session()
+def a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(kernel.crypten.generators["prev"], kernel.CPU, torch.Generator())
-    with pytest.raises(EngineUnfit):
-        kernel.check_session()
 
 
-class Line:
-    """A mesh of one: says what the dealer hears, keeps what it answers."""
-
-    def __init__(self, *requests: bytes) -> None:
-        self.requests, self.answers = list(requests), []  # type: ignore[var-annotated]
-
-    def recv(self, seat: int, kind: bytes) -> bytes:
-        return self.requests.pop(0)
-
-    def send(self, seat: int, kind: bytes, body: bytes) -> None:
-        self.answers.append(body)
-
-
-END = b'{"kind":"end","shape":[]}'
-
-
-def streams() -> list[kernel.Keystream]:
-    return [kernel.Keystream(bytes([seat]) * 32) for seat in range(3)]
-
-
-def test_triples_are_triples() -> None:
-    line = Line(b'{"kind":"binary","shape":[2,3]}', END)
-    assert dealing.deal(line, streams(), limit=100, check=lambda: None) == 1  # type: ignore[arg-type]
-    drawn = [(one.int64((2, 3)), one.int64((2, 3)), one.int64((2, 3))) for one in streams()]
-    a, b = (drawn[0][at] ^ drawn[1][at] ^ drawn[2][at] for at in (0, 1))
-    c = communicator.from_bytes(line.answers[0], torch.Size((2, 3))) ^ drawn[1][2] ^ drawn[2][2]
-    assert torch.equal(c, a & b)
-
-
-@pytest.mark.parametrize("request_", [
-    b"", b"{}", b"[]", b'{"kind":"additive","shape":[2]}', b'{"kind":"binary","shape":[-1]}', b'{"kind":"binary"}',
-    b'{"kind":"binary","shape":[true]}', b'{"kind":"binary","shape":[1,1,1,1,1,1,1]}',
-    b'{"kind":"binary","shape":[1,101]}', b'{"kind":"binary","shape":[2],"op":"__import__"}',
+@pytest.mark.parametrize("reached", [
+    a_generator, undo("mpc.engines.crypten_engine.kernel.Slots.provider", object()),
+    undo("mpc.engines.crypten_engine.kernel.Slots.communicator", object()),
+    undo("mpc.engines.crypten_engine.kernel.Slots.begun", True),
 ])
-def test_the_dealer_deals_only_what_is_on_its_list(request_: bytes) -> None:
-    line = Line(request_, END)
-    with pytest.raises(ProtocolBroken):
-        dealing.deal(line, streams(), limit=100, check=lambda: None)  # type: ignore[arg-type]
-    assert line.answers == []
-
-
-def test_the_dealer_looks_at_its_book_in_every_round() -> None:
-    seen: list[int] = []
-
-    def check() -> None:
-        seen.append(1)
-        if len(seen) == 2:
-            raise EngineUnfit("revoked")
-
-    line = Line(b'{"kind":"binary","shape":[2]}', b'{"kind":"binary","shape":[2]}', END)
+def test_no_session_begins_where_other_randomness_can_be_reached(
+        monkeypatch: pytest.MonkeyPatch, reached: Callable[[pytest.MonkeyPatch], None]) -> None:
+    reached(monkeypatch)
     with pytest.raises(EngineUnfit):
-        dealing.deal(line, streams(), limit=100, check=check)  # type: ignore[arg-type]
-    assert len(line.answers) == 1
-
-
-def test_the_provider_and_the_communicator_do_nothing_else() -> None:
-    provider = dealing.DealtProvider(Line(), kernel.Keystream(bytes(32)))  # type: ignore[arg-type]
-    for name in ("generate_additive_triple", "square", "wrap_rng", "B2A_rng"):
-        with pytest.raises(EngineUnfit):
-            getattr(provider, name)
-    with pytest.raises(EngineUnfit):
-        _ = communicator.MeshCommunicator(Line(), 3).broadcast_obj  # type: ignore[arg-type]
+        kernel.begin_session()
+    monkeypatch.undo()
+    monkeypatch.setattr(kernel.Slots, "begun", False)
+    kernel.begin_session()
+    with pytest.raises(EngineUnfit, match="one session a process"):
+        kernel.begin_session()

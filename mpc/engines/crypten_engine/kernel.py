@@ -21,6 +21,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -46,6 +47,7 @@ GENERATORS = ("prev", "next", "local", "global")
 CPU = torch.device("cpu")
 # First 16 bytes of AES-256-CTR under a zero key and counter, as two little-endian int64.
 KNOWN = (-8536220552149297700, -8709815916388267859)
+ZEROS = memoryview(bytes(1 << 18))
 
 
 def _import_crypten() -> Any:
@@ -78,15 +80,6 @@ def _import_crypten() -> Any:
 
 
 crypten = _import_crypten()
-ArithmeticSharedTensor = crypten.mpc.primitives.ArithmeticSharedTensor
-BinarySharedTensor = crypten.mpc.primitives.BinarySharedTensor
-
-
-def to_binary(shared: Any) -> Any:
-    """From additive shares to xor shares of the same numbers."""
-    return crypten.mpc.primitives.converters.convert(shared, crypten.mpc.ptype.binary)
-
-
 class Keystream:
     """AES-256-CTR under one key; stands where CrypTen expects a torch.Generator."""
 
@@ -97,12 +90,23 @@ class Keystream:
             raise EngineUnfit("a keystream takes 32 bytes of key")
         self._stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
+    def draw(self, size: int) -> np.ndarray[Any, Any]:
+        """The next so many bytes."""
+        drawn = np.empty(size, dtype=np.uint8)
+        for start in range(0, size, len(ZEROS)):
+            part = drawn[start : start + len(ZEROS)]
+            self._stream.update_into(ZEROS[: len(part)], part)  # type: ignore[arg-type]
+        return drawn
+
     def int64(self, size: Iterable[int]) -> torch.Tensor:
         shape = tuple(int(part) for part in size)
-        length = 8 * math.prod(shape)
-        if not length:
-            return torch.empty(shape, dtype=torch.int64)
-        return torch.frombuffer(bytearray(self._stream.update(bytes(length))), dtype=torch.int64).reshape(shape)
+        return torch.from_numpy(self.draw(8 * math.prod(shape)).view(np.int64).reshape(shape))
+
+
+def int_matmul(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The product of two matrices of 64-bit words, modulo 2^64."""
+    product = torch.from_numpy(left.view(np.int64)) @ torch.from_numpy(right.view(np.int64))
+    return product.numpy().view(np.uint64)
 
 
 def _drawn(size: Any, generator: Any) -> torch.Tensor:
@@ -128,6 +132,7 @@ def kbit_tensor(size: Any, bitlength: int | None = None, generator: Any = None, 
 class Slots:
     """What this process computes with; one session a process."""
 
+    begun = False
     communicator: Any = None
     provider: Any = None
 
@@ -220,12 +225,19 @@ def check_patches() -> None:
 
 
 def check_session() -> None:
-    """Before the first round: all draws of this session come from keystreams."""
-    for kind in ("prev", "next", "local"):
-        sources = crypten.generators[kind]
-        _require(set(sources) == {CPU} and isinstance(sources[CPU], Keystream), f"generator {kind} is no keystream")
-    _require(not crypten.generators["global"], "a global generator is reachable")
-    _require(is_initialized() and Slots.provider is not None, "no session")
+    """Before the first round: no generator is reachable, and CrypTen has neither provider nor communicator of its own:
+    all draws of this session come from the keystreams that our protocols hold."""
+    for kind in GENERATORS:
+        _require(not crypten.generators[kind], f"a generator {kind} is reachable")
+    _require(Slots.communicator is None and Slots.provider is None, "CrypTen has a session of its own")
+
+
+def begin_session() -> None:
+    """One session a process, with every safeguard in place."""
+    _require(not Slots.begun, "one session a process")
+    check_patches()
+    check_session()
+    Slots.begun = True
 
 
 def self_check() -> None:

@@ -1,0 +1,110 @@
+"""One party's end of a computation over shares: what it takes from the dealer, what it opens, and to whom.
+
+Two kinds of messages leave a party. `exchange` opens numbers under a fresh uniform mask, within a protocol
+(`comparison`, `products`): they tell nobody anything. `open_to` makes a number known, and writes down what it was, to
+whom, and how many; there is no other way to a number in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpc.engines.crypten_engine.dealing import Numbers, Piece, Script, Supply, both
+from mpc.engines.crypten_engine.kernel import Keystream
+from mpc.errors import EngineUnfit
+from mpc.transport.mesh import Mesh
+
+SHARE = b"T"
+PARTIES_ALL = "parties"
+Groups = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One opening inside the computation: what, to whom, how many numbers. Never the numbers."""
+
+    what: str
+    to: str
+    count: int
+
+
+class Computation:
+    """Over the links of one session, for one script."""
+
+    def __init__(self, mesh: Mesh, parties: int, dealer_key: bytes, script: Script) -> None:
+        self._mesh, self.parties, self.seat = mesh, parties, mesh.seat
+        self._supply = Supply(mesh, Keystream(dealer_key), script)
+        self.openings: list[Opened] = []
+        self.rounds = 0
+
+    def take(self, piece: Piece) -> list[Numbers]:
+        return self._supply.take(piece)
+
+    def exchange(self, share: Numbers, *, xor: bool = False) -> Numbers:
+        """One round: every party sends its share to every other, and puts all of them together."""
+        self.rounds += 1
+        body = share.tobytes()
+        others = [seat for seat in range(self.parties) if seat != self.seat]
+        for seat in others:
+            self._mesh.send(seat, SHARE, body)
+        total = share.copy()
+        for seat in others:
+            theirs = np.frombuffer(self._mesh.recv(seat, SHARE, limit=len(body)), dtype=share.dtype)
+            (np.bitwise_xor if xor else np.add)(total, theirs.reshape(share.shape), out=total)
+        return total
+
+    def open_to(self, recipients: str, what: str, share: Numbers, *, xor: bool = False) -> Numbers:
+        """The one place where a number becomes known; the parties are the only ones that it can become known to here:
+        what is for the consumer leaves sealed."""
+        if recipients != PARTIES_ALL:
+            raise EngineUnfit("inside the computation numbers are opened to the parties alone")
+        self.openings.append(Opened(what, recipients, int(share.size)))
+        return self.exchange(share, xor=xor)
+
+    def both(self, one: Numbers, others: Sequence[Numbers]) -> Numbers:
+        """Shares of the ANDs of bytes, bit by bit, with each of the others: a row for each."""
+        a, b, c = self.take(both(len(others), len(one)))
+        masked = [one ^ a, *(other ^ fresh for other, fresh in zip(others, b, strict=True))]
+        opened = self.exchange(np.stack(masked), xor=True)
+        d, e = opened[0], opened[1:]
+        found: Numbers = c ^ (d & b) ^ (e & a)
+        if self.seat == 0:
+            found ^= d & e
+        return found
+
+    def all_of(self, bits: Numbers, groups: Groups) -> Numbers:
+        """For each group of places the AND of the bits there, by halves, all groups at once; nothing is opened."""
+        levels, last = halving(groups, len(bits))
+        for left, right in levels:
+            products = self.both(np.packbits(bits[left]), [np.packbits(bits[right])])[0]
+            bits = np.concatenate([bits, np.unpackbits(products, count=len(left))])
+        return bits[last]
+
+    def finish(self) -> None:
+        """Nothing that the plan foresees is left over."""
+        self._supply.finish()
+
+
+def halving(groups: Groups, width: int) -> tuple[list[tuple[Numbers, Numbers]], Numbers]:
+    """Which of so many bits are taken together level by level, each level's results standing after all that was before;
+    and where at last each group's AND is."""
+    places, levels = [list(group) for group in groups], []
+    while any(len(group) > 1 for group in places):
+        left = [place for group in places for place in group[0 : len(group) // 2 * 2 : 2]]
+        right = [place for group in places for place in group[1::2]]
+        levels.append((np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)))
+        at = width
+        for group in places:
+            half = len(group) // 2
+            group[:] = [*range(at, at + half), *group[2 * half :]]
+            at += half
+        width += len(left)
+    return levels, np.array([group[0] for group in places], dtype=np.int64)
+
+
+def all_of_script(groups: Groups, width: int) -> list[Piece]:
+    """What `all_of` takes."""
+    return [both(1, (len(left) + 7) // 8) for left, _ in halving(groups, width)[0]]
