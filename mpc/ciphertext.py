@@ -63,10 +63,13 @@ class PublicKey:
 
 def check(key: PublicKey, vector: Iterable[mpz]) -> None:
     """Refuse what is no ciphertext: out of range, or sharing a factor with n (which would give the key away)."""
-    square, n = key.square, mpz(key.n)
+    square, n, together = key.square, mpz(key.n), mpz(1)
     for one in vector:
-        if not 0 < one < square or gcd(one, n) != 1:
+        if not 0 < one < square:
             raise ProtocolBroken("not a ciphertext of this key")
+        together = together * one % n
+    if gcd(together, n) != 1:  # a factor that one shares, their product shares
+        raise ProtocolBroken("not a ciphertext of this key")
 
 
 def product(key: PublicKey, vectors: Sequence[Sequence[mpz]]) -> Vector:
@@ -85,12 +88,17 @@ def to_bytes(key: PublicKey, vector: Iterable[mpz]) -> bytes:
     return b"".join(int(one).to_bytes(width, "big") for one in vector)
 
 
+def numbers(key: PublicKey, data: bytes) -> Vector:
+    """What `to_bytes` wrote, unchecked: for bytes that are our own."""
+    width = key.width
+    return [mpz(int.from_bytes(data[at : at + width], "big")) for at in range(0, len(data), width)]
+
+
 def from_bytes(key: PublicKey, data: bytes, *, count: int) -> Vector:
     """Exactly `count` ciphertexts of this key, each checked."""
-    width = key.width
-    if len(data) != count * width:
+    if len(data) != count * key.width:
         raise ProtocolBroken("a contribution has another length than the function")
-    vector = [mpz(int.from_bytes(data[at : at + width], "big")) for at in range(0, len(data), width)]
+    vector = numbers(key, data)
     check(key, vector)
     return vector
 

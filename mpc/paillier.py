@@ -9,52 +9,78 @@ Encryption looks tables up by digits of `a`: do not run it beside a process that
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from multiprocessing import get_context
 
 from gmpy2 import gcd, invert, is_prime, mpz, powmod, powmod_base_list
 
+from mpc import ciphertext
 from mpc.ciphertext import SIZES, PublicKey, Vector
-from mpc.errors import RangeExceeded
+from mpc.errors import ProtocolBroken, RangeExceeded
 
 EXPONENT_BITS = {2048: 448, 3072: 512}
-WINDOW = 8
+WINDOWS = range(2, 11)
 ROUNDS = 40
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How `count` whole numbers lie in plaintexts: slots of 64*limbs bits, each with room for `parties` summands.
+    """How `count` whole numbers lie in plaintexts: slots of `size` bytes, each with room for `parties` summands.
 
-    A slot holds a number modulo 2^ring, ring = 64*limbs - ceil(log2 parties). The sum of `parties` such numbers is
-    below 2^(64*limbs), so no slot ever carries into its neighbour; and slots fill at most bits-1 bits, so a plaintext's
+    A slot holds a number modulo 2^ring, ring = 8*size - ceil(log2 parties). The sum of `parties` such numbers is
+    below 2^(8*size), so no slot ever carries into its neighbour; and slots fill at most bits-1 bits, so a plaintext's
     sum is below n. Numbers are signed, and each is below 2^(ring-1) / 2^ceil(log2 parties), so no total wraps.
+    All slots together are one long integer here, the first lowest: what is done to each is done to all at once.
     """
 
     count: int
     parties: int
-    limbs: int = 1
+    size: int = 8
 
     def __post_init__(self) -> None:
-        if self.count < 1 or not 1 <= self.parties <= 1 << 10 or not 1 <= self.limbs <= 4:
-            raise RangeExceeded("no such layout: 1 to 1,024 parties, 1 to 4 limbs")
+        if self.count < 1 or not 2 <= self.parties <= 1 << 10 or not 2 <= self.size <= 40 or self.limit_bits < 1:
+            raise RangeExceeded("no such layout: 2 to 1,024 parties, slots of 2 to 40 bytes")
+
+    @classmethod
+    def holding(cls, bound: int, *, count: int, parties: int) -> Layout:
+        """The narrowest slots in which every number from -bound to bound fits."""
+        spare = 2 * (parties - 1).bit_length() + 1
+        return cls(count, parties, max(2, -(-(bound.bit_length() + spare) // 8)))
 
     @property
     def slot(self) -> int:
-        return 64 * self.limbs
+        return 8 * self.size
 
     @property
     def ring(self) -> int:
         return self.slot - (self.parties - 1).bit_length()
 
     @property
+    def limit_bits(self) -> int:
+        return self.ring - 1 - (self.parties - 1).bit_length()
+
+    @property
     def limit(self) -> int:
         """Every single value lies in -limit <= x < limit."""
-        return 1 << (self.ring - 1 - (self.parties - 1).bit_length())
+        return 1 << self.limit_bits
+
+    @cached_property
+    def full(self) -> int:
+        """Every slot at its greatest: 2^ring - 1."""
+        return self.repeat((1 << self.ring) - 1)
+
+    @cached_property
+    def moduli(self) -> int:
+        """2^ring in every slot."""
+        return self.repeat(1 << self.ring)
+
+    def repeat(self, number: int) -> int:
+        return int.from_bytes(number.to_bytes(self.size, "little") * self.count, "little")
 
     def per_plaintext(self, bits: int) -> int:
         return (bits - 1) // self.slot
@@ -62,33 +88,49 @@ class Layout:
     def plaintexts(self, bits: int) -> int:
         return -(-self.count // self.per_plaintext(bits))
 
-    def pack(self, residues: Sequence[int], bits: int) -> list[int]:
-        """Residues modulo 2^ring into plaintexts, the first in the lowest bits."""
-        if len(residues) != self.count or any(not 0 <= one < 1 << self.ring for one in residues):
-            raise RangeExceeded("not as many residues as slots, or one outside its ring")
-        size, step = self.slot // 8, self.per_plaintext(bits)
-        return [int.from_bytes(b"".join(one.to_bytes(size, "little") for one in residues[at : at + step]), "little")
-                for at in range(0, self.count, step)]
+    def join(self, values: Sequence[int]) -> int:
+        """Signed values, each as its residue modulo 2^ring in its slot."""
+        limit, modulus, size = self.limit, 1 << self.ring, self.size
+        if len(values) != self.count or max(values) >= limit or min(values) < -limit:
+            raise RangeExceeded("not as many values as slots, or one does not fit its slot")
+        return int.from_bytes(b"".join([(one % modulus).to_bytes(size, "little") for one in values]), "little")
 
-    def unpack(self, plaintexts: Sequence[int], bits: int) -> list[int]:
-        """Slots of summed plaintexts, reduced modulo 2^ring."""
-        size, step, mask = self.slot // 8, self.per_plaintext(bits), (1 << self.ring) - 1
-        found: list[int] = []
+    def split(self, whole: int) -> list[int]:
+        """Signed values again."""
+        half, modulus, size = 1 << (self.ring - 1), 1 << self.ring, self.size
+        data = whole.to_bytes(self.count * size, "little")
+        found = [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
+        return [one - modulus if one >= half else one for one in found]
+
+    def add(self, one: int, other: int) -> int:
+        """Slot by slot, modulo 2^ring."""
+        return (one + other) & self.full
+
+    def subtract(self, one: int, other: int) -> int:
+        return (one + self.moduli - other) & self.full
+
+    def random(self, data: bytes) -> int:
+        """Uniform slots from uniform bytes, as many as all slots have."""
+        if len(data) != self.count * self.size:
+            raise RangeExceeded("not as many bytes as the slots have")
+        return int.from_bytes(data, "little") & self.full
+
+    def pack(self, whole: int, bits: int) -> list[int]:
+        """Into plaintexts, the first slots in the first."""
+        if not 0 <= whole < 1 << (self.slot * self.count):
+            raise RangeExceeded("more than the slots hold")
+        data, step = whole.to_bytes(self.count * self.size, "little"), self.per_plaintext(bits) * self.size
+        return [int.from_bytes(data[at : at + step], "little") for at in range(0, len(data), step)]
+
+    def unpack(self, plaintexts: Sequence[int], bits: int) -> int:
+        """Slots of summed plaintexts, each reduced modulo 2^ring."""
+        step, parts = self.per_plaintext(bits), []
         for at, plain in enumerate(plaintexts):
             here = min(step, self.count - at * step)
-            if plain.bit_length() > here * self.slot:
+            if here < 1 or plain.bit_length() > here * self.slot:
                 raise RangeExceeded("a plaintext is wider than its slots")
-            data = plain.to_bytes(here * size, "little")
-            found += [int.from_bytes(data[one * size : (one + 1) * size], "little") & mask for one in range(here)]
-        return found
-
-    def residue(self, value: int) -> int:
-        if not -self.limit <= value < self.limit:
-            raise RangeExceeded("a value does not fit its slot")
-        return value % (1 << self.ring)
-
-    def signed(self, residue: int) -> int:
-        return residue - (1 << self.ring) if residue >> (self.ring - 1) else residue
+            parts.append(plain.to_bytes(here * self.size, "little"))
+        return int.from_bytes(b"".join(parts), "little") & self.full
 
 
 @dataclass(frozen=True)
@@ -102,6 +144,22 @@ class Secret:
     @property
     def public(self) -> PublicKey:
         return PublicKey(self.p * self.q, self.hs)
+
+    def to_text(self) -> str:
+        """For a file that only its owner reads."""
+        return json.dumps({"p": f"{self.p:x}", "q": f"{self.q:x}", "hs": f"{self.hs:x}"})
+
+    @classmethod
+    def from_text(cls, text: str) -> Secret:
+        """One that was made here and written by `to_text`; of any other key nothing is believed."""
+        try:
+            body = json.loads(text)
+            found = cls(*(int(body[name], 16) for name in ("p", "q", "hs")))
+        except (KeyError, TypeError, ValueError) as trouble:
+            raise ProtocolBroken("not a Paillier secret") from trouble
+        if not _fit(found.p, found.q) or not is_prime(found.p, ROUNDS) or not is_prime(found.q, ROUNDS):
+            raise ProtocolBroken("not a Paillier secret that was made here")
+        return found
 
     def open(self, vector: Sequence[mpz], *, threads: int = 1) -> list[int]:
         """The plaintexts, 0 <= m < n: modulo p^2 and q^2 apart, then put together (CRT)."""
@@ -135,13 +193,18 @@ def _prime(bits: int) -> int:
             return candidate
 
 
+def _fit(p: int, q: int) -> bool:
+    """What short exponents need of two primes, and that they are not close to each other."""
+    return p % 4 == q % 4 == 3 and gcd(p - 1, q - 1) == 2 and abs(p - q).bit_length() > p.bit_length() - 100
+
+
 def generate(bits: int = 2048) -> Secret:
     """A fresh key of 2,048 or 3,072 bits. Seconds of work."""
     if bits not in SIZES:
         raise RangeExceeded("a Paillier key has 2048 or 3072 bits")
     while True:
         p, q = _prime(bits // 2), _prime(bits // 2)
-        if gcd(p - 1, q - 1) == 2 and abs(p - q).bit_length() > bits // 2 - 100:
+        if _fit(p, q):
             break
     n = p * q
     while True:
@@ -151,26 +214,31 @@ def generate(bits: int = 2048) -> Secret:
 
 
 class Encryptor:
-    """Encrypts under one public key, with a table of powers of hs (7 MB at 2,048 bits)."""
+    """Encrypts under one public key, with a table of powers of hs: as large as so many ciphertexts pay for."""
 
-    def __init__(self, public: PublicKey) -> None:
+    def __init__(self, public: PublicKey, *, expected: int = 1 << 14) -> None:
         self.public = public
         self._n, self._square = mpz(public.n), public.square
-        self._bytes = EXPONENT_BITS[public.bits] // WINDOW
+        exponent = EXPONENT_BITS[public.bits]
+        self._window = min(WINDOWS, key=lambda bits: -(-exponent // bits) * ((1 << bits) + expected))
+        self._digits = -(-exponent // self._window)
+        self._bits = self._digits * self._window
         self._table = []
         base = mpz(public.hs)
-        for _ in range(self._bytes):
+        for _ in range(self._digits):
             row = [mpz(1)]
-            for _ in range((1 << WINDOW) - 1):
+            for _ in range((1 << self._window) - 1):
                 row.append(row[-1] * base % self._square)
             self._table.append(row)
             base = row[-1] * base % self._square
 
     def randomness(self) -> mpz:
-        """hs^a for a fresh a: drawn once for one ciphertext, never kept."""
-        power, square = mpz(1), self._square
-        for row, digit in zip(self._table, secrets.token_bytes(self._bytes), strict=True):
-            power = power * row[digit] % square
+        """hs^a for a fresh a of as many bits as are needed, or up to ten more: for one ciphertext, never kept."""
+        power, square, window = mpz(1), self._square, self._window
+        exponent, mask = secrets.randbits(self._bits), (1 << window) - 1
+        for row in self._table:
+            power = power * row[exponent & mask] % square
+            exponent >>= window
         return power
 
     def encrypt(self, plaintexts: Sequence[int]) -> Vector:
@@ -185,15 +253,39 @@ def _encryptor(public: PublicKey) -> Encryptor:
     return Encryptor(public)
 
 
-def _encrypt(public: PublicKey, plaintexts: list[int]) -> Vector:
-    return _encryptor(public).encrypt(plaintexts)
+def _encrypt(public: PublicKey, width: int, data: bytes) -> bytes:
+    """In a process of the pool: bytes in, bytes out; the table stays for the next call under this key."""
+    plain = [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
+    return ciphertext.to_bytes(public, _encryptor(public).encrypt(plain))
 
 
-def encrypt(public: PublicKey, plaintexts: Sequence[int], *, processes: int = 1) -> Vector:
-    """Ciphertexts of the plaintexts; in several processes where there are enough of them to pay for starting those."""
-    if processes < 2 or len(plaintexts) < 512:
-        return _encrypt(public, list(plaintexts))
-    step = -(-len(plaintexts) // processes)
-    parts = [list(plaintexts[at : at + step]) for at in range(0, len(plaintexts), step)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return [one for part in pool.map(_encrypt, [public] * len(parts), parts) for one in part]
+class Pool:
+    """Processes that encrypt, kept with their tables from one call to the next. Not for a worker that is confined."""
+
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def encrypt(self, public: PublicKey, plaintexts: Sequence[int]) -> Vector:
+        width = public.bits // 8
+        if any(not 0 <= plain < public.n for plain in plaintexts):
+            raise RangeExceeded("a plaintext does not fit the key")
+        step = max(1, -(-len(plaintexts) // (4 * self.processes)))
+        parts = [b"".join(plain.to_bytes(width, "little") for plain in plaintexts[at : at + step])
+                 for at in range(0, len(plaintexts), step)]
+        count = len(parts)
+        done = self._pool.map(_encrypt, [public] * count, [width] * count, parts)
+        return ciphertext.numbers(public, b"".join(done))
+
+
+def encrypt(public: PublicKey, plaintexts: Sequence[int], *, pool: Pool | None = None) -> Vector:
+    """Ciphertexts of the plaintexts, here or by a pool."""
+    if pool is not None:
+        return pool.encrypt(public, plaintexts)
+    return Encryptor(public, expected=len(plaintexts)).encrypt(plaintexts)

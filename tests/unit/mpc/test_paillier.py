@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from fractions import Fraction
 
@@ -27,10 +28,9 @@ def secret(request: pytest.FixtureRequest) -> Secret:
 def test_it_works(secret: Secret) -> None:
     public, layout = secret.public, Layout(count=40, parties=3)
     rows = [[secrets.randbelow(2 * layout.limit) - layout.limit for _ in range(40)] for _ in range(3)]
-    vectors = [paillier.encrypt(public, layout.pack([layout.residue(one) for one in row], public.bits)) for row in rows]
+    vectors = [paillier.encrypt(public, layout.pack(layout.join(row), public.bits)) for row in rows]
     total = secret.open(ciphertext.product(public, vectors), threads=2)
-    found = [layout.signed(one) for one in layout.unpack(total, public.bits)]
-    assert found == [sum(slot) for slot in zip(*rows, strict=True)]
+    assert layout.split(layout.unpack(total, public.bits)) == [sum(slot) for slot in zip(*rows, strict=True)]
 
 
 def test_phe_opens_what_we_encrypt_and_we_open_what_phe_encrypts(secret: Secret) -> None:
@@ -66,9 +66,30 @@ def test_the_same_number_is_never_encrypted_to_the_same_thing(secret: Secret) ->
 
 
 def test_several_processes_give_ciphertexts_of_the_same_numbers() -> None:
-    secret = paillier.generate(2048)
-    numbers = list(range(600))
-    assert secret.open(paillier.encrypt(secret.public, numbers, processes=2), threads=2) == numbers
+    numbers = list(range(20))
+    with paillier.Pool(2) as pool:
+        assert SMALL.open(paillier.encrypt(SMALL.public, numbers, pool=pool)) == numbers
+        with pytest.raises(RangeExceeded):
+            pool.encrypt(SMALL.public, [SMALL.public.n])
+
+
+@pytest.mark.parametrize("expected", [1, 40, 5000])
+def test_a_table_of_any_size_gives_the_same_numbers(expected: int) -> None:
+    """And the randomness has as many bits as are needed, whatever the window."""
+    made = paillier.Encryptor(SMALL.public, expected=expected)
+    assert SMALL.open(made.encrypt([5, 6])) == [5, 6]
+    assert EXPONENT_BITS[2048] <= made._bits < EXPONENT_BITS[2048] + 11
+
+
+def test_a_secret_is_written_and_read_again(secret: Secret) -> None:
+    assert Secret.from_text(secret.to_text()) == secret
+    _, foreign = phe.generate_paillier_keypair(n_length=1024)
+    p, q = f"{secret.p:x}", f"{secret.q:x}"
+    for wrong in ("", "{}", "[]", json.dumps({"p": p, "q": p, "hs": "2"}), json.dumps({"p": p, "q": 5, "hs": "2"}),
+                  json.dumps({"p": p, "q": f"{secret.q + 4:x}", "hs": "2"}), json.dumps({"p": "x", "q": q, "hs": "2"}),
+                  json.dumps({"p": f"{foreign.p * 4 + 1:x}", "q": q, "hs": "2"})):
+        with pytest.raises(ProtocolBroken):
+            Secret.from_text(wrong)
 
 
 class TestWhatArrives:
@@ -105,39 +126,59 @@ class TestWhatArrives:
 
 
 class TestSlots:
-    @given(st.integers(1, 1024), st.integers(1, 4))
-    def test_the_sum_of_all_parties_never_carries(self, parties: int, limbs: int) -> None:
-        layout = Layout(count=1, parties=parties, limbs=limbs)
+    @given(st.integers(2, 1024), st.integers(4, 40))
+    def test_the_sum_of_all_parties_never_carries(self, parties: int, size: int) -> None:
+        layout = Layout(count=1, parties=parties, size=size)
         assert parties * ((1 << layout.ring) - 1) < 1 << layout.slot
         assert parties * layout.limit <= 1 << (layout.ring - 1)
         assert layout.per_plaintext(2048) * layout.slot <= 2047
 
-    @given(st.integers(1, 70), st.integers(1, 9), st.integers(1, 3), st.randoms())
-    def test_full_slots_add_up(self, count: int, parties: int, limbs: int, random: object) -> None:
-        layout = Layout(count=count, parties=parties, limbs=limbs)
-        top = (1 << layout.ring) - 1
-        packed = [layout.pack([top] * count, 2048) for _ in range(parties)]
+    @given(st.integers(1, 70), st.integers(2, 9), st.integers(2, 17))
+    def test_full_slots_add_up(self, count: int, parties: int, size: int) -> None:
+        layout = Layout(count=count, parties=parties, size=size)
+        packed = [layout.pack(layout.full, 2048) for _ in range(parties)]
         sums = [sum(plain) for plain in zip(*packed, strict=True)]
         assert max(sums).bit_length() < 2048
-        assert layout.unpack(sums, 2048) == [parties * top % (top + 1)] * count
+        top = (1 << layout.ring) - 1
+        assert layout.unpack(sums, 2048) == layout.repeat(parties * top % (top + 1))
 
-    @given(st.lists(st.fractions(-1, 1), min_size=1, max_size=40), st.integers(2, 64))
-    def test_signed_totals_are_exact(self, parts: list[Fraction], parties: int) -> None:
-        layout = Layout(count=len(parts), parties=parties)
+    @given(st.lists(st.fractions(-1, 1), min_size=1, max_size=40), st.integers(2, 64), st.integers(3, 17))
+    def test_signed_totals_are_exact(self, parts: list[Fraction], parties: int, size: int) -> None:
+        layout = Layout(count=len(parts), parties=parties, size=size)
         values = [min(int(part * layout.limit), layout.limit - 1) for part in parts]
-        total = [sum([layout.residue(value)] * parties) % (1 << layout.ring) for value in values]
-        assert [layout.signed(one) for one in total] == [value * parties for value in values]
+        whole = layout.join(values)
+        total = 0
+        for _ in range(parties):
+            total = layout.add(total, whole)
+        assert layout.split(total) == [value * parties for value in values]
+        assert layout.split(layout.subtract(layout.subtract(total, whole), 0)) == [
+            value * (parties - 1) for value in values]
+
+    @given(st.integers(1, 1 << 255), st.integers(2, 16))
+    def test_slots_are_as_wide_as_the_bound_needs_and_no_wider(self, bound: int, parties: int) -> None:
+        layout = Layout.holding(bound, count=1, parties=parties)
+        assert bound < layout.limit or bound == layout.limit - 1
+        assert layout.size == 2 or layout.limit >> 8 <= bound
+
+    def test_masks_go_on_and_come_off_slot_by_slot(self) -> None:
+        layout = Layout(count=5, parties=3)
+        values, mask = layout.join([1, -2, 3, -4, 0]), layout.random(secrets.token_bytes(40))
+        assert layout.subtract(layout.add(values, mask), mask) == values
+        assert layout.subtract(0, mask) == layout.subtract(layout.moduli & layout.full, mask)
 
     def test_what_does_not_fit_is_refused(self) -> None:
         layout = Layout(count=1, parties=3)
-        for wrong in (layout.limit, -layout.limit - 1):
+        for wrong in ([layout.limit], [-layout.limit - 1], [0, 0]):
             with pytest.raises(RangeExceeded):
-                layout.residue(wrong)
-        for wrong in ([], [1 << layout.ring], [-1], [0, 0]):
+                layout.join(wrong)
+        for whole in (-1, 1 << layout.slot):
             with pytest.raises(RangeExceeded):
-                layout.pack(wrong, 2048)
+                layout.pack(whole, 2048)
+        for plaintexts in ([1 << layout.slot], [0, 0]):
+            with pytest.raises(RangeExceeded):
+                layout.unpack(plaintexts, 2048)
         with pytest.raises(RangeExceeded):
-            layout.unpack([1 << layout.slot], 2048)
-        for arguments in ((0, 3, 1), (1, 0, 1), (1, 2000, 1), (1, 3, 0), (1, 3, 5)):
+            layout.random(bytes(7))
+        for arguments in ((0, 3, 8), (1, 1, 8), (1, 2000, 8), (1, 3, 1), (1, 3, 41), (1, 1000, 2)):
             with pytest.raises(RangeExceeded):
                 Layout(*arguments)
