@@ -52,6 +52,8 @@ def refusal_of(call: Any) -> str | None:
     """Why this one call may not pass, or None."""
     if not isinstance(call, dict) or not isinstance(call.get("method"), str):
         return "not a JSON-RPC call"
+    if "id" not in call:
+        return "a call without an id is never answered"
     method, params = call["method"], call.get("params", [])
     if method not in MOST_PARAMETERS:
         return f"{method[:60]} is not offered here"

@@ -74,6 +74,10 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
+PORT_OPEN = "(its port is open)"
+"""What the embedded chain adds to its name where other processes of the machine can reach past its door."""
+
+
 def refuse_development(name: str, client: str = "") -> None:
     """For production: neither the embedded profile nor a development node under another name."""
     if profile(name).development:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.posting import FAILURES, Poster
-from ledger.profiles import refuse_development
+from ledger.profiles import PORT_OPEN, refuse_development
 
 BlockTag = str | int
 Post = Callable[[str, bytes], tuple[int, bytes]]
@@ -44,6 +44,8 @@ class EndpointHealth:
     head: int | None
     head_age: float | None
     trouble: str
+    port_open: bool = False
+    """An embedded chain says of itself that other processes of its machine can reach behind its door."""
 
 
 @dataclass(frozen=True)
@@ -184,15 +186,17 @@ class Rpc:
         found = []
         for url in self.urls:
             head: Block | None = None
-            trouble = ""
+            trouble, client = "", None
             try:
                 head = _block(self.ask(url, "eth_getBlockByNumber", ["latest", False]))
+                client = None if self.production else self.ask(url, "web3_clientVersion")
             except (ChainUnavailable, VerificationError) as error:
                 trouble = error.code
             parts = urlsplit(url)
             name = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
             found.append(EndpointHealth(name, head is not None, self._good.get(url), head.number if head else None,
-                                        self._now() - head.time if head else None, trouble))
+                                        self._now() - head.time if head else None, trouble,
+                                        isinstance(client, str) and client.endswith(PORT_OPEN)))
         return found
 
     def _reached(self, tag: str) -> int:

@@ -46,8 +46,10 @@ def chain_health() -> ChainHealth:
 
 
 def alarms() -> list[str]:
-    """Codes of what happened to the chain and was seen to by nobody."""
-    return sorted(set(ChainAlarm.objects.filter(seen_at=None).values_list("code", flat=True)))
+    """Codes of what happened to the chain and was seen to by nobody, and of what is wrong with it now."""
+    embedded = label() is not None and is_development()
+    now = {"chain.port_open"} if embedded and any(one.port_open for one in _endpoints()) else set()
+    return sorted(now | set(ChainAlarm.objects.filter(seen_at=None).values_list("code", flat=True)))
 
 
 def label() -> dict[str, str] | None:

@@ -99,6 +99,56 @@ def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> Non
     assert httpx.post(devchain.url, content=b"not json").json()["error"]["code"] == -32700
 
 
+def listening() -> set[int]:
+    """Every TCP port of this machine on which somebody listens, as the kernel tells it."""
+    tables = [Path(f"/proc/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
+    lines = [line.split() for table in tables for line in table]
+    return {int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
+
+
+def bare(chain_id: int) -> list[int]:
+    """The search an attacker would make: ports where this chain's node takes anvil's own methods."""
+    found = []
+    for port in listening():
+        try:
+            info = call(f"http://127.0.0.1:{port}", "anvil_nodeInfo").get("result")
+        except (httpx.HTTPError, ValueError, TypeError):
+            continue
+        if info and info["environment"]["chainId"] == chain_id:
+            found.append(port)
+    return found
+
+
+def test_nobody_else_reaches_anvil_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port is in a network of its own, its socket in a folder of ours, and without a name."""
+    with DevChain(tmp_path) as chain:
+        assert chain.apart
+        assert bare(chain.chain_id) == []
+        assert list((tmp_path / "ipc").iterdir()) == []
+        assert (tmp_path / "ipc").stat().st_mode & 0o777 == 0o700
+        assert Chain([chain.url]).rpc.health()[0].port_open is False
+    monkeypatch.setattr("deploy.anvil._leave_the_network", lambda: None)  # as where the kernel gives no namespace
+    with DevChain(tmp_path) as chain:
+        assert not chain.apart
+        assert len(bare(chain.chain_id)) == 1, "it is what the search above would have found"
+        assert Chain([chain.url]).rpc.health()[0].port_open is True
+        assert call(chain.url, "web3_clientVersion")["result"].startswith("anvil")
+
+
+def test_a_call_that_is_never_answered_is_refused(devchain: DevChain) -> None:
+    """anvil is silent to a call without an id; whoever waits for it would hold one of our connections."""
+    silent = {"jsonrpc": "2.0", "method": "eth_chainId", "params": []}
+    for body in (silent, [silent, silent | {"id": 1}]):
+        assert httpx.post(devchain.url, json=body).json()["error"]["code"] == -32601
+    odd: list[Any] = [None, -1, 2**70, 1.5, "}{", [1]]
+    for id in odd:
+        assert httpx.post(devchain.url, json=silent | {"id": id}).status_code == 200
+    nested: Any = []
+    for _ in range(300):
+        nested = [nested]
+    assert "error" in httpx.post(devchain.url, json=silent | {"id": 1, "params": [nested]}).json()
+
+
 def test_no_account_holds_a_known_key(devchain: DevChain) -> None:
     known = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"  # the first account of the public test mnemonic
     assert int(call(devchain.url, "eth_getBalance", known, "latest")["result"], 16) == 0

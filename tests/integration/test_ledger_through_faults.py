@@ -114,7 +114,7 @@ def anvil_of(tmp_path: Path) -> Iterator[Callable[..., Anvil]]:
     running: list[Anvil] = []
 
     def start(**how: Any) -> Anvil:
-        running.append(Anvil(tmp_path, chain_id=4_000_001, genesis_time=int(time.time()), **how))
+        running.append(Anvil(tmp_path, chain_id=4_000_001, genesis_time=int(time.time()), hidden=False, **how))
         return running[-1]
 
     yield start
