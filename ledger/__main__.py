@@ -13,11 +13,13 @@ from pathlib import Path
 
 from ledger.endpoint import Endpoints
 from ledger.errors import ChainUnavailable, LedgerError, VerificationError
+from ledger.profiles import PROFILES
 from ledger.receipt import LEVELS, Levels, verify_receipt
-from ledger.trust import load_trust
+from ledger.trust import Trust, load_trust
 
 REQUIRED = """levels that must be valid, with commas: {levels}. Default: inclusion,log_signature, and witnesses when
-the trust file asks for any; with --rpc chain_proof and chain_header too. A level that is invalid always fails."""
+the trust file asks for any; with --rpc chain_header too, and chain_proof where the chain can prove its state. A level
+that is invalid always fails."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("--fingerprint", required=True,
                         help="of the regulator's root key, from outside the portal (SHA-256, hex)")
     verify.add_argument("--rpc", action="append", default=[], metavar="URL",
-                        help="an endpoint of the chain to ask; several must agree. Without it nobody is asked")
+                        help="an endpoint of the chain to ask; of several all must answer and agree. "
+                             "Without it nobody is asked")
     verify.add_argument("--require", type=_levels, metavar="LEVEL,...", help=REQUIRED.format(levels=", ".join(LEVELS)))
     given = parser.parse_args(words)
     try:
@@ -50,7 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LedgerError as trouble:
         print(f"invalid: {trouble}", file=sys.stderr)
         return 1
-    return _tell(levels, given.require or (*levels.required, *(LEVELS[4:] if given.rpc else ())))
+    return _tell(levels, given.require or (*levels.required, *(_of_chain(trust) if given.rpc else ())))
+
+
+def _of_chain(trust: Trust) -> tuple[str, ...]:
+    """What somebody who names an endpoint wants to know; a chain without proofs has only the endpoint's word."""
+    known = PROFILES.get(trust.chain.profile)
+    return ("chain_header",) if known and not known.proofs else LEVELS[4:]
 
 
 def _levels(value: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ledger.ecdsa import address_of, keccak256, recover_key
 from ledger.errors import VerificationError
@@ -27,7 +27,8 @@ HEADER = (
 """The fields in their order, by the names JSON-RPC gives them, with their lengths."""
 FORKS = (15, 16, 17, 20, 21)
 """How many of them there are: before London, London to Paris, Shanghai, Cancun, Prague and Osaka."""
-STATE_ROOT, NUMBER, TIME, EXTRA_DATA = 3, 8, 11, 12
+UNCLES, STATE_ROOT, BLOOM, NUMBER, TIME, EXTRA_DATA = 1, 3, 6, 8, 11, 12
+NO_UNCLES = keccak256(b"\xc0")
 QBFT = "qbft"
 ROOT_AT_SLOT = 6
 """Where `Anchor.rootAt` lies in the contract's storage; a test compares it with the compiler's own layout."""
@@ -258,15 +259,20 @@ def _number(value: bytes) -> int:
 
 
 def _walk(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes:
-    """The value under a key of a Merkle-Patricia trie: every node of the proof is on the way, in order."""
-    rest = [half for byte in key for half in (byte >> 4, byte & 15)]
-    wanted: Item = root
-    nodes = iter(proof)
+    """The value under a key of a Merkle-Patricia trie."""
+    return _way(root, key, proof)[1]
+
+
+def _way(root: bytes, key: bytes, proof: Sequence[bytes]) -> tuple[list[tuple[list[Any], int]], bytes]:
+    """Each node above the leaf with the place where it leads on, and the value; no node of the proof is off the way."""
+    rest, wanted, nodes = _halves(key), cast(Item, root), iter(proof)
+    way: list[tuple[list[Any], int]] = []
     while True:
         node = _node(wanted, nodes)
         if len(node) == 17:
             if not rest:
                 raise malformed("the key ends in a branch")
+            way.append((node, rest[0]))
             wanted, rest = node[rest[0]], rest[1:]
             continue
         path, is_leaf = _path(node[0])
@@ -275,9 +281,10 @@ def _walk(root: bytes, key: bytes, proof: Sequence[bytes]) -> bytes:
                 raise VerificationError("proof.trie", "the proof is of another key")
             if next(nodes, None) is not None:
                 raise malformed("the proof has nodes that are not on the way")
-            return node[1]
+            return way, node[1]
         if not path or rest[:len(path)] != path:
             raise VerificationError("proof.trie", "the proof is of another key")
+        way.append((node, 1))
         wanted, rest = node[1], rest[len(path):]
 
 
@@ -299,14 +306,83 @@ def _node(wanted: Item, nodes: Any) -> list[Any]:
     return node
 
 
+def _halves(data: bytes) -> list[int]:
+    return [half for byte in data for half in (byte >> 4, byte & 15)]
+
+
 def _path(packed: object) -> tuple[list[int], bool]:
     """A node's piece of the key, and whether it is the last."""
     if not isinstance(packed, bytes) or not packed or packed[0] >> 4 > 3:
         raise malformed("a node's path is not of its form")
-    flag = packed[0] >> 4
-    halves = [half for byte in packed[1:] for half in (byte >> 4, byte & 15)]
+    flag, halves = packed[0] >> 4, _halves(packed[1:])
     if flag & 1:
         return [packed[0] & 15, *halves], flag > 1
     if packed[0] & 15:
         raise malformed("a node's path is not of its form")
     return halves, flag > 1
+
+
+# --- written short: what follows from the rest is left out
+
+
+def shorten(key: bytes, proof: Sequence[bytes]) -> tuple[list[Item], bytes]:
+    """A proof's nodes without its leaf, each with an empty place where it leads on; and the leaf's value."""
+    way, value = _way(keccak256(proof[0]) if proof else b"", keccak256(key), proof)
+    return [[*node[:at], b"", *node[at + 1:]] for node, at in way], value
+
+
+def lengthen(key: bytes, short: Item, value: bytes) -> list[bytes]:
+    """The proof again, built up from the value at its foot. What it proves, and of which state, is not checked."""
+    rest, places = _halves(keccak256(key)), list[tuple[list[Any], int]]()
+    for node in short if isinstance(short, list) else [short]:
+        if not isinstance(node, list) or len(node) not in (2, 17) or not rest:
+            raise malformed("a node has 2 or 17 items")
+        path = rest[:1]
+        if len(node) == 2:
+            path, is_leaf = _path(node[0])
+            if is_leaf or not path or rest[:len(path)] != path:
+                raise malformed("a node is not on the way")
+        at = 1 if len(node) == 2 else path[0]
+        if node[at] != b"":
+            raise malformed("a node says what follows from the one below it")
+        places.append((node, at))
+        rest = rest[len(path):]
+    odd = len(rest) % 2
+    packed = [2 + odd, *([] if odd else [0]), *rest]
+    below: list[Any] = [bytes(a << 4 | b for a, b in zip(packed[::2], packed[1::2], strict=True)), value]
+    found = list[bytes]()
+    for node, at in reversed(places):
+        spelled = encode(below)
+        if len(spelled) >= 32:
+            found.append(spelled)
+        below = [*node[:at], keccak256(spelled) if len(spelled) >= 32 else below, *node[at + 1:]]
+    return [encode(below), *reversed(found)]
+
+
+def short_header(raw: bytes) -> bytes:
+    """A header without the hash of no uncles, and with the numbers of its bloom's bits, two bytes each, in place of the
+    bloom where that is shorter."""
+    fields = list(read_header(raw).fields)
+    bits = [bit for bit in range(2048) if fields[BLOOM][bit // 8] >> (7 - bit % 8) & 1]
+    if 2 * len(bits) < 256:
+        fields[BLOOM] = b"".join(bit.to_bytes(2) for bit in bits)
+    if fields[UNCLES] == NO_UNCLES:
+        fields[UNCLES] = b""
+    return encode(list(fields))
+
+
+def long_header(short: bytes) -> bytes:
+    fields = decode(short)
+    bits = fields[BLOOM] if isinstance(fields, list) and len(fields) > BLOOM else None
+    if not isinstance(fields, list) or not isinstance(bits, bytes) or len(bits) % 2 or len(bits) > 256:
+        raise malformed("not a header with its bloom's bits")
+    if len(bits) < 256:
+        bloom = bytearray(256)
+        for at in range(0, len(bits), 2):
+            bit = int.from_bytes(bits[at:at + 2])
+            if bit >= 2048:
+                raise malformed("a bloom has 2048 bits")
+            bloom[bit // 8] |= 128 >> bit % 8
+        fields[BLOOM] = bytes(bloom)
+    fields[UNCLES] = fields[UNCLES] or NO_UNCLES
+    return encode(fields)

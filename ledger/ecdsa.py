@@ -45,14 +45,27 @@ def read_signature(signature: bytes) -> tuple[int, int, int]:
 
 def verify_digest(digest: bytes, signature: bytes, public: str) -> None:
     """That this key (hex, 64 bytes) made this very signature over these 32 bytes, v included."""
+    _judge(digest, signature, public)
+    if recover_key(digest, signature) != public:
+        raise VerificationError("signature.invalid", "the signature names another key in its last byte")
+
+
+def verify_by(digest: bytes, signature: bytes, address: str) -> None:
+    """That the key of this account (0x) made this very signature over these 32 bytes, v included."""
+    public = recover_key(digest, signature)
+    if address_of(public) != address:
+        raise VerificationError("signature.invalid", "the signature is not this account's, or not over this")
+    _judge(digest, signature, public)
+
+
+def _judge(digest: bytes, signature: bytes, public: str) -> None:
+    """What `cryptography` says of it."""
     r, s, _ = read_signature(signature)
     try:
         key = EllipticCurvePublicKey.from_encoded_point(SECP256K1(), b"\x04" + bytes.fromhex(public))
         key.verify(encode_dss_signature(r, s), digest, ECDSA(Prehashed(SHA256())))
     except (InvalidSignature, ValueError) as trouble:
         raise VerificationError("signature.invalid", "the signature is not this key's, or not over this") from trouble
-    if recover_key(digest, signature) != public:
-        raise VerificationError("signature.invalid", "the signature names another key in its last byte")
 
 
 def recover_key(digest: bytes, signature: bytes) -> str:

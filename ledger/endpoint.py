@@ -1,8 +1,8 @@
 """Asks chosen endpoints what the chain holds, with the standard library only: the verifier's way to the chain.
 
 Before it believes an answer it compares chain id, genesis and the contract's code with the trust file, and refuses an
-old head. Follows no redirect and no proxy of the environment. Of several endpoints as many as the trust file's quorum
-must say the same and none another thing. Portal and nodes use `chain.py` instead.
+old head. Follows no redirect and no proxy of the environment. Of several endpoints every one must answer, unless their
+owner says how many will do, and none may say another thing. Portal and nodes use `chain.py` instead.
 """
 
 from __future__ import annotations
@@ -43,12 +43,15 @@ class CurrentRecord:
 
 
 class Endpoints:
-    """What these endpoints say in agreement; a `ledger.receipt.ChainView`."""
+    """What these endpoints say in agreement; a `ledger.receipt.ChainView`.
 
-    def __init__(self, trust: Trust, urls: Sequence[str], *, timeout: float = 10.0,
+    One that does not answer makes the answer unknown, unless `quorum` others did; one that contradicts, always.
+    """
+
+    def __init__(self, trust: Trust, urls: Sequence[str], *, quorum: int | None = None, timeout: float = 10.0,
                  now: Callable[[], float] = time.time) -> None:
         self._all = [_Endpoint(trust, url, timeout, now) for url in urls]
-        self._quorum = min(trust.chain.quorum, len(self._all))
+        self._quorum = len(self._all) if quorum is None else min(quorum, len(self._all))
 
     def final_hash(self, number: int) -> str:
         return self._agreed(lambda one: one.final_hash(number))

@@ -1,8 +1,9 @@
 """Receipts: an entry with the proof that it is in the log, the approvals behind it, and where the chain anchors it.
 
-A receipt file is the canonical bytes of its document and nothing else, so no bit of it can be changed and still
-verify. Each of six levels is judged apart and what was not checked is never called valid. Needs the standard library,
-`cryptography` and a keccak; no network: the chain is asked only through an object that the caller brings.
+A receipt's file is the one spelling of it (`ledger.packing`) and nothing else, so no bit of it can be changed and still
+verify; what is judged is the receipt in full, a mapping. Each of six levels is judged apart and what was not checked is
+never called valid. Needs the standard library, `cryptography` and a keccak; no network: the chain is asked only through
+an object that the caller brings.
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from typing import Any, Protocol
 from ledger import chainproof
 from ledger import entry as entries
 from ledger.anchor import log_id_of
-from ledger.approval import domain_of, seconds, verify_approval
+from ledger.approval import domain_of, seconds, terms_digest
 from ledger.chainproof import Header
 from ledger.checkpoint import Checkpoint, anchor_seen, parse_note, verify_checkpoint, verify_cosignatures
-from ledger.documents import Document, canonical, check, document_hash, from_b64, load_json, new_document, to_b64
+from ledger.documents import Document, canonical, check, document_hash, from_b64, load_json, to_b64
+from ledger.ecdsa import verify_by
 from ledger.errors import ChainUnavailable, VerificationError
-from ledger.merkle import verify_inclusion
+from ledger.merkle import root_from_path, verify_inclusion
+from ledger.packing import pack, unpack
+from ledger.passkey import Assertion, check_one_of
 from ledger.profiles import PROFILES
+from ledger.schemas import receipt_whole
 from ledger.trust import Trust
 
 __all__ = [
-    "LEVELS", "NEED_CONSENT", "ChainView", "Level", "Levels", "chain_leg", "log_id_of", "make_receipt", "read_receipt",
-    "verify_receipt",
+    "GIVEN_FIELDS", "LEVELS", "ChainView", "Level", "Levels", "chain_leg", "make_receipt", "pack", "read_receipt",
+    "spelled", "verify_receipt",
 ]
 
 LEVELS = ("inclusion", "log_signature", "witnesses", "approvals", "chain_proof", "chain_header")
@@ -38,9 +43,8 @@ USES = ("grant.used", "job.accepted", "job.started", "job.released")
 """Entries that say a grant was used: they lie within its period."""
 GIVEN = ("grant.approved", "grant.consented")
 """Entries that say an approval was given: they lie before it lapsed."""
-EPOCH = "1970-01-01T00:00:00Z"
-NOTHING = "0x" + "00" * 32
-"""What the contract answers where nothing is anchored."""
+GIVEN_FIELDS = ("role", "decider", "nonce", "sign_by", "service", "signature")
+"""What a receipt says of a signature; scheme and public key follow from it."""
 
 
 class ChainView(Protocol):
@@ -48,11 +52,9 @@ class ChainView(Protocol):
 
     def final_hash(self, number: int) -> str:
         """The hash (0x) of this block, if it is final."""
-        ...
 
     def root_at(self, log_id: str, size: int) -> str:
         """The root (0x) that the anchor holds for this size at the newest final block."""
-        ...
 
 
 class Level(StrEnum):
@@ -98,32 +100,44 @@ class Levels:
 
 def make_receipt(entry: Mapping[str, Any], *, space_id: str, index: int, inclusion: Sequence[bytes], checkpoint: str,
                  approvals: Sequence[Mapping[str, Any]] = (), chain: Mapping[str, Any] | None = None) -> Document:
-    """Put a receipt together; `approvals` are {terms, signatures}, one for each grant."""
-    found = [{"terms": dict(one["terms"]), "signatures": sorted((dict(by) for by in one["signatures"]),
-                                                                key=lambda by: str(by["role"]))} for one in approvals]
-    return new_document(
-        "receipt", space_id=space_id, entry=dict(entry), index=index, inclusion=[one.hex() for one in inclusion],
-        checkpoint=checkpoint, chain=dict(chain) if chain else None,
-        approvals=sorted(found, key=lambda one: str(one["terms"]["id"])))
+    """Put a receipt together; `approvals` are {terms, signatures}, one for each grant. `spelled` makes its file."""
+    found = {str(one["terms"]["id"]): {"terms": dict(one["terms"]), "signatures": sorted((
+        {name: by[name] for name in GIVEN_FIELDS} for by in one["signatures"]), key=lambda by: str(by["role"]))}
+        for one in approvals if one["signatures"]}
+    receipt = {"space_id": space_id, "entry": dict(entry), "index": index, "checkpoint": checkpoint,
+               "inclusion": [one.hex() for one in inclusion], "chain": dict(chain) if chain else None,
+               "approvals": [found[id] for id in sorted(found)]}
+    receipt_whole(receipt, "")
+    return receipt
 
 
-def chain_leg(trust: Trust, *, header: bytes | None = None, account_proof: Sequence[bytes] = (),
-              storage_proof: Sequence[bytes] = (), checkpoint: str | None = None) -> dict[str, Any]:
-    """A receipt's `chain`: where its checkpoint is anchored, and what proves it. `checkpoint`: a later note that names
-    the header's block, unless the receipt's own does.
+def chain_leg(trust: Trust, *, size: int, inclusion: Sequence[bytes], header: bytes | None = None,
+              account_proof: Sequence[bytes] = (), storage_proof: Sequence[bytes] = ()) -> dict[str, Any]:
+    """A receipt's `chain`: where the log of `size` leaves is anchored, the entry's path in it, and what proves it. The
+    receipt's checkpoint is one that names the header's block.
     """
     return {"chain_id": trust.chain.id, "profile": trust.chain.profile, "log_id": log_id_of(trust.log.origin),
-            "contract": trust.chain.contracts["anchor"].address, "header": to_b64(header) if header else None,
+            "contract": trust.chain.contracts["anchor"].address, "size": size,
+            "inclusion": [one.hex() for one in inclusion], "header": to_b64(header) if header else None,
             "account_proof": [to_b64(one) for one in account_proof],
-            "storage_proof": [to_b64(one) for one in storage_proof], "checkpoint": checkpoint}
+            "storage_proof": [to_b64(one) for one in storage_proof]}
+
+
+def spelled(receipt: Mapping[str, Any]) -> bytes:
+    """The bytes of a receipt's file."""
+    return canonical(pack(receipt))
 
 
 def read_receipt(data: bytes | Mapping[str, Any]) -> Document:
-    """A receipt of the right form; bytes must be the canonical ones. Nothing is verified."""
-    receipt: Document = load_json(data) if isinstance(data, bytes) else dict(data)
-    check(receipt, "receipt")
-    if isinstance(data, bytes) and canonical(receipt) != data:
-        raise VerificationError("receipt.not_canonical", "the file is not the one spelling of its receipt")
+    """A receipt in full, of the right form; bytes must be its one spelling. Nothing is verified."""
+    if isinstance(data, bytes):
+        file = load_json(data)
+        check(file, "receipt")
+        if canonical(file) != data:
+            raise VerificationError("receipt.not_canonical", "the file is not the one spelling of its receipt")
+        return unpack(file)
+    receipt: Document = dict(data)
+    receipt_whole(receipt, "")
     return receipt
 
 
@@ -217,19 +231,35 @@ def _check_decider(terms: Document, approval: Document, trust: Trust) -> str:
     """That who decided may; what cannot be known from here is said."""
     if terms["space_id"] != trust.space_id or terms["dealer"] != trust.dealer.participant:
         raise VerificationError("receipt.approvals", "terms of another space or dealer")
-    if terms["not_before"] < EPOCH:
+    if terms["not_before"] < "1970":
         raise VerificationError("receipt.approvals", "the chain knows no time before 1970")
     is_regulator = approval["decider"] in trust.regulator.approvers
     if approval["role"] == "regulator" and not is_regulator:
         raise VerificationError("receipt.approvals", "the trust file names no such approver of the regulator")
     if approval["role"] == "custodian" and is_regulator:
         raise VerificationError("receipt.approvals", "the regulator's approver stands in the custodian's place")
-    if approval["role"] == "custodian" and approval["scheme"] == "passkey":
-        if approval["decider"] != terms["custodian_approver"]:
-            raise VerificationError("receipt.approvals", "the terms name another account for this custodian")
+    if (approval["role"] == "custodian") != (approval["service"] is not None):
+        raise VerificationError("receipt.approvals", "the custodian names a service key, the regulator none")
+    if approval["role"] == "custodian" and approval["decider"] != terms["custodian_approver"]:
+        raise VerificationError("receipt.approvals", "the terms name another account for this custodian")
+    if approval["role"] == "custodian" and _is_passkey(approval):
         return "whose keys are in a custodian's passkey account stands on the chain, and no trust file says it"
-    verify_approval(terms, approval, domain=domain_of(trust), passkeys=trust.regulator.passkeys)
+    value = terms_digest(domain_of(trust), terms, role=approval["role"], decider=approval["decider"],
+                         nonce=approval["nonce"], sign_by=approval["sign_by"], service=approval["service"])
+    keys = trust.regulator.passkeys.get(approval["decider"])
+    if _is_passkey(approval) != (keys is not None):
+        raise VerificationError("receipt.approvals", "the trust file names another kind of key for this approver")
+    signature = bytes.fromhex(approval["signature"][2:])
+    if keys is not None:
+        check_one_of(Assertion.decode(signature), keys, challenge=value)
+    else:
+        verify_by(value, signature, approval["decider"])
     return ""
+
+
+def _is_passkey(approval: Document) -> bool:
+    """A signature of secp256k1 has 65 bytes, an assertion never."""
+    return len(approval["signature"]) != 2 + 2 * 65
 
 
 def _check_time(entry: Document, terms: Document, approval: Document) -> None:
@@ -255,69 +285,89 @@ def _leg(case: _Case) -> tuple[Document | None, Header | None, str]:
     leg, trust = case.receipt["chain"], case.trust
     if leg is None:
         return None, None, ""
-    bare = {name: value for name, value in chain_leg(trust).items() if not name.endswith(("proof", "header", "point"))}
-    if any(leg[name] != value for name, value in bare.items()):
+    ours = {"chain_id": trust.chain.id, "profile": trust.chain.profile, "log_id": log_id_of(trust.log.origin),
+            "contract": trust.chain.contracts["anchor"].address}
+    if any(leg[name] != value for name, value in ours.items()):
         raise VerificationError("receipt.chain", "another chain, contract or log than the trust file's")
     header = None if leg["header"] is None else chainproof.read_header(from_b64(leg["header"]))
     known = PROFILES.get(trust.chain.profile)
     return leg, header, known.label if known and known.development else ""
 
 
+def _anchored(case: _Case, leg: Document) -> bytes:
+    """The root that the entry leads to in the anchored log, which is no larger than the checkpoint's."""
+    if leg["size"] > case.claimed.size:
+        raise VerificationError("receipt.chain", "the anchored log is larger than the checkpoint's")
+    return root_from_path(entries.leaf_hash(case.receipt["entry"]), case.receipt["index"], leg["size"],
+                          [bytes.fromhex(one) for one in leg["inclusion"]])
+
+
 def _chain_proof(case: _Case) -> Judgement:
+    """Valid if the state under the header holds the root that the entry leads to; nobody's word counts here."""
     leg, header, label = _leg(case)
     if leg is None:
         return Level.NOT_CHECKED, "the receipt says of no chain"
-    anchor, size = case.trust.chain.contracts["anchor"], case.claimed.size
+    wanted, anchor, size = _anchored(case, leg), case.trust.chain.contracts["anchor"], leg["size"]
     if header is None:
-        if case.chain is None:
-            return Level.NOT_CHECKED, "the receipt holds no proof of the chain's state"
-        root = case.chain.root_at(leg["log_id"], size).lower()
-        said = "; ".join(filter(None, ("as the endpoint says, without a proof", label)))
-    else:
-        account = chainproof.prove_account(header.state_root, anchor.address, _nodes(leg["account_proof"]))
-        if "0x" + account.code_hash.hex() != anchor.code_hash:
-            raise VerificationError("receipt.chain", "the contract's code is not the one the trust file names")
-        slot = chainproof.root_slot(leg["log_id"], size)
-        root, said = "0x" + chainproof.prove_slot(account.storage_root, slot, _nodes(leg["storage_proof"])).hex(), label
-    if root in (NOTHING, "0x"):
-        return Level.INVALID, f"the chain has nothing anchored at size {size}"
-    if root != "0x" + case.claimed.root.hex():
-        return Level.INVALID, f"the chain has another root at size {size}"
-    return Level.VALID, said
-
-
-def _nodes(values: Sequence[str]) -> list[bytes]:
-    return [from_b64(one) for one in values]
+        return Level.NOT_CHECKED, "the receipt holds no proof of the chain's state"
+    account_proof, storage_proof = ([from_b64(one) for one in leg[name]] for name in ("account_proof", "storage_proof"))
+    account = chainproof.prove_account(header.state_root, anchor.address, account_proof)
+    if "0x" + account.code_hash.hex() != anchor.code_hash:
+        raise VerificationError("receipt.chain", "the contract's code is not the one the trust file names")
+    slot = chainproof.root_slot(leg["log_id"], size)
+    if chainproof.prove_slot(account.storage_root, slot, storage_proof) != wanted:
+        raise VerificationError("receipt.chain", f"the chain has another root at size {size}")
+    return Level.VALID, label
 
 
 def _chain_header(case: _Case) -> Judgement:
-    """Valid if somebody other than the receipt vouches for its header; whoever contradicts makes it invalid."""
+    """Valid if somebody other than the receipt vouches for its header; whoever contradicts makes it invalid.
+
+    Where the chain cannot prove its state there is no header: what the endpoints say of the root itself stands here.
+    """
     leg, header, label = _leg(case)
-    if leg is None or header is None:
-        return Level.NOT_CHECKED, "the receipt holds no header of the chain"
+    if leg is None:
+        return Level.NOT_CHECKED, "the receipt says of no chain"
+    if header is None:
+        return _root_by_endpoint(case, leg, label)
     name, by, unknown = chainproof.block_hash(header, case.trust.chain.profile), list[str](), list[str]()
     for vouch in (_by_note, _by_seals, _by_endpoint):
         try:
             level, said = vouch(case, header, name)
         except ChainUnavailable as away:
-            level, said = Level.NOT_CHECKED, str(away)
+            level, said = Level.NOT_CHECKED, _unknown(away)
         (by if level is Level.VALID else unknown).append(said)
     said = "; ".join(filter(None, [*(by or unknown), label]))
     return (Level.VALID if by else Level.NOT_CHECKED), said
 
 
+def _unknown(away: ChainUnavailable) -> str:
+    """Why nothing is known; but endpoints that contradict each other are wrong, one of them at least."""
+    if away.code == "chain.disagree":
+        raise VerificationError(away.code, away.message)
+    return str(away)
+
+
+def _root_by_endpoint(case: _Case, leg: Document, label: str) -> Judgement:
+    if case.chain is None:
+        return Level.NOT_CHECKED, "the receipt holds no header of the chain"
+    try:
+        found = case.chain.root_at(leg["log_id"], leg["size"]).lower()
+    except ChainUnavailable as away:
+        return Level.NOT_CHECKED, _unknown(away)
+    if found != "0x" + _anchored(case, leg).hex():
+        raise VerificationError("receipt.chain", f"the chain has another root at size {leg['size']}, or none")
+    return Level.VALID, "; ".join(filter(None, ("as the endpoint says, without a proof", label)))
+
+
 def _by_note(case: _Case, header: Header, name: str) -> Judgement:
-    """A checkpoint that names the header's block; k witnesses have cosigned it."""
-    trust, given = case.trust, case.receipt["chain"]["checkpoint"]
-    note = case.receipt["checkpoint"] if given is None else given
-    found = verify_checkpoint(note, origin=trust.log.origin, key=trust.log.key)
-    seen = anchor_seen(found)
-    if given is None and (seen is None or seen.size < case.claimed.size):
-        return Level.NOT_CHECKED, "no checkpoint of the receipt names the block"
-    if seen is None or (seen.chain_id, seen.block, seen.block_hash) != (trust.chain.id, header.number, name):
+    """The checkpoint names the header's block, and k witnesses have cosigned it."""
+    trust, note = case.trust, case.receipt["checkpoint"]
+    seen = anchor_seen(verify_checkpoint(note, origin=trust.log.origin, key=trust.log.key))
+    if seen is None or seen.size < case.receipt["chain"]["size"]:
+        return Level.NOT_CHECKED, "the checkpoint does not name the block"
+    if (seen.chain_id, seen.block, seen.block_hash) != (trust.chain.id, header.number, name):
         raise VerificationError("receipt.header", "the checkpoint names another block than the header's")
-    if seen.size < case.claimed.size or found.size < case.claimed.size:
-        raise VerificationError("receipt.header", "the checkpoint that names the block is older than the receipt's")
     level, said = _cosigned(note, trust)
     if level is Level.INVALID:
         raise VerificationError("receipt.header", said)

@@ -31,6 +31,7 @@ from ledger.shapes import (
     literal,
     mapping_of,
     nullable,
+    packed_proof_rule,
     paillier_key,
     proof_rule,
     salt,
@@ -177,7 +178,7 @@ job_spec = _document("job_spec", {
     "recipient": fields({"participant": uuid, "sealing": hexadecimal(32)}), "issued_at": when, "deadline": when,
     "nonce": salt,
 }, job_times(JOB_HOURS, JOB_DAYS), may={"contributions": fields({
-    "by": when, "minimum": integer(2, SEATS), "ciphertexts": integer(1, 10**5), "key": paillier_key})})
+    "by": when, "minimum": integer(2, SEATS), "ciphertexts": integer(1, 10**4), "key": paillier_key})})
 
 verdict = _document("verdict", {
     "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "participant": uuid, "seat": integer(0, SEATS),
@@ -237,15 +238,34 @@ admission = fields({"number": integer(1), **decided})
 suspension = fields({"suspended": boolean, "number": integer(1), **decided})
 cancellation = fields({"nonce": hex0x(32), **decided})
 
+# A receipt as a verifier judges it, with everything in its own words.
 trie_nodes = items(blob(1000), 0, 64)
 chain_leg = fields({
-    "chain_id": integer(1), "profile": word, "contract": address, "log_id": hex0x(32), "header": nullable(blob(8000)),
-    "account_proof": trie_nodes, "storage_proof": trie_nodes, "checkpoint": nullable(text(1, 8000)),
+    "chain_id": integer(1), "profile": word, "contract": address, "log_id": hex0x(32), "size": integer(1),
+    "inclusion": items(digest, 0, 64), "header": nullable(blob(8000)), "account_proof": trie_nodes,
+    "storage_proof": trie_nodes,
 }, proof_rule)
-receipt = _document("receipt", {
+given = fields({
+    "role": literal("regulator", "custodian"), "decider": address, "nonce": hex0x(32),
+    "sign_by": integer(1, 2**48 - 1), "service": nullable(address), "signature": signature0x,
+})
+receipt_whole = fields({
     "space_id": uuid, "entry": entry, "index": integer(), "inclusion": items(digest, 0, 64),
     "checkpoint": text(1, 8000), "chain": nullable(chain_leg),
-    "approvals": items(fields({"terms": grant_terms, "signatures": items(approval, 1, 2, by="role")}), 0, 64),
+    "approvals": items(fields({"terms": grant_terms, "signatures": items(given, 1, 2, by="role")}), 0, 64),
+})
+
+# The same receipt as it is written down (ledger.packing, which knows what stands in the objects left open here).
+packed_leg = fields({
+    "chain_id": integer(1), "profile": word, "contract": blob(20), "size": integer(1), "inclusion": blob(2048),
+    "header": nullable(blob(8000)), "account": nullable(blob(65_000)), "storage": nullable(blob(65_000)),
+}, packed_proof_rule)
+packed_grant = fields({"terms": json_object, "custodian": nullable(json_object), "regulator": nullable(json_object)})
+packed_approvals = fields({"terms": json_object, "custodian": json_object, "regulator": json_object,
+                           "grants": items(nullable(packed_grant), 1, 64)})
+receipt = _document("receipt", {
+    "space_id": uuid, "entry": entry, "index": integer(), "inclusion": blob(2048), "checkpoint": text(1, 8000),
+    "approvals": nullable(packed_approvals), "chain": nullable(packed_leg),
 })
 
 SCHEMAS: Mapping[str, Check] = MappingProxyType({

@@ -281,6 +281,13 @@ def proof_rule(value: object, pointer: str) -> None:
         raise malformed(pointer, "has a header without its proofs, or proofs without their header")
 
 
+def packed_proof_rule(value: object, pointer: str) -> None:
+    """Rule: the same of a receipt's file."""
+    leg = value if isinstance(value, dict) else {}
+    if len({leg[name] is None for name in ("header", "account", "storage")}) != 1:
+        raise malformed(pointer, "has a header without its proofs, or proofs without their header")
+
+
 def column_rule(value: object, pointer: str) -> None:
     """A number says its bounds and grid, a category its codes; nothing else says either."""
     column = value if isinstance(value, dict) else {}

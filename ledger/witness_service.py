@@ -124,7 +124,7 @@ def anchor_checker(trust: Trust, urls: Sequence[str]) -> CheckAnchor:
     def check(named: AnchorSeen, root: bytes) -> None:
         if named.chain_id != trust.chain.id:
             raise VerificationError("chain.wrong", "the checkpoint names a block of another chain")
-        chain = Endpoints(trust, urls, timeout=3.0)
+        chain = Endpoints(trust, urls, quorum=trust.chain.quorum, timeout=3.0)
         if chain.final_hash(named.block) != named.block_hash:
             raise VerificationError("chain.wrong", "the chain knows another block of this number")
         if chain.root_at(log_id_of(trust.log.origin), named.size) != "0x" + root.hex():

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from dataspace.provenance import queries, space
+from dataspace.provenance import queries, space, store
 from dataspace.provenance.models import Anchor, AnchorProof, ChainTx, Checkpoint
 from ledger import chainproof
 from ledger.anchor import log_id_of
@@ -78,27 +78,32 @@ def _nodes(values: list[object]) -> list[bytes]:
 
 
 def held(index: int) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """For the leaf of this index: the first checkpoint whose anchor is proved and vouched for, and its chain leg.
+    """For the leaf of this index: its first anchor that is proved and vouched for, as the checkpoint that names the
+    anchor's block, and the chain leg.
 
-    Where the chain cannot prove its state, the first anchored one. None while there is none.
+    Where the chain cannot prove its state, the first anchored checkpoint. None while there is none.
     """
     rows = queries.anchors().filter(size__gt=index).order_by("size")
     if not supported():
         first = rows.first()
-        return (first.checkpoint, chain_leg(space.trust())) if first else None
+        return (first.checkpoint, _leg(index, first)) if first else None
     for anchor in rows.filter(proof__isnull=False).select_related("proof"):
         if anchor.proof.block_hash != anchor.tx.block_hash.lower():
             continue  # of a block that the chain took back
         later = Checkpoint.objects.filter(names=anchor, published_at__isnull=False).first()
         if later is None:
             continue
-        own = later.size == anchor.size  # then this note is receipt and witness in one
-        leg = chain_leg(
-            space.trust(),
+        leg = _leg(
+            index,
+            anchor,
             header=bytes(anchor.proof.header),
             account_proof=[bytes(one) for one in anchor.proof.account_proof],
             storage_proof=[bytes(one) for one in anchor.proof.storage_proof],
-            checkpoint=None if own else later.cosigned,
         )
-        return (later if own else anchor.checkpoint), leg
+        return later, leg
     return None
+
+
+def _leg(index: int, anchor: Anchor, **proved: Any) -> dict[str, Any]:
+    path = store.log().inclusion(index, anchor.size)
+    return chain_leg(space.trust(), size=anchor.size, inclusion=path, **proved)

@@ -42,41 +42,32 @@ export function termsDigest(trust, terms, approval) {
   return keccak(concat(Uint8Array.of(0x19, 1), separator(trust), struct));
 }
 
-/** That the decider named in it made this approval over these terms. `passkeys`: keys by their account's address. */
-export function verifyApproval(trust, terms, approval, passkeys) {
-  const isCustodian = approval.role === 'custodian';
-  if (isCustodian !== (approval.service !== null)) throw wrong('approval.service', 'the service key is out of place');
-  if (isCustodian && approval.decider !== terms.custodian_approver) {
-    throw wrong('approval.wrong_custodian', 'the terms name another key for this custodian');
-  }
+const SECP256K1_LENGTH = 65;
+const rawOf = (approval) => unhex(approval.signature);
+
+/** A signature of secp256k1 has 65 bytes, an assertion never. */
+export const isPasskey = (approval) => rawOf(approval).length !== SECP256K1_LENGTH;
+
+/** That the decider named in it made this approval over these terms. `keys`: those of its passkey account, or none. */
+export function verifyApproval(trust, terms, approval, keys) {
   const value = termsDigest(trust, terms, approval);
-  const raw = unhex(approval.signature);
-  if (approval.scheme === 'passkey') {
-    const keys = passkeys.get(approval.decider);
-    if (!keys) throw wrong('approval.wrong_signer', 'the keys of this account are not known here');
-    const assertion = decodeAssertion(raw);
-    if (assertion.publicKey !== approval.public_key) throw wrong('approval.wrong_signer', 'another key has signed');
+  if (isPasskey(approval) !== (keys !== undefined)) throw wrong('approval.wrong_signer', 'another kind of key');
+  if (keys !== undefined) {
+    const assertion = decodeAssertion(rawOf(approval));
     const key = keys.find((one) => one.x + one.y === assertion.publicKey);
     if (!key) throw wrong('passkey.other_key', 'a key that this person does not have');
     checkAssertion(assertion, key, value);
     return;
   }
-  if (passkeys.has(approval.decider) || addressOf(unhex(approval.public_key)) !== approval.decider) {
-    throw wrong('approval.wrong_signer', "the key shown is not the decider's");
-  }
-  verifyDigest(value, raw, approval.public_key);
-}
-
-function verifyDigest(value, raw, publicKey) {
-  const found = hex(recover(value, raw));
-  const point = concat(Uint8Array.of(4), unhex(publicKey));
-  let holds = false;
+  const found = recover(value, rawOf(approval));
+  let holds = addressOf(found) === approval.decider;
   try {
-    holds = secp256k1.verify(raw.slice(0, 64), value, point, { prehash: false, lowS: true });
+    const point = concat(Uint8Array.of(4), found);
+    holds &&= secp256k1.verify(rawOf(approval).slice(0, 64), value, point, { prehash: false, lowS: true });
   } catch {
     holds = false;
   }
-  if (!holds || found !== publicKey) throw wrong('approval.signature', "the signature is not the decider's");
+  if (!holds) throw wrong('approval.signature', "the signature is not the decider's");
 }
 
 // --- passkeys

@@ -7,7 +7,8 @@ const [INTEGER, EXTRA] = [-1, -2];
 const HEADER = [32, 32, 20, 32, 32, 32, 256, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, EXTRA, 32, 8, INTEGER, 32,
   INTEGER, INTEGER, 32, 32];
 const FORKS = [15, 16, 17, 20, 21];
-const [STATE_ROOT, NUMBER, EXTRA_DATA] = [3, 8, 12];
+const [UNCLES, STATE_ROOT, BLOOM, NUMBER, EXTRA_DATA] = [1, 3, 6, 8, 12];
+const NO_UNCLES = keccak(Uint8Array.of(0xc0));
 const ROOT_AT_SLOT = 6;
 
 const malformed = (message) => new Refused('proof.malformed', message);
@@ -161,13 +162,17 @@ function halves(data) {
   return Array.from(data).flatMap((byte) => [byte >> 4, byte & 15]);
 }
 
-function walk(root, key, proof) {
+const walk = (root, key, proof) => wayOf(root, key, proof)[1];
+
+/** Each node above the leaf with the place where it leads on, and the value. */
+function wayOf(root, key, proof) {
   let [wanted, rest] = [root, halves(key)];
-  const nodes = [...proof];
+  const [nodes, way] = [[...proof], []];
   for (;;) {
     const node = nextNode(wanted, nodes);
     if (node.length === 17) {
       if (!rest.length) throw malformed('the key ends in a branch');
+      way.push([node, rest[0]]);
       [wanted, rest] = [node[rest[0]], rest.slice(1)];
       continue;
     }
@@ -175,9 +180,10 @@ function walk(root, key, proof) {
     if (isLeaf) {
       if (path.join() !== rest.join() || Array.isArray(node[1]) || !node[1].length) throw otherwise('of another key');
       if (nodes.length) throw malformed('the proof has nodes that are not on the way');
-      return node[1];
+      return [way, node[1]];
     }
     if (!path.length || rest.slice(0, path.length).join() !== path.join()) throw otherwise('of another key');
+    way.push([node, 1]);
     [wanted, rest] = [node[1], rest.slice(path.length)];
   }
 }
@@ -203,4 +209,68 @@ function pathOf(packed) {
   if (flag & 1) return [[packed[0] & 15, ...rest], flag > 1];
   if (packed[0] & 15) throw malformed("a node's path is not of its form");
   return [rest, flag > 1];
+}
+
+// --- written short: what follows from the rest is left out
+
+/** A proof's nodes without its leaf, each with an empty place where it leads on; and the leaf's value. */
+export function shorten(key, proof) {
+  const [way, value] = wayOf(proof.length ? keccak(proof[0]) : new Uint8Array(), keccak(key), proof);
+  return [way.map(([node, at]) => node.toSpliced(at, 1, new Uint8Array())), value];
+}
+
+/** The proof again, built up from the value at its foot. */
+export function lengthen(key, short, value) {
+  let rest = halves(keccak(key));
+  const places = (Array.isArray(short) ? short : [short]).map((node) => {
+    if (!Array.isArray(node) || ![2, 17].includes(node.length) || !rest.length) throw malformed('a node has 2 or 17 items');
+    let [path, isLeaf] = [rest.slice(0, 1), false];
+    if (node.length === 2) {
+      [path, isLeaf] = pathOf(node[0]);
+      if (isLeaf || !path.length || rest.slice(0, path.length).join() !== path.join()) throw malformed('not on the way');
+    }
+    const at = node.length === 2 ? 1 : path[0];
+    if (node[at].length || Array.isArray(node[at])) throw malformed('a node says what follows from the one below it');
+    rest = rest.slice(path.length);
+    return [node, at];
+  });
+  const packed = rest.length % 2 ? [3, ...rest] : [2, 0, ...rest];
+  const path = Uint8Array.from({ length: packed.length / 2 }, (_, at) => packed[2 * at] * 16 + packed[2 * at + 1]);
+  let below = [path, value];
+  const found = [];
+  for (const [node, at] of places.toReversed()) {
+    const spelled = encode(below);
+    if (spelled.length >= 32) found.push(spelled);
+    below = node.toSpliced(at, 1, spelled.length >= 32 ? keccak(spelled) : below);
+  }
+  return [encode(below), ...found.toReversed()];
+}
+
+/**
+ * A header without the hash of no uncles, and with the numbers of its bloom's bits, two bytes each, in place of the
+ * bloom where that is shorter.
+ */
+export function shortHeader(raw) {
+  const fields = [...readHeader(raw).fields];
+  const set = (bit) => (fields[BLOOM][bit >> 3] >> (7 - (bit & 7))) & 1;
+  const bits = Array.from({ length: 2048 }, (_, bit) => bit).filter(set);
+  if (2 * bits.length < 256) fields[BLOOM] = Uint8Array.from(bits.flatMap((bit) => [bit >> 8, bit & 255]));
+  if (same(fields[UNCLES], NO_UNCLES)) fields[UNCLES] = new Uint8Array();
+  return encode(fields);
+}
+
+export function longHeader(short) {
+  const fields = decode(short);
+  const bits = Array.isArray(fields) ? fields[BLOOM] : undefined;
+  if (!bits || Array.isArray(bits) || bits.length % 2 || bits.length > 256) throw malformed("not a header's bits");
+  if (bits.length < 256) {
+    fields[BLOOM] = new Uint8Array(256);
+    for (let at = 0; at < bits.length; at += 2) {
+      const bit = bits[at] * 256 + bits[at + 1];
+      if (bit >= 2048) throw malformed('a bloom has 2048 bits');
+      fields[BLOOM][bit >> 3] |= 128 >> (bit & 7);
+    }
+  }
+  if (!fields[UNCLES].length) fields[UNCLES] = NO_UNCLES;
+  return encode(fields);
 }

@@ -17,8 +17,22 @@ const WITNESS_KEY = 4;
 const malformed = (message) => new Refused('checkpoint.malformed', message);
 const node = (left, right) => sha256(concat(Uint8Array.of(1), left, right));
 
+/** The subtrees [from, to) whose roots are the path of leaf `index`, nearest first. */
+export function inclusionRanges(index, size) {
+  const at = BigInt(index);
+  if (at >= size) throw new Refused('proof.form', 'no such leaf');
+  let [start, end] = [0n, size];
+  const found = [];
+  while (end - start > 1n) {
+    const middle = start + (1n << BigInt((end - start - 1n).toString(2).length - 1));
+    found.unshift(at < middle ? [middle, end] : [start, middle]);
+    [start, end] = at < middle ? [start, middle] : [middle, end];
+  }
+  return found;
+}
+
 /** The root that a leaf's commitment and its path lead to, in a tree of `size` leaves. */
-export function verifyInclusion(commitment, index, size, path, root) {
+export function rootFromPath(commitment, index, size, path) {
   let [position, last, found] = [BigInt(index), size - 1n, sha256(concat(Uint8Array.of(0), commitment))];
   if (position > last || path.some((one) => one.length !== 32)) throw new Refused('proof.form', 'not of this tree');
   for (const sibling of path) {
@@ -32,7 +46,13 @@ export function verifyInclusion(commitment, index, size, path, root) {
     [position, last] = [position >> 1n, last >> 1n];
   }
   if (last !== 0n) throw new Refused('proof.form', 'the inclusion proof is too short');
-  if (!same(found, root)) throw new Refused('proof.inclusion', 'the path leads to another root');
+  return found;
+}
+
+export function verifyInclusion(commitment, index, size, path, root) {
+  if (!same(rootFromPath(commitment, index, size, path), root)) {
+    throw new Refused('proof.inclusion', 'the path leads to another root');
+  }
 }
 
 /** A parsed checkpoint; nothing in it is verified yet. */

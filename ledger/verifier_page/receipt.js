@@ -1,11 +1,12 @@
 // Judges a receipt, level by level; the same as ledger/receipt.py, without its questions to a chain. A level that was not
 // checked is never called valid. A reason is [code, values]; words.js puts it into words.
 import { Refused, hex, same, sha256, unbase64url, unhex, utf8 } from './bytes.js';
-import { documentHash, verifyApproval } from './approval.js';
+import { documentHash, isPasskey, verifyApproval } from './approval.js';
 import { blockHash, checkSeals, proveAccount, proveSlot, readHeader, rootSlot, unsealed } from './chainproof.js';
 import { canonical, parse } from './json.js';
-import { anchorSeen, cosigned, parseNote, verifyCheckpoint, verifyInclusion } from './log.js';
-import { grantsNamed, receipt as form } from './schemas.js';
+import { anchorSeen, cosigned, parseNote, rootFromPath, verifyCheckpoint, verifyInclusion } from './log.js';
+import { grantsOf, unpack } from './packing.js';
+import { receipt as form } from './schemas.js';
 import { seconds } from './shapes.js';
 
 export const LEVELS = ['inclusion', 'log_signature', 'witnesses', 'approvals', 'chain_proof', 'chain_header'];
@@ -19,9 +20,10 @@ const refuse = (code, values) => {
 
 /** {levels: {name: {level, reason}}, receipt, required, holds}; raises Refused for a file that is no receipt of this space. */
 export function verifyReceipt(data, trust) {
-  const receipt = parse(data);
-  form(receipt);
-  if (!same(canonical(receipt), data)) refuse('receipt.not_canonical');
+  const file = parse(data);
+  form(file);
+  if (!same(canonical(file), data)) refuse('receipt.not_canonical');
+  const receipt = unpack(file);
   if (receipt.space_id !== trust.space_id) refuse('receipt.other_space');
   const judged = { receipt, trust, claimed: parseNote(receipt.checkpoint) };
   const judges = [inclusion, logSignature, witnesses, approvals, chainProof, chainHeader];
@@ -65,13 +67,6 @@ function cosignedBy(note, trust) {
   return [found >= k ? VALID : INVALID, ['witnesses.count', { found, of: keys.length, k }]];
 }
 
-function grantsOf(entry) {
-  const named = entry.body.grants ?? null;
-  if (named === null) return new Map();
-  grantsNamed(named);
-  return new Map(named.map((one) => [one.id, one.terms_hash]));
-}
-
 function approvals({ receipt, trust }) {
   const { entry } = receipt;
   const named = grantsOf(entry);
@@ -104,11 +99,10 @@ function checkDecider(terms, approval, trust, passkeys) {
   const isRegulator = trust.regulator.approvers.includes(approval.decider);
   if (approval.role === 'regulator' && !isRegulator) refuse('approvals.stranger');
   if (approval.role === 'custodian' && isRegulator) refuse('approvals.regulator_as_custodian');
-  if (approval.role === 'custodian' && approval.scheme === 'passkey') {
-    if (approval.decider !== terms.custodian_approver) refuse('approval.wrong_custodian');
-    return ['approvals.custodian_passkey'];
-  }
-  verifyApproval(trust, terms, approval, passkeys);
+  if ((approval.role === 'custodian') !== (approval.service !== null)) refuse('approval.service');
+  if (approval.role === 'custodian' && approval.decider !== terms.custodian_approver) refuse('approval.wrong_custodian');
+  if (approval.role === 'custodian' && isPasskey(approval)) return ['approvals.custodian_passkey'];
+  verifyApproval(trust, terms, approval, passkeys.get(approval.decider));
   return null;
 }
 
@@ -133,37 +127,42 @@ function legOf({ receipt, trust }) {
   return [leg, leg.header === null ? null : readHeader(unbase64url(leg.header))];
 }
 
+/** The root that the entry leads to in the anchored log, which is no larger than the checkpoint's. */
+function anchoredRoot({ receipt, claimed }, leg) {
+  if (BigInt(leg.size) > claimed.size) refuse('chain.larger');
+  const commitment = sha256(canonical(receipt.entry));
+  return rootFromPath(commitment, receipt.index, BigInt(leg.size), leg.inclusion.map(unhex));
+}
+
 function chainProof(judged) {
   const [leg, header] = legOf(judged);
   if (leg === null) return [NOT_CHECKED, ['chain.none']];
+  const wanted = anchoredRoot(judged, leg);
   if (header === null) return [NOT_CHECKED, ['chain.no_proof']];
-  const { claimed, trust } = judged;
-  const { anchor } = trust.chain.contracts;
+  const { anchor } = judged.trust.chain.contracts;
   const account = proveAccount(header.stateRoot, anchor.address, leg.account_proof.map(unbase64url));
   if ('0x' + hex(account.codeHash) !== anchor.code_hash) refuse('chain.code');
-  const slot = rootSlot(leg.log_id, claimed.size);
-  const root = proveSlot(account.storageRoot, slot, leg.storage_proof.map(unbase64url));
-  if (!same(root, claimed.root)) refuse('chain.other_root');
-  return [VALID, ['chain.state', { size: claimed.size, block: header.number }]];
+  const root = proveSlot(account.storageRoot, rootSlot(leg.log_id, leg.size), leg.storage_proof.map(unbase64url));
+  if (!same(root, wanted)) refuse('chain.other_root');
+  return [VALID, ['chain.state', { size: leg.size, block: header.number }]];
 }
 
 function chainHeader(judged) {
   const [leg, header] = legOf(judged);
-  if (leg === null || header === null) return [NOT_CHECKED, ['chain.no_header']];
+  if (leg === null) return [NOT_CHECKED, ['chain.none']];
+  if (header === null) return [NOT_CHECKED, ['chain.no_header']];
   const name = blockHash(header, judged.trust.chain.profile);
   const said = [byNote(judged, header, name), bySeals(judged, header)].filter((one) => one !== null);
   return said.find((one) => one[0] === VALID) || said[0];
 }
 
-function byNote({ receipt, trust, claimed }, header, name) {
-  const given = receipt.chain.checkpoint;
-  const note = verifyCheckpoint(given === null ? receipt.checkpoint : given, trust.log);
+function byNote({ receipt, trust }, header, name) {
+  const note = verifyCheckpoint(receipt.checkpoint, trust.log);
   const seen = anchorSeen(note);
-  if (given === null && (seen === null || seen.size < claimed.size)) return [NOT_CHECKED, ['header.not_named']];
-  if (seen === null || seen.chainId !== BigInt(trust.chain.id) || seen.block !== header.number || seen.hash !== name) {
+  if (seen === null || seen.size < BigInt(receipt.chain.size)) return [NOT_CHECKED, ['header.not_named']];
+  if (seen.chainId !== BigInt(trust.chain.id) || seen.block !== header.number || seen.hash !== name) {
     refuse('header.other_block');
   }
-  if (seen.size < claimed.size) refuse('header.older');
   const [level, reason] = cosignedBy(note, trust);
   if (level === INVALID) refuse(...reason);
   return level === VALID ? [VALID, reason] : [NOT_CHECKED, ['header.log_alone']];

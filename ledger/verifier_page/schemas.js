@@ -1,12 +1,11 @@
 // The documents a receipt is made of, and the trust file, field by field; the same as ledger/schemas.py.
 import {
   address, blob, boolean, digest, earlier, eventKind, fields, hex0x, hexadecimal, integer, items, jsonObject, label,
-  literal, nullable, proofRule, salt, signature0x, signingKey, text, uuid, when, word,
+  literal, nullable, packedProofRule, proofRule, salt, signature0x, signingKey, text, uuid, when, word,
 } from './shapes.js';
 
 const document = (kind, shape, rules) => fields({ type: literal(kind), version: literal(1), ...shape }, rules);
 const contract = fields({ address, code_hash: hex0x(32) });
-const scheme = literal('secp256k1', 'passkey');
 const passkey = fields({ x: hexadecimal(32), y: hexadecimal(32), rp_id: label, origin: label, device_bound: boolean });
 
 export const signed = fields({
@@ -48,18 +47,31 @@ const terms = document('grant_terms', {
   not_after: when, salt,
 }, { rules: [earlier('not_before', 'not_after')] });
 
-const approval = fields({
-  role: literal('regulator', 'custodian'), decider: address, nonce: hex0x(32), sign_by: integer(1, 2 ** 48 - 1),
-  service: nullable(address), scheme, public_key: hexadecimal(64), signature: signature0x,
-});
-
+// a receipt in full
 const nodes = items(blob(1000), 0, 64);
 const leg = fields({
-  chain_id: integer(1), profile: word, contract: address, log_id: hex0x(32), header: nullable(blob(8000)),
-  account_proof: nodes, storage_proof: nodes, checkpoint: nullable(text(1, 8000)),
+  chain_id: integer(1), profile: word, contract: address, log_id: hex0x(32), size: integer(1),
+  inclusion: items(digest, 0, 64), header: nullable(blob(8000)), account_proof: nodes, storage_proof: nodes,
 }, { rules: [proofRule] });
-
-export const receipt = document('receipt', {
+const given = fields({
+  role: literal('regulator', 'custodian'), decider: address, nonce: hex0x(32), sign_by: integer(1, 2 ** 48 - 1),
+  service: nullable(address), signature: signature0x,
+});
+export const whole = fields({
   space_id: uuid, entry, index: integer(), inclusion: items(digest, 0, 64), checkpoint: text(1, 8000),
-  approvals: items(fields({ terms, signatures: items(approval, 1, 2, { by: 'role' }) }), 0, 64), chain: nullable(leg),
+  chain: nullable(leg), approvals: items(fields({ terms, signatures: items(given, 1, 2, { by: 'role' }) }), 0, 64),
+});
+
+// the same as it is written down (packing.js)
+const packedLeg = fields({
+  chain_id: integer(1), profile: word, contract: blob(20), size: integer(1), inclusion: blob(2048),
+  header: nullable(blob(8000)), account: nullable(blob(65000)), storage: nullable(blob(65000)),
+}, { rules: [packedProofRule] });
+const packedGrant = fields({ terms: jsonObject, custodian: nullable(jsonObject), regulator: nullable(jsonObject) });
+export const receipt = document('receipt', {
+  space_id: uuid, entry, index: integer(), inclusion: blob(2048), checkpoint: text(1, 8000),
+  approvals: nullable(fields({
+    terms: jsonObject, custodian: jsonObject, regulator: jsonObject, grants: items(nullable(packedGrant), 1, 64),
+  })),
+  chain: nullable(packedLeg),
 });

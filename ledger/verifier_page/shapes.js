@@ -112,3 +112,10 @@ export const proofRule = (leg) => {
   const there = [leg.header !== null, leg.account_proof.length > 0, leg.storage_proof.length > 0];
   if (new Set(there).size !== 1) throw malformed('a header without its proofs, or proofs without their header');
 };
+
+/** The same of a receipt's file. */
+export const packedProofRule = (leg) => {
+  if (new Set([leg.header, leg.account, leg.storage].map((one) => one === null)).size !== 1) {
+    throw malformed('a header without its proofs, or proofs without their header');
+  }
+};

@@ -24,9 +24,9 @@ from dataspace.provenance.store import log
 from dataspace.templatetags.words import KINDS
 from ledger.chainproof import read_header
 from ledger.checkpoint import parse_note
-from ledger.documents import canonical, from_b64, sha256_hex
+from ledger.documents import from_b64, sha256_hex
 from ledger.merkle import path_hashes
-from ledger.receipt import LEVELS, verify_receipt
+from ledger.receipt import LEVELS, spelled, verify_receipt
 from marketplace.home import status
 from marketplace.home.page import asked, named, page, part
 from marketplace.home.tree import picture
@@ -141,14 +141,14 @@ def receipt(request: ActorRequest, entry_id: UUID) -> HttpResponse:
         "receipt": made,
         "leaf_hash": event.leaf.hash,
         "checkpoint": checkpoint,
-        "anchor": anchors().filter(size=checkpoint.size).first() if leg else None,
+        "anchor": anchors().filter(size=leg["size"]).first() if leg else None,
         "block": read_header(from_b64(leg["header"])).number if leg and leg["header"] else None,
         "levels": [{"name": name, "value": values[name], "reason": judged.reasons.get(name, "")} for name in LEVELS],
         "values": [values[name] for name in LEVELS],
         "valid": sum(1 for name in LEVELS if values[name] == "valid"),
         "invalid": sum(1 for name in LEVELS if values[name] == "invalid"),
         "unchecked": sum(1 for name in LEVELS if values[name] == "not checked"),
-        "file_hash": sha256_hex(canonical(made)),
+        "file_hash": sha256_hex(spelled(made)),
         "grants": event.entry["body"].get("grants", []),
         "trust": space.trust(),
         "is_anchored": made["index"] < anchored_size(),
@@ -169,7 +169,7 @@ def receipt_file(request: ActorRequest, entry_id: UUID) -> HttpResponse:
     made = receipt_of(event)
     if made is None:
         raise NotFound("this entry has no place in a signed checkpoint yet")
-    answer = HttpResponse(canonical(made), content_type="application/json")
+    answer = HttpResponse(spelled(made), content_type="application/json")
     name = f"receipt-{made['index']}.json"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer

@@ -16,6 +16,7 @@ from dataspace.grants.queries import receipt_of
 from dataspace.provenance import followers
 from dataspace.provenance.queries import anchored_size, event_for, published, timeline_for
 from dataspace.provenance.store import log
+from ledger.receipt import pack
 from marketplace.api import schemas
 from marketplace.api.patience import patience
 from marketplace.api.views.base import ApiView, documented, listed, seconds_asked
@@ -58,7 +59,8 @@ class Receipt(ApiView):
 
 def _receipt(actor: Actor, entry_id: UUID) -> schemas.Json | None:
     """None while the entry is not anchored, its anchor not proved, or the proof's block not vouched for."""
-    return receipt_of(event_for(actor, entry_id), whole=True)
+    made = receipt_of(event_for(actor, entry_id), whole=True)
+    return None if made is None else pack(made)
 
 
 class Public(ApiView):

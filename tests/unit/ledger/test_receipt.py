@@ -23,7 +23,7 @@ from ledger.entry import grants_named, leaf_hash, new_entry
 from ledger.errors import ChainUnavailable, DocumentError, LedgerError, VerificationError
 from ledger.keys import EthKey
 from ledger.log import Log, MemoryStore
-from ledger.receipt import LEVELS, Level, chain_leg, make_receipt, verify_receipt
+from ledger.receipt import GIVEN_FIELDS, LEVELS, Level, chain_leg, make_receipt, spelled, verify_receipt
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from tests.unit.ledger.people import People
 
@@ -36,22 +36,29 @@ def golden_trust() -> Trust:
 
 
 def approved(grants: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"terms": one["terms"], "signatures": [one["consent"], one["approval"]]} for one in grants]
+    return [{"terms": one["terms"], "signatures": [{name: one[half][name] for name in GIVEN_FIELDS}
+                                                   for half in ("consent", "approval")]} for one in grants]
 
 
-def on_chain(trust: Trust, log: Log, log_key: Ed25519PrivateKey, *, root: bytes | None = None,
-             code: str | None = None, **header: Any) -> dict[str, Any]:
-    """A chain leg over a state that holds this log's root, and a later checkpoint that names its block."""
-    anchor, size = trust.chain.contracts["anchor"], log.size
+def on_chain(trust: Trust, log: Log, log_key: Ed25519PrivateKey, *, index: int = 0, size: int = 0,
+             root: bytes | None = None, code: str | None = None, **header: Any) -> tuple[dict[str, Any], str]:
+    """A chain leg over a state that holds the root of this log's first leaves, and a note that names its block."""
+    anchor, size = trust.chain.contracts["anchor"], size or log.size
     slot, address = root_slot(log_id_of(trust.log.origin), size), bytes.fromhex(anchor.address[2:])
-    storage = {slot: log.root() if root is None else root, b"1" * 32: b"2" * 32}
+    storage = {slot: log.root(size) if root is None else root, b"1" * 32: b"2" * 32}
     state = {address: state_trie.account(storage, bytes.fromhex((code or anchor.code_hash)[2:])),
              b"3" * 20: state_trie.account({}, bytes(32))}
     raw = state_trie.header(state_trie.trie_root(state), 9, 1_795_332_000, **header)
     seen = AnchorSeen(trust.chain.id, size, 9, block_hash(read_header(raw), trust.chain.profile))
-    later = sign_checkpoint(trust.log.origin, size, log.root(), log_key, [seen.line()])
-    return chain_leg(trust, header=raw, account_proof=state_trie.trie_proof(state, address),
-                     storage_proof=state_trie.trie_proof(state_trie.slots(storage), slot), checkpoint=later)
+    note = sign_checkpoint(trust.log.origin, log.size, log.root(), log_key, [seen.line()])
+    return chain_leg(trust, size=size, inclusion=log.inclusion(index, size), header=raw,
+                     account_proof=state_trie.trie_proof(state, address),
+                     storage_proof=state_trie.trie_proof(state_trie.slots(storage), slot)), note
+
+
+def bare(leg: dict[str, Any]) -> dict[str, Any]:
+    """The same leg of a chain that cannot prove its state."""
+    return {**leg, "header": None, "account_proof": [], "storage_proof": []}
 
 
 @pytest.fixture
@@ -63,10 +70,9 @@ def case(people: People) -> tuple[People, dict[str, Any], Log]:
     log.append([bytes([number]) * 32 for number in range(5)])
     log.append([leaf_hash(entry)])
     log.append([b"x" * 32] * 3)
-    receipt = make_receipt(
-        entry, space_id=people.trust.space_id, index=5, inclusion=log.inclusion(5),
-        checkpoint=sign_checkpoint(people.trust.log.origin, log.size, log.root(), people.log_key),
-        approvals=approved(grants), chain=on_chain(people.trust, log, people.log_key))
+    leg, note = on_chain(people.trust, log, people.log_key, index=5, size=7)
+    receipt = make_receipt(entry, space_id=people.trust.space_id, index=5, inclusion=log.inclusion(5),
+                           checkpoint=note, approvals=approved(grants), chain=leg)
     return people, receipt, log
 
 
@@ -116,7 +122,7 @@ def by(note: str, keys: list[Ed25519PrivateKey]) -> str:
 
 def test_it_works(case: Case) -> None:
     people, receipt, _ = case
-    levels = verify_receipt(canonical(receipt), people.trust, chain=View(named(receipt)))
+    levels = verify_receipt(spelled(receipt), people.trust, chain=View(named(receipt)))
     assert levels.as_dict() == {"inclusion": "valid", "log_signature": "valid", "witnesses": "not checked",
                                 "approvals": "valid", "chain_proof": "valid", "chain_header": "valid"}
     assert levels.require(LEVELS[:2] + LEVELS[3:]) is levels
@@ -128,20 +134,15 @@ def test_it_works(case: Case) -> None:
 def test_with_witnesses_all_six_are_valid_offline(case: Case) -> None:
     people, receipt, _ = case
     trust, keys = with_witnesses(people, 3, 2)
-    full = {**receipt, "checkpoint": by(receipt["checkpoint"], keys[:2]),
-            "chain": {**receipt["chain"], "checkpoint": by(receipt["chain"]["checkpoint"], keys[1:])}}
-    levels = verify_receipt(canonical(full), trust)
+    full = {**receipt, "checkpoint": by(receipt["checkpoint"], keys[:2])}
+    levels = verify_receipt(spelled(full), trust)
     assert set(levels.as_dict().values()) == {"valid"}
     assert levels.required == ("inclusion", "log_signature", "witnesses")
-    one_note = {**full, "checkpoint": full["chain"]["checkpoint"], "chain": {**full["chain"], "checkpoint": None}}
-    assert set(verify_receipt(one_note, trust).as_dict().values()) == {"valid"}
     for few in ({**full, "checkpoint": by(receipt["checkpoint"], keys[:1])},
                 {**full, "checkpoint": by(receipt["checkpoint"], [keys[0]] * 2)}):
         levels = verify_receipt(few, trust)
-        assert levels.witnesses is Level.INVALID
+        assert (levels.witnesses, levels.chain_header) == (Level.INVALID, Level.INVALID)
         assert not levels.holds()
-    thin = {**full, "chain": {**full["chain"], "checkpoint": by(receipt["chain"]["checkpoint"], keys[:1])}}
-    assert verify_receipt(thin, trust).chain_header is Level.INVALID
 
 
 def test_without_witness_or_endpoint_nobody_vouches_for_the_header(case: Case) -> None:
@@ -170,41 +171,53 @@ def test_what_the_chain_does_not_say_is_unknown_and_what_it_denies_is_invalid(ca
 
 
 def test_a_chain_without_proofs_is_asked_for_the_root(case: Case) -> None:
+    """By an endpoint's word the header's level is judged; a proof is valid only where there is one."""
     people, receipt, log = case
-    bare = {**receipt, "chain": chain_leg(people.trust)}
-    levels = verify_receipt(bare, people.trust)
+    without = {**receipt, "chain": bare(receipt["chain"])}
+    levels = verify_receipt(spelled(without), people.trust)
     assert (levels.chain_proof, levels.chain_header) == (Level.NOT_CHECKED, Level.NOT_CHECKED)
-    for root, level in (("0x" + log.root().hex(), Level.VALID), ("0x" + "00" * 32, Level.INVALID),
-                        ("0x" + "11" * 32, Level.INVALID)):
+    for root, level in (("0x" + log.root(7).hex(), Level.VALID), ("0x" + "00" * 32, Level.INVALID),
+                        ("0x" + "11" * 32, Level.INVALID), ("0x" + log.root().hex(), Level.INVALID)):
         view = View(root=root)
-        levels = verify_receipt(bare, people.trust, chain=view)
-        assert (levels.chain_proof, levels.chain_header) == (level, Level.NOT_CHECKED)
-        assert view.asked == [(log_id_of(people.trust.log.origin), log.size)]
+        levels = verify_receipt(without, people.trust, chain=view)
+        assert (levels.chain_proof, levels.chain_header) == (Level.NOT_CHECKED, level)
+        assert view.asked == [(log_id_of(people.trust.log.origin), 7)]
 
 
-def test_an_anchor_of_nothing_is_not_the_root_of_zeros(case: Case) -> None:
-    """What the contract answers for a size it does not hold must not pass for a checkpoint that says just that."""
-    people, receipt, log = case
-    zeros = sign_checkpoint(people.trust.log.origin, log.size, bytes(32), people.log_key)
-    bare = {**receipt, "checkpoint": zeros, "chain": chain_leg(people.trust)}
-    assert verify_receipt(bare, people.trust, chain=View(root="0x" + "00" * 32)).chain_proof is Level.INVALID
+def test_endpoints_that_contradict_each_other_are_wrong(case: Case) -> None:
+    people, receipt, _ = case
+    for one in (receipt, {**receipt, "chain": bare(receipt["chain"])}):
+        levels = verify_receipt(one, people.trust, chain=View(wrong=ChainUnavailable("chain.disagree", "they differ")))
+        assert levels.chain_header is Level.INVALID
+        assert not levels.holds()
 
 
 def test_the_state_must_hold_this_root_under_this_code(case: Case) -> None:
     people, receipt, log = case
     for wrong in ({"root": b"\x07" * 32}, {"code": "0x" + "07" * 32}):
-        leg = on_chain(people.trust, log, people.log_key, **wrong)  # type: ignore[arg-type]
+        leg, _ = on_chain(people.trust, log, people.log_key, index=5, **wrong)  # type: ignore[arg-type]
         assert verify_receipt({**receipt, "chain": leg}, people.trust).chain_proof is Level.INVALID
 
 
-def test_a_proof_of_another_size_is_not_of_this_checkpoint(case: Case) -> None:
-    """An inclusion proof does not bind the tree's size: size and root come as one pair, from the note."""
+def test_a_proof_of_another_size_is_not_of_this_leg(case: Case) -> None:
+    """An inclusion proof does not bind the tree's size: the slot that is proved is that of the size which is said."""
+    people, receipt, log = case
+    leg, _ = on_chain(people.trust, log, people.log_key, index=5)
+    for wrong in ({**receipt["chain"], "size": 8}, {**leg, "size": 7},
+                  {**receipt["chain"], "size": 9, "inclusion": leg["inclusion"]}):
+        assert verify_receipt({**receipt, "chain": wrong}, people.trust).chain_proof is Level.INVALID
+
+
+def test_nothing_is_anchored_beyond_the_checkpoint(case: Case) -> None:
+    """Else the anchor of a later log would stand under a note that knows nothing of it."""
     people, receipt, log = case
     note = sign_checkpoint(people.trust.log.origin, log.size, log.root(), people.log_key)
+    inclusion = log.inclusion(5)
     log.append([b"later" + bytes(27)])
-    leg = on_chain(people.trust, log, people.log_key)
-    levels = verify_receipt({**receipt, "checkpoint": note, "chain": leg}, people.trust)
-    assert levels.chain_proof is Level.INVALID
+    leg, _ = on_chain(people.trust, log, people.log_key, index=5)
+    levels = verify_receipt({**receipt, "checkpoint": note, "chain": leg,
+                             "inclusion": [one.hex() for one in inclusion]}, people.trust)
+    assert (levels.inclusion, levels.chain_proof) == (Level.VALID, Level.INVALID)
 
 
 def test_a_note_that_names_another_block_contradicts_the_header(case: Case) -> None:
@@ -212,18 +225,15 @@ def test_a_note_that_names_another_block_contradicts_the_header(case: Case) -> N
     trust, keys = with_witnesses(people, 1, 1)
     origin, size, root = trust.log.origin, log.size, log.root()
     true = named(receipt)
-    for seen, level in ((AnchorSeen(trust.chain.id, size, 9, true), Level.VALID),
-                        (AnchorSeen(trust.chain.id, size, 8, true), Level.INVALID),
-                        (AnchorSeen(trust.chain.id + 1, size, 9, true), Level.INVALID),
-                        (AnchorSeen(trust.chain.id, size - 1, 9, true), Level.INVALID),
-                        (AnchorSeen(trust.chain.id, size, 9, "0x" + "00" * 32), Level.INVALID), (None, Level.INVALID)):
+    for seen, level in ((AnchorSeen(trust.chain.id, 7, 9, true), Level.VALID),
+                        (AnchorSeen(trust.chain.id, size, 9, true), Level.VALID),
+                        (AnchorSeen(trust.chain.id, 7, 8, true), Level.INVALID),
+                        (AnchorSeen(trust.chain.id + 1, 7, 9, true), Level.INVALID),
+                        (AnchorSeen(trust.chain.id, 7, 9, "0x" + "00" * 32), Level.INVALID),
+                        (AnchorSeen(trust.chain.id, 6, 9, true), Level.NOT_CHECKED), (None, Level.NOT_CHECKED)):
         note = sign_checkpoint(origin, size, root, people.log_key, [seen.line()] if seen else ())
-        judged = verify_receipt({**receipt, "checkpoint": by(receipt["checkpoint"], keys), "chain": {
-            **receipt["chain"], "checkpoint": by(note, keys)}}, trust)
+        judged = verify_receipt({**receipt, "checkpoint": by(note, keys)}, trust)
         assert judged.chain_header is level
-    plain = {**receipt, "checkpoint": by(receipt["checkpoint"], keys),
-             "chain": {**receipt["chain"], "checkpoint": None}}
-    assert verify_receipt(plain, trust).chain_header is Level.NOT_CHECKED
 
 
 def test_seals_of_pinned_validators_vouch_for_a_qbft_header(case: Case) -> None:
@@ -232,17 +242,17 @@ def test_seals_of_pinned_validators_vouch_for_a_qbft_header(case: Case) -> None:
     trust, _ = with_witnesses(people, 0, 0, profile="qbft", validators=[one.address for one in validators])
     unpinned, _ = with_witnesses(people, 0, 0, profile="qbft")
     extra: list[Any] = [bytes(32), [bytes.fromhex(one.address[2:]) for one in validators], [], b"", []]
-    bare = on_chain(trust, log, people.log_key, extra=encode(extra))
-    header = read_header(from_b64(bare["header"]))
+    plain, note = on_chain(trust, log, people.log_key, index=5, extra=encode(extra))
+    header = read_header(from_b64(plain["header"]))
     seals = [one.sign_digest(keccak256(header.raw)) for one in validators]
 
     def leg(count: int) -> dict[str, Any]:
         put = [one[:64] + bytes([one[64] - 27]) for one in seals[:count]]
-        return {**bare, "header": to_b64(header.with_extra(encode([*extra[:4], put])))}
+        return {**plain, "header": to_b64(header.with_extra(encode([*extra[:4], put])))}
     for chain, roots, level in ((leg(4), trust, Level.VALID), (leg(3), trust, Level.VALID),
-                                (leg(2), trust, Level.INVALID), (bare, trust, Level.INVALID),
-                                (bare, unpinned, Level.NOT_CHECKED), (leg(4), unpinned, Level.INVALID)):
-        judged = verify_receipt({**receipt, "chain": {**chain, "checkpoint": bare["checkpoint"]}}, roots)
+                                (leg(2), trust, Level.INVALID), (plain, trust, Level.INVALID),
+                                (plain, unpinned, Level.NOT_CHECKED), (leg(4), unpinned, Level.INVALID)):
+        judged = verify_receipt({**receipt, "checkpoint": note, "chain": chain}, roots)
         assert judged.chain_header is level, judged.reasons
         assert judged.chain_proof is Level.VALID
 
@@ -263,6 +273,10 @@ def change(receipt: dict[str, Any], path: tuple[str | int, ...], value: Any) -> 
     (("approvals",), [], "approvals"), (("chain", "chain_id"), 1, "chain_proof"),
     (("chain", "profile"), "qbft", "chain_header"), (("chain", "contract"), "0x" + "00" * 20, "chain_proof"),
     (("chain", "log_id"), "0x" + "00" * 32, "chain_proof"), (("chain", "storage_proof"), ["gA"], "chain_proof"),
+    (("chain", "size"), 6, "chain_proof"), (("chain", "inclusion", 0), "00" * 32, "chain_proof"),
+    (("chain", "size"), 10**9, "chain_proof"), (("chain", "inclusion"), [], "chain_proof"),
+    (("approvals", 0, "signatures", 0, "service"), None, "approvals"),
+    (("approvals", 0, "signatures", 1, "service"), "0x" + "07" * 20, "approvals"),
     (("chain", "header"), "wIA", "chain_header"), (("approvals", 0, "signatures", 0, "sign_by"), 1, "approvals"),
 ])
 def test_a_lie_is_found_at_its_level(case: Case, path: tuple[str | int, ...], value: Any, level: str) -> None:
@@ -392,8 +406,9 @@ def test_a_receipt_of_another_space_is_none_of_ours(case: Case) -> None:
 
 def test_only_the_canonical_bytes_are_a_receipt(case: Case) -> None:
     people, receipt, _ = case
-    data = canonical(receipt)
-    for wrong in (data + b"\n", b" " + data, json.dumps(receipt).encode(), data.replace(b'"index":5', b'"index":5.0')):
+    data = spelled(receipt)
+    for wrong in (data + b"\n", b" " + data, json.dumps(json.loads(data)).encode(), canonical(receipt),
+                  data.replace(b'"index":5', b'"index":5.0')):
         with pytest.raises(VerificationError):
             verify_receipt(wrong, people.trust)
     for wrong in (b"", b"[]", b"null", data[:-1]):
@@ -424,6 +439,7 @@ def flips(name: str, step: int) -> set[str]:
 
 WRONG = {
     "receipt.invalid", "receipt.not_canonical", "receipt.other_space", "checkpoint.malformed", "document.malformed",
+    "proof.malformed", "proof.trie", "proof.form",
 }  # fmt: skip
 
 

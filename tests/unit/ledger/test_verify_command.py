@@ -16,15 +16,14 @@ import cryptography
 import pytest
 
 from ledger.__main__ import main
-from ledger.checkpoint import sign_checkpoint
-from ledger.documents import canonical, new_id
+from ledger.documents import new_id
 from ledger.entry import leaf_hash, new_entry
 from ledger.keys import keccak256
 from ledger.log import Log, MemoryStore
-from ledger.receipt import LEVELS, chain_leg, make_receipt
+from ledger.receipt import LEVELS, make_receipt, spelled
 from ledger.trust import load_trust, make_trust
 from tests.unit.ledger.people import CONTRACTS, People
-from tests.unit.ledger.test_receipt import GOLDEN, named, on_chain
+from tests.unit.ledger.test_receipt import GOLDEN, bare, named, on_chain
 
 ROOT = GOLDEN.parents[1]
 
@@ -83,12 +82,12 @@ def files(people: People, tmp_path: Path, endpoint: tuple[str, dict[str, Any]]) 
     log.append([leaf_hash(entry), b"x" * 32])
     trust = people.trust
     whole = load_trust(wire, fingerprint=trust.fingerprint)
-    leg = on_chain(whole, log, people.log_key)
+    leg, note = on_chain(whole, log, people.log_key)
     receipt = make_receipt(entry, space_id=trust.space_id, index=0, inclusion=log.inclusion(0), chain=leg,
-                           checkpoint=sign_checkpoint(trust.log.origin, 2, log.root(), people.log_key))
-    (tmp_path / "bare.json").write_bytes(canonical({**receipt, "chain": chain_leg(whole)}))
+                           checkpoint=note)
+    (tmp_path / "bare.json").write_bytes(spelled({**receipt, "chain": bare(leg)}))
     (tmp_path / "trust.json").write_text(json.dumps(wire))
-    (tmp_path / "receipt.json").write_bytes(canonical(receipt))
+    (tmp_path / "receipt.json").write_bytes(spelled(receipt))
     endpoint[1].update({
         "eth_chainId": {"result": hex(document["chain"]["id"])},
         "eth_getCode": {"result": "0x" + CODE.hex()}, "eth_call": {"result": "0x" + log.root().hex()},
@@ -156,13 +155,18 @@ def test_an_old_head_is_unknown_not_wrong(files: list[str], endpoint: tuple[str,
 
 def test_without_a_proof_the_endpoint_is_asked_for_the_root(
         files: list[str], endpoint: tuple[str, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
-    bare = ["verify", files[1].replace("receipt", "bare"), *files[2:], "--rpc", endpoint[0]]
-    assert main([*bare, "--require", "chain_proof"]) == 0
-    assert "as the endpoint says, without a proof" in capsys.readouterr().out
+    """An endpoint's word is the header's level; without a proof that of the proof is not checked, nor passed."""
+    less = ["verify", files[1].replace("receipt", "bare"), *files[2:], "--rpc", endpoint[0]]
+    assert main([*less, "--require", "chain_header"]) == 0
+    said = levels(capsys.readouterr().out)
+    assert said["chain header"].startswith("valid  (as the endpoint says, without a proof")
+    assert said["chain proof"].startswith("not checked")
+    assert main(less) == 2  # this chain can prove its state, and the receipt does not
+    assert main([*less, "--require", "chain_proof"]) == 2
     for answer, status in (({"result": "0x" + "00" * 32}, 1), ({"result": "0x" + "11" * 32}, 1), ({"result": "0x"}, 2),
                            ({"error": {"code": -32000}}, 2)):
         endpoint[1]["eth_call"] = answer
-        assert main([*bare, "--require", "chain_proof"]) == status
+        assert main([*less, "--require", "chain_header"]) == status
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "file:///etc/hosts", "nonsense", "http://127.0.0.1:x/"])
@@ -189,7 +193,14 @@ def test_no_redirect_and_no_proxy_of_the_environment_is_followed(
     assert "HTTP 307" in capsys.readouterr().out
 
 
-def test_endpoints_that_disagree_say_nothing(files: list[str], endpoint: tuple[str, dict[str, Any]],
+def test_one_of_several_endpoints_that_is_silent_leaves_it_unknown(
+        files: list[str], endpoint: tuple[str, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever names two wants the word of both: a quorum of one in the trust file is the portal's business."""
+    assert main([*files, "--rpc", endpoint[0], "--rpc", "http://127.0.0.1:1"]) == 2
+    assert levels(capsys.readouterr().out)["chain header"].startswith("not checked")
+
+
+def test_endpoints_that_disagree_make_it_invalid(files: list[str], endpoint: tuple[str, dict[str, Any]],
                                              capsys: pytest.CaptureFixture[str]) -> None:
     other = dict(endpoint[1])
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Other", (Endpoint,), {"answers": other}))
@@ -197,8 +208,8 @@ def test_endpoints_that_disagree_say_nothing(files: list[str], endpoint: tuple[s
     both = [*files, "--rpc", endpoint[0], "--rpc", f"http://127.0.0.1:{server.server_address[1]}"]
     assert main(both) == 0
     other["block 0x9"] = block(9, "0x" + "33" * 32)
-    assert main(both) == 2
-    assert "chain.disagree" in capsys.readouterr().out
+    assert main(both) == 1
+    assert "chain.disagree" in levels(capsys.readouterr().out)["chain header"]
     server.shutdown()
     server.server_close()
 

@@ -23,7 +23,7 @@ from ledger.entry import grants_named, leaf_hash, new_entry
 from ledger.errors import PortalRefused, PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.merkle import node_hash
-from ledger.receipt import chain_leg, make_receipt
+from ledger.receipt import chain_leg, make_receipt, pack
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from marketplace.sdk.space import Space
 from mpc.catalog import CATALOG
@@ -306,6 +306,7 @@ class World:
             held = self.portal.shelves["grants"][one["id"]]
             approvals.append({"terms": held["terms"], "signatures": [held["approval"], held["consent"]]})
         receipt = make_receipt(entry, space_id=self.trust.space_id, index=1, inclusion=[other], checkpoint=note,
-                               approvals=approvals, chain=chain_leg(self.trust))
-        self.portal.shelves.setdefault("receipts", {})[entry["id"]] = receipt
+                               approvals=approvals,
+                               chain=chain_leg(self.trust, size=2, inclusion=[other]))
+        self.portal.shelves.setdefault("receipts", {})[entry["id"]] = pack(receipt)
         job["entry"] = entry["id"]
