@@ -38,6 +38,9 @@ class Evidence:
     participants: Sequence[Signed]
     datasets: Sequence[Signed]
     entry: str | None = None
+    apart: Mapping[str, Any] | None = None
+    """Of a job whose parties were not online together, in the place of verdicts and envelopes: `parts` (contributions
+    with their ciphertexts), the dealer's `frozen` set, the portal's `product`."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,11 +53,13 @@ class Evidence:
             "participants": list(self.participants),
             "datasets": list(self.datasets),
             "entry": self.entry,
+            "apart": self.apart,
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name != "apart"},
+                   apart=value.get("apart"))
 
 
 @dataclass(frozen=True)
@@ -69,11 +74,27 @@ class Verified:
     datasets: tuple[Document, ...]
 
 
+@dataclass(frozen=True)
+class Papers:
+    """What every job has, after every check: its spec, its members' records by seat, its datasets in that order."""
+
+    spec: Document
+    members: Mapping[int, Document]
+    datasets: tuple[Document, ...]
+
+
+def verify_papers(evidence: Evidence, *, trust: Trust, signing: str, sealing: str) -> Papers:
+    """That the spec is ours, and who and what it names; says nothing of any result."""
+    spec = _own_spec(evidence, trust=trust, signing=signing, sealing=sealing)
+    members = _roster(evidence, spec, trust=trust)
+    return Papers(spec, members, _datasets(evidence, spec, members))
+
+
 def verify(evidence: Evidence, *, trust: Trust, signing: str, sealing: str) -> Verified:
     """Check everything; `signing` and `sealing` are the public keys of ours that must be in it."""
-    spec = _own_spec(evidence, trust=trust, signing=signing, sealing=sealing)
+    papers = verify_papers(evidence, trust=trust, signing=signing, sealing=sealing)
+    spec, members = papers.spec, papers.members
     job_hash = document_hash(spec)
-    members = _roster(evidence, spec, trust=trust)
     session = _session(evidence, spec, job_hash, members)
     envelopes = _envelopes(evidence, spec, job_hash, session, members)
     return Verified(
@@ -82,7 +103,7 @@ def verify(evidence: Evidence, *, trust: Trust, signing: str, sealing: str) -> V
         session=session,
         gate_hash=envelopes[0]["gate_hash"],
         envelopes=envelopes,
-        datasets=_datasets(evidence, spec, members),
+        datasets=papers.datasets,
     )
 
 

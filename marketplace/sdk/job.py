@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DONE = frozenset({"released", "settled"})
 ENDED = frozenset({"refused", "failed", "cancelled", "expired"})
 POLL_SECONDS = 0.15
+SLOWEST_POLL = 5.0
 Watcher = Callable[[Progress], None]
 
 
@@ -53,20 +54,21 @@ class Job:
     def finished(self, seconds: float = 600, progress: Watcher | None = None) -> Mapping[str, Any]:
         """Wait until the job has ended, well or not, and return the portal's answer about it."""
         begin = time.monotonic()
-        told: str | None = None
+        told: tuple[str, int | None] | None = None
         while True:
             answer = self._try_status()
             elapsed = time.monotonic() - begin
             if answer is not None:
-                state = str(answer["state"])
-                if progress is not None and state != told:
-                    progress(Progress(job=self.id, state=state, seconds=elapsed, event=_last_event(answer)))
-                    told = state
+                state, contributed = str(answer["state"]), _contributed(answer)
+                if progress is not None and (state, contributed) != told:
+                    progress(Progress(job=self.id, state=state, seconds=elapsed, event=_last_event(answer),
+                                      contributed=contributed))
+                told = (state, contributed)
                 if state in DONE or state in ENDED:
                     return answer
             if elapsed > seconds:
-                raise TimedOut(f"job {self.id} is {told or 'unknown'} after {seconds:.0f} s; it goes on")
-            time.sleep(POLL_SECONDS)
+                raise TimedOut(f"job {self.id} is {told[0] if told else 'unknown'} after {seconds:.0f} s; it goes on")
+            time.sleep(max(POLL_SECONDS, min(SLOWEST_POLL, elapsed / 50)))
 
     def _try_status(self) -> Mapping[str, Any] | None:
         """None while the portal cannot be asked: the job lives on without it."""
@@ -87,6 +89,11 @@ def check_released(answer: Mapping[str, Any]) -> None:
     text = f"job {answer['id']} was {state}: {reason or 'no reason given'}"
     raise JobFailed(text + (f", about {about}" if about else ""), code=f"job.{state}", state=state, reason=reason,
                     about=about)
+
+
+def _contributed(answer: Mapping[str, Any]) -> int | None:
+    collecting = answer.get("contributions")
+    return len(collecting["given"]) if collecting else None
 
 
 def _last_event(answer: Mapping[str, Any]) -> str | None:

@@ -17,9 +17,11 @@ from typing import Any
 from ledger.documents import from_b64
 from ledger.keys import KeyFile
 from ledger.trust import Trust
+from marketplace.sdk.apart import open_total, plan_of
 from marketplace.sdk.client import our_errors
 from marketplace.sdk.errors import EnvelopeError, Refused
-from marketplace.sdk.evidence import Evidence, Verified, verify
+from marketplace.sdk.evidence import Evidence, Verified, verify, verify_papers
+from marketplace.sdk.keyring import Keyring
 from marketplace.sdk.receipt import Receipt
 from marketplace.sdk.result import Result
 from mpc.catalog import CATALOG
@@ -28,17 +30,17 @@ from mpc.errors import NotOpenable
 from mpc.functions.plan import Plan
 from mpc.functions.registry import function
 from mpc.sharing import open_sealed
-from mpc.spec import common_columns, hpke_info, rows_max_total
+from mpc.spec import are_apart, common_columns, hpke_info
 
 
-def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile,
+def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: Keyring,
                   fetch_receipt: Callable[[], Receipt]) -> Result:
     """Verify everything, then open. Raises VerificationError; nothing is opened before all checks passed."""
+    if are_apart(evidence.spec["document"]):
+        return _open_apart(evidence, trust=trust, keys=keys, keyring=keyring, fetch_receipt=fetch_receipt)
     held = verify(evidence, trust=trust, signing=keys.signing_public, sealing=keys.sealing_public)
-    key = f"{held.spec['function']['name']}@{held.spec['function']['version']}"
-    if key not in CATALOG or CATALOG[key].digest != held.spec["function"]["digest"]:
-        raise Refused(f"this SDK has other code of {key} than the job was run with", code="function.unknown")
-    plan, columns = _plan(held, key)
+    key = _known(held.spec)
+    plan = plan_of(key, held.spec["parameters"], held.datasets)
     plains = [_unseal(envelope, held, trust=trust, keys=keys) for envelope in held.envelopes]
     try:
         pattern, totals = open_result(
@@ -46,28 +48,44 @@ def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile,
         )
     except NotOpenable as error:
         raise EnvelopeError(error.text, code="envelope.invalid") from error
+    members = [envelope["sender"] for envelope in held.envelopes]
+    return _result(held.spec, held.datasets, plan, pattern=pattern, totals=totals, contributors=members,
+                   fetch_receipt=fetch_receipt)
+
+
+def _open_apart(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: Keyring,
+                fetch_receipt: Callable[[], Receipt]) -> Result:
+    """The same for hospitals that were not online together: the one total of the set that was frozen."""
+    papers = verify_papers(evidence, trust=trust, signing=keys.signing_public, sealing=keys.sealing_public)
+    plan = plan_of(_known(papers.spec), papers.spec["parameters"], papers.datasets)
+    pattern, totals, members = open_total(evidence, papers, plan, space=trust.space_id, keys=keys, keyring=keyring)
+    return _result(papers.spec, papers.datasets, plan, pattern=pattern, totals=totals, contributors=members,
+                   fetch_receipt=fetch_receipt)
+
+
+def _known(spec: Mapping[str, Any]) -> str:
+    """The function's key, if the job was run with the code that is here."""
+    key = f"{spec['function']['name']}@{spec['function']['version']}"
+    if key not in CATALOG or CATALOG[key].digest != spec["function"]["digest"]:
+        raise Refused(f"this SDK has other code of {key} than the job was run with", code="function.unknown")
+    return key
+
+
+def _result(spec: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]], plan: Plan, *, pattern: Sequence[bool],
+            totals: Sequence[int], contributors: Sequence[str], fetch_receipt: Callable[[], Receipt]) -> Result:
     with our_errors():
-        finished = function(key).finish(totals, pattern, plan)
+        finished = function(plan.function).finish(totals, tuple(pattern), plan)
     return Result(
-        job=evidence.job,
-        function=key,
-        parameters=held.spec["parameters"],
-        columns=columns,
+        job=spec["id"],
+        function=plan.function,
+        parameters=spec["parameters"],
+        columns=common_columns([dataset["columns"] for dataset in datasets]),
         finished=finished,
         pattern=pattern,
-        floor=held.spec["disclosure"]["floor"],
-        parties=len(held.envelopes),
+        floor=spec["disclosure"]["floor"],
+        contributors=contributors,
         fetch_receipt=fetch_receipt,
     )
-
-
-def _plan(held: Verified, key: str) -> tuple[Plan, Sequence[Mapping[str, Any]]]:
-    """The same plan the members made: from the datasets' descriptions in the order of seats."""
-    with our_errors():
-        columns = common_columns([dataset["columns"] for dataset in held.datasets])
-        parameters: Mapping[str, Any] = held.spec["parameters"]
-        plan = function(key).plan(parameters, columns, len(held.datasets), rows_max_total(held.datasets))
-    return plan, columns
 
 
 def _unseal(envelope: Mapping[str, Any], held: Verified, *, trust: Trust, keys: KeyFile) -> bytes:

@@ -17,7 +17,7 @@ from marketplace.sdk.errors import Refused
 from marketplace.sdk.fn import Call
 from marketplace.sdk.records import Document
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
-from mpc.spec import ENGINE, check_roster
+from mpc.spec import ENGINE, check_engine, check_roster
 
 DEADLINE = timedelta(minutes=15)
 ACTIVE = "active"
@@ -77,8 +77,9 @@ def new_agreement(product: Product, scenario: Scenario, grants: Sequence[Grant],
 
 def new_job_spec(*, agreement: Document, grants: Sequence[Grant], call: Call, inputs: Sequence[Dataset],
                  members: Mapping[str, Document], trust: Trust, recipient: Mapping[str, str], now: datetime,
-                 nonce: str) -> Document:
-    """The spec every node will check; `members` are the providers' verified records by participant id."""
+                 nonce: str, apart: Mapping[str, Any] | None = None) -> Document:
+    """The spec every node will check; `members` are the providers' verified records by participant id, `apart` what is
+    otherwise where hospitals are not online together."""
     for grant in grants:
         _check_grant(grant, call, inputs, trust)
     roster = [
@@ -102,15 +103,15 @@ def new_job_spec(*, agreement: Document, grants: Sequence[Grant], call: Call, in
             inputs=[{"dataset": d.id, "dataset_hash": d.hash, "provider": d.provider} for d in inputs],
             roster=roster,
             dealer={"participant": trust.dealer.participant, "signing": trust.dealer.signing},
-            engine=ENGINE,
             disclosure={"floor": max(grant.floor for grant in grants)},
             recipient=dict(recipient),
             issued_at=timestamp(now),
-            deadline=timestamp(now + DEADLINE),
             nonce=nonce,
+            **(apart or {"engine": ENGINE, "deadline": timestamp(now + DEADLINE)}),
             **_fresh_id(),
         )
         check_roster(spec)
+        check_engine(spec)
     return spec
 
 

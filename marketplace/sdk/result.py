@@ -30,7 +30,7 @@ class Result:
         finished: Mapping[str, Any],
         pattern: Sequence[bool],
         floor: int,
-        parties: int,
+        contributors: Sequence[str],
         fetch_receipt: Callable[[], Receipt],
     ) -> None:
         self.job = job
@@ -41,11 +41,16 @@ class Result:
         self.missing: Mapping[str, int | None] = finished["missing"]
         self.pattern = tuple(pattern)
         self.floor = floor
-        self.parties = parties
+        self.contributors = tuple(contributors)
         self._fetch_receipt = fetch_receipt
 
     def __repr__(self) -> str:
         return f"Result(job={self.job}, {self.function}, {self.parties} parties, {self.withheld} cells withheld)"
+
+    @property
+    def parties(self) -> int:
+        """How many hospitals' data are in it; `contributors` are their ids."""
+        return len(self.contributors)
 
     @property
     def withheld(self) -> int:

@@ -26,6 +26,7 @@ from ledger.door import Door
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from marketplace.sdk import orders
+from marketplace.sdk.apart import Apart, asked, spec_fields
 from marketplace.sdk.cache import Cache
 from marketplace.sdk.catalogue import Catalogue, rows_of
 from marketplace.sdk.client import Portal, our_errors
@@ -34,12 +35,13 @@ from marketplace.sdk.errors import ConfigurationError, NotFound, Refused, TimedO
 from marketplace.sdk.evidence import Evidence
 from marketplace.sdk.fn import Call
 from marketplace.sdk.job import Job, check_released
+from marketplace.sdk.keyring import Keyring
 from marketplace.sdk.receipt import Receipt
 from marketplace.sdk.records import ChainRecords, Document, Signed, verified_document
 from marketplace.sdk.result import Result
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 from mpc.catalog import validate_parameters
-from mpc.spec import common_columns, question_hash
+from mpc.spec import are_apart, common_columns, question_hash
 
 AGREEMENT_SECONDS = 60.0
 RECEIPT_SECONDS = 60.0
@@ -56,6 +58,7 @@ class Space:
         self.keys = keys
         self.rpc = rpc
         self.cache = Cache(cache)
+        self.keyring = Keyring(cache.parent / "paillier-keys")
         self.catalogue = Catalogue(self.portal, trust, chain=ChainRecords(trust, rpc) if rpc else None)
 
     @classmethod
@@ -143,13 +146,19 @@ class Space:
     # -- buying ----------------------------------------------------------------------------------------------------
 
     def buy(self, product: Product | str, call: Call, *, idempotency_key: str | None = None,
-            scenario: Scenario | str | None = None) -> Job:
-        """Order a computation. With the same `idempotency_key` the same order is sent again, never a second one."""
+            scenario: Scenario | str | None = None, engine: str = "crypten",
+            contribute_until: datetime | timedelta | None = None, minimum: int | None = None) -> Job:
+        """Order a computation. With the same `idempotency_key` the same order is sent again, never a second one.
+
+        With `engine="paillier"` the hospitals need not be online together: each contributes when it is awake, until
+        `contribute_until`; at least `minimum` of them must (three unless said otherwise).
+        """
         key = idempotency_key or str(uuid4())
         path = self.cache.order(key)
         order = self.cache.read(path)
         if order is None:
-            order = self._new_order(self._product(product), call, scenario)
+            apart = asked(engine, contribute_until, minimum, now=datetime.now(UTC))
+            order = self._new_order(self._product(product), call, scenario, apart)
             self.cache.write(path, order)
         elif (order["function"], order["parameters"]) != (call.key, dict(call.parameters)):
             raise Refused(f"idempotency key {key!r} was used for another order", code="order.key_reused")
@@ -176,7 +185,8 @@ class Space:
         wanted = scenario.id if isinstance(scenario, Scenario) else scenario
         return str(self._agreement(offered, sorted(self.grants(wanted), key=lambda grant: grant.dataset))["id"])
 
-    def _new_order(self, product: Product, call: Call, scenario: Scenario | str | None) -> dict[str, Any]:
+    def _new_order(self, product: Product, call: Call, scenario: Scenario | str | None,
+                   apart: Apart | None) -> dict[str, Any]:
         inputs = self.catalogue.product_inputs(product)
         with our_errors():
             columns = common_columns([dataset.document["columns"] for dataset in inputs])
@@ -186,12 +196,14 @@ class Space:
         grants = orders.choose_grants(self.grants(wanted), product, call, grantee=self.keys.participant, now=now,
                                       scenario=wanted)
         agreement = self._agreement(product, grants)
+        records = [dict(dataset.document) for dataset in inputs]
         spec = orders.new_job_spec(
             agreement=agreement, grants=grants, call=call, inputs=inputs,
             members={dataset.provider: self.catalogue.participant(dataset.provider) for dataset in inputs},
             trust=self.trust,
             recipient={"participant": self.keys.participant, "sealing": self.keys.sealing_public},
             now=now, nonce=secrets.token_hex(32),
+            apart=spec_fields(apart, call, records, keyring=self.keyring) if apart else None,
         )
         with our_errors():
             wire = signed(spec, self.keys.signing)
@@ -262,14 +274,22 @@ class Space:
                 self.catalogue.dataset_wire(given["dataset"], given["dataset_hash"]) for given in document["inputs"]
             ],
             entry=answer.get("entry"),
+            apart=self._apart(job_id) if are_apart(document) else None,
         )
+
+    def _apart(self, job_id: str) -> dict[str, Any]:
+        """What lies at the portal for a job whose hospitals were not online together, unverified."""
+        total = self.portal.get(f"/jobs/{job_id}/total")
+        parts = [self.portal.get(f"/jobs/{job_id}/contributions/{int(one['seat'])}")
+                 for one in total["frozen"]["document"]["members"]]
+        return {"frozen": total["frozen"], "product": total["product"], "parts": parts}
 
     def _open(self, evidence: Evidence) -> Result:
         from marketplace.sdk.opening import open_evidence  # what adds up shares costs numpy: not before a result is due
 
         document = evidence.spec["document"]
         grants = {grant["id"]: grant["terms_hash"] for grant in document["grants"]}
-        return open_evidence(evidence, trust=self.trust, keys=self.keys,
+        return open_evidence(evidence, trust=self.trust, keys=self.keys, keyring=self.keyring,
                              fetch_receipt=lambda: self.receipt_of(evidence, grants))
 
     def receipt_of(self, evidence: Evidence, grants: Mapping[str, str]) -> Receipt:

@@ -188,9 +188,11 @@ class Grant:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job stands, as `job.wait(progress=...)` hands it over each time the state changes."""
+    """Where a job stands, as `job.wait(progress=...)` hands it over each time that changes. Of a job whose hospitals
+    are not online together also how many have contributed."""
 
     job: str
     state: str
     seconds: float
     event: str | None = None
+    contributed: int | None = None

@@ -10,7 +10,7 @@ import pytest
 from tests.architecture.source import dotted, module_level_imports, modules
 
 SDK_MPC = ("mpc.catalog", "mpc.spec", "mpc.sharing", "mpc.encoding", "mpc.disclosure", "mpc.errors", "mpc.ciphertext",
-           "mpc.paillier", "mpc.functions")
+           "mpc.paillier", "mpc.masked", "mpc.functions")
 NOT_OF_THE_LEDGER = ("ledger.chain", "ledger.abi", "ledger.rpc")
 FUNCTIONS_MAY = (*SDK_MPC, "numpy")
 OURS = ("dataspace", "marketplace", "mpc", "ledger", "deploy")
