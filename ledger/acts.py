@@ -66,6 +66,8 @@ __all__ = [
 
 SIGN_WITHIN = timedelta(hours=24)
 NO_ADDRESS = "0x" + "00" * 20
+# What terms take over from their scenario as it stands; filter_columns only where the scenario names any.
+SCOPE = ("floor", "by_institution", "max_uses", "not_before", "not_after", "filter_columns")
 AUTHORS: Mapping[str, tuple[str, frozenset[str]]] = MappingProxyType({
     "dataset": ("provider", frozenset({"provider"})), "product": ("lead", frozenset({"provider", "service_firm"})),
     "scenario": ("consumer", frozenset({"consumer", "service_firm"})),
@@ -186,7 +188,8 @@ def decide_listing(door: DoorLike, office_keys: KeyFile, trust: Trust, product_i
 
 def apply_scenario(door: DoorLike, keys: KeyFile, trust: Trust, *, title: Mapping[str, str], purpose: str,
                    functions: Sequence[str], floor: int, dataset_ids: Sequence[str], not_before: str, not_after: str,
-                   max_uses: int, by_institution: bool = False, persons: Sequence[str] = ()) -> Document:
+                   max_uses: int, by_institution: bool = False, persons: Sequence[str] = (),
+                   filter_columns: Sequence[str] = ()) -> Document:
     """A consumer applies: what for, with which functions (`describe@1`), on exactly which datasets together."""
     records = [dataset_of(door, trust, one) for one in dataset_ids]
     named = sorted((one.split("@") for one in functions), key=lambda one: one[0])
@@ -194,7 +197,8 @@ def apply_scenario(door: DoorLike, keys: KeyFile, trust: Trust, *, title: Mappin
         "scenario", id=new_id(), title=dict(title), purpose=purpose, consumer=keys.participant,
         functions=[{"name": name, "version": int(version)} for name, version in named], floor=floor,
         by_institution=by_institution, max_uses=max_uses, not_before=not_before, not_after=not_after,
-        datasets=references(records), persons=list(persons))
+        datasets=references(records), persons=list(persons),
+        **({"filter_columns": sorted(filter_columns)} if filter_columns else {}))
     wire = signed(document, keys.signing)
     door.post("/scenarios", {"document": wire})
     door.post(f"/scenarios/{document['id']}/submission", {})
@@ -219,7 +223,7 @@ def terms_for(scenario: Mapping[str, Any], dataset: Mapping[str, Any], *, provid
         dealer=trust.dealer.participant, grantee=scenario["consumer"], grantee_address=address_of_grantee(consumer),
         purpose_hash=purpose_hash(scenario["purpose"], scenario["salt"]),
         functions=[{**one, "digest": digests[key]} for one, key in zip(scenario["functions"], wanted, strict=True)],
-        **{name: scenario[name] for name in ("floor", "by_institution", "max_uses", "not_before", "not_after")})
+        **{name: scenario[name] for name in SCOPE if name in scenario})
 
 
 def roster_of(scenario: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -261,14 +265,13 @@ def _sign_by() -> int:
 def verify_terms(terms: Mapping[str, Any], scenario: Mapping[str, Any], trust: Trust) -> None:
     """That grant terms say no more and nothing else than the scenario they were made from."""
     check(dict(terms), "grant_terms")
-    same = ("floor", "by_institution", "max_uses", "not_before", "not_after")
     functions = [{"name": one["name"], "version": one["version"]} for one in terms["functions"]]
     holds = (terms["scenario"] == scenario["id"] and terms["scenario_hash"] == document_hash(scenario)
              and terms["space_id"] == trust.space_id and terms["dealer"] == trust.dealer.participant
              and terms["grantee"] == scenario["consumer"] and terms["roster"] == roster_of(scenario)
              and terms["grantee"] not in [one["provider"] for one in terms["roster"]]
              and terms["purpose_hash"] == purpose_hash(scenario["purpose"], scenario["salt"])
-             and functions == scenario["functions"] and all(terms[name] == scenario[name] for name in same)
+             and functions == scenario["functions"] and all(terms.get(name) == scenario.get(name) for name in SCOPE)
              and {"id": terms["dataset"], "provider": terms["custodian"], "hash": terms["dataset_hash"]}
              in scenario["datasets"])
     if not holds:

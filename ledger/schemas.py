@@ -84,6 +84,8 @@ participant_keys = fields({
     "service": nullable(address),
 }, distinct_keys)
 uses_uint32 = integer(1, 2**32 - 1)
+# The columns that filters may name; absent where a scenario allows no filter.
+filterable = {"filter_columns": items(label, 1, 1000, unique=True)}
 
 trust = _document("trust", {
     "serial": integer(1), "space_id": uuid, "name": text(1, 200), "root": signing_key, "issued_at": when,
@@ -144,7 +146,7 @@ scenario = _document("scenario", {
     "functions": items(function_name, 1, 32, by="name"), "floor": integer(1, 10**9), "by_institution": boolean,
     "max_uses": uses_uint32, "not_before": when, "not_after": when, "datasets": items(dataset_ref, 1, SEATS, by="id"),
     "persons": items(label, 0, 1000, unique=True), "salt": salt, "issued_at": when,
-}, earlier("not_before", "not_after"))
+}, earlier("not_before", "not_after"), may=filterable)
 
 scenario_decision = _document("scenario_decision", {
     "scenario": uuid, "scenario_hash": digest, "decision": literal("approve", "return", "reject"), "note": text(0),
@@ -158,7 +160,7 @@ grant_terms = _document("grant_terms", {
     "grantee": uuid, "grantee_address": address, "purpose_hash": hex0x(32),
     "functions": items(function_exact, 1, 32, by="name"), "floor": integer(1, 10**9), "by_institution": boolean,
     "max_uses": uses_uint32, "not_before": when, "not_after": when, "salt": salt,
-}, earlier("not_before", "not_after"))
+}, earlier("not_before", "not_after"), may=filterable)
 
 agreement = _document("agreement", {
     "id": uuid, "product": uuid, "product_hash": digest, "scenario": uuid, "scenario_hash": digest, "consumer": uuid,
@@ -168,7 +170,7 @@ agreement = _document("agreement", {
 
 job_spec = _document("job_spec", {
     "id": uuid, "agreement": uuid, "agreement_hash": digest, "grants": items(grant_ref, 1, SEATS, by="dataset"),
-    "function": function_exact, "parameters": json_object, "filter": items(json_object, 0, 0),
+    "function": function_exact, "parameters": json_object, "filter": nullable(json_object),
     "inputs": items(fields({"dataset": uuid, "dataset_hash": digest, "provider": uuid}), 1, SEATS, by="dataset"),
     "roster": items(fields({"seat": integer(0, SEATS - 1), "participant": uuid, "signing": hexadecimal(32),
                             "record_hash": digest}), 1, SEATS, by="seat"),

@@ -27,11 +27,12 @@ MAX_COLUMNS = 32
 MAX_CELLS = 20_000
 MIN_POINTS = 4
 SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.py", "functions/rows.py",
-                  "functions/sums.py")
+                  "functions/sums.py", "filters.py", "sources/duck.py", "sources/shape.py",
+                  "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "0e9a09322dcc198e6049f3c2582df3733daa550fb3584ae74dfbfd9cfda8b023",
-    "describe@1": "22879d55719d83c97e570235f211dd0f70d29ab5a4fb9f3c5e80128db44c9dd1",
+    "crosstab@1": "a3aa32778bffa4fa74256cd21e58b1a0e2fcbd651d5983271ecb749fb6039346",
+    "describe@1": "537b4c444adb5694d2fba6db945aa0acafef39b47074d7e7da0899b841082361",
 }
 
 

@@ -22,7 +22,7 @@ from mpc.catalog import CATALOG, digest_of, validate_parameters
 from mpc.disclosure import Opening, gate_hash, gate_key, strictest
 from mpc.engines.base import Engine
 from mpc.errors import FloorTooLow, SpecRefused
-from mpc.functions.plan import Counted, Plan
+from mpc.functions.plan import Counted, Plan, with_filter
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.functions.sums import run
@@ -54,7 +54,8 @@ def plan_of(order: Order) -> Plan:
     validate_parameters(order.function, order.parameters, order.columns)
     if order.floor < entry.minimum_floor:
         raise FloorTooLow("the floor lies under the function's own")
-    return function(order.function).plan(order.parameters, order.columns, order.parties, order.rows_max_total)
+    made = function(order.function).plan(order.parameters, order.columns, order.parties, order.rows_max_total)
+    return with_filter(made, order.filter, order.columns)
 
 
 def agreement(order: Order, plan: Plan) -> str:
@@ -84,9 +85,11 @@ def count(order: Order, plan: Plan) -> Counted:
     if order.data is None:
         raise SpecRefused("a party without data")
     rows = Rows.open(order.data.path, order.data.kind, plan.read_by(order.data.identifiers), check=order.data.check,
-                     unlisted_as_missing=order.data.unlisted_as_missing)
+                     unlisted_as_missing=order.data.unlisted_as_missing, only=plan.filter, access=order.data.access)
     try:
-        return function(order.function).local(rows, plan)
+        counted = function(order.function).local(rows, plan)
+        rows.settle()
+        return counted
     finally:
         rows.close()
 

@@ -92,8 +92,6 @@ def check_engine(spec: Mapping[str, Any]) -> None:
         raise SpecRefused(f"the engines are {ENGINE} and {PAILLIER}", code="spec.malformed")
     if are_apart(spec):
         _check_contributions(spec)
-    if spec["filter"]:
-        raise SpecRefused("filters are not offered", code="spec.parameters")
 
 
 def are_apart(spec: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ledger.documents import from_b64, load_json
 from ledger.errors import LedgerError
 from mpc.errors import SpecRefused
+from mpc.filters import check_form
 from mpc.spec import MAX_PARTIES, MIN_PARTIES
 from mpc.transport.carrier import Relay
 from mpc.transport.identity import SessionIdentity
@@ -27,8 +28,11 @@ REQUIRED = frozenset({
     "role", "space", "seat", "parties", "job_hash", "attempt", "session", "peers", "own", "relay", "deadline",
     "function", "parameters", "columns", "rows_max_total", "floor", "data", "recipient", "sender",
 })
-OPTIONAL = frozenset({"silence_seconds", "link_seconds"})
-DATA_OPTIONAL = {"fingerprint_check", "unlisted_as_missing", "identifiers"}
+TASK = frozenset({
+    "role", "space", "spec", "columns", "rows_max_total", "floor", "data", "sender", "dealer_key", "deadline",
+})
+OPTIONAL = frozenset({"silence_seconds", "link_seconds", "filter"})
+DATA_OPTIONAL = {"fingerprint_check", "unlisted_as_missing", "identifiers", "access"}
 SILENCE, PATIENCE = 10.0, 30.0
 PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 STOP_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
@@ -44,6 +48,7 @@ class Data:
     check: Mapping[str, str] | None
     unlisted_as_missing: bool = False
     identifiers: tuple[str, ...] | None = None
+    access: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class Order:
     sender: str
     silence: float
     patience: float
+    filter: Mapping[str, Any] | None = None
 
     @property
     def dealer(self) -> int:
@@ -84,6 +90,46 @@ class Order:
         """The only place that the worker connects to: the relay, or the proxy on the way to it."""
         address = urlsplit(self.relay.proxy or self.relay.url)
         return ((address.hostname or "", address.port or PORTS[address.scheme]),)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything one worker needs for one contribution to a job whose parties are not online together: no peer, no
+    link, and no key but those that others read with."""
+
+    space: str
+    spec: Mapping[str, Any]
+    columns: tuple[Mapping[str, Any], ...]
+    rows_max_total: int
+    floor: int
+    data: Data | None
+    sender: str
+    dealer_key: str
+    deadline: float
+
+    @property
+    def function(self) -> str:
+        return f"{self.spec['function']['name']}@{self.spec['function']['version']}"
+
+    @property
+    def digest(self) -> str:
+        return str(self.spec["function"]["digest"])
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return dict(self.spec["parameters"])
+
+    @property
+    def filter(self) -> Mapping[str, Any] | None:
+        return self.spec["filter"] or None
+
+    @property
+    def parties(self) -> int:
+        return len(self.spec["roster"])
+
+    @property
+    def dials(self) -> tuple[tuple[str, int], ...]:
+        return ()
 
 
 def _refuse(what: str) -> SpecRefused:
@@ -136,8 +182,11 @@ def _data(value: object, role: str) -> Data | None:
             raise _refuse("fingerprint check")
         bytes.fromhex(check["key"])
         _hex32(check["expected"], "fingerprint")
+    access = value.get("access")
+    if access is not None and not isinstance(access, dict):
+        raise _refuse("access")
     return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted,
-                None if identifiers is None else tuple(identifiers))
+                None if identifiers is None else tuple(identifiers), access)
 
 
 def _relay(value: object) -> Relay:
@@ -203,6 +252,7 @@ def _order(body: Mapping[str, Any]) -> Order:
         recipient=_text(body["recipient"]["participant"], "recipient"),
         recipient_key=_hex32(body["recipient"]["sealing"], "recipient's key"), sender=_text(body["sender"], "sender"),
         silence=float(body.get("silence_seconds", SILENCE)), patience=float(body.get("link_seconds", PATIENCE)),
+        filter=check_form(body.get("filter")),
     )
 
 

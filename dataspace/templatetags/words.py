@@ -213,6 +213,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "chain.disagree": _("The chain's endpoints disagree, so permission could not be confirmed."),
         "chain.wrong": _("The chain is not the one named in the trust file."),
         "clock.skew": _("The node's clock is off by more than a minute."),
+        "disclosure.another_filter": _("Another filter, or none, was used under this grant."),
         "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
         "disclosure.already_released": _("The same question was already answered; the old result stands."),
         "session.mismatch": _("The parties did not see the same order, so they did not meet."),

@@ -45,7 +45,7 @@ const terms = document('grant_terms', {
   functions: items(fields({ name: word, version: integer(1, 10 ** 6), digest }), 1, 32, { by: 'name' }),
   floor: integer(1, 10 ** 9), by_institution: boolean, max_uses: integer(1, 2 ** 32 - 1), not_before: when,
   not_after: when, salt,
-}, { rules: [earlier('not_before', 'not_after')] });
+}, { rules: [earlier('not_before', 'not_after')], may: { filter_columns: items(label, 1, 1000, { unique: true }) } });
 
 // a receipt in full
 const nodes = items(blob(1000), 0, 64);

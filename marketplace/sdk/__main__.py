@@ -65,10 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--floor", type=int, default=10)
     one.add_argument("--days", type=int, default=90)
     one.add_argument("--max-uses", type=int, default=100)
+    one.add_argument("--filter-column", action="append", default=[], help="a column that filters may name; repeat it")
     one = add("buy", _buy, "order a computation, wait for it and open it")
     one.add_argument("product")
     one.add_argument("function", help="such as crosstab or describe@1")
     one.add_argument("parameters", help='JSON, such as \'{"rows": "chest_pain", "columns": "disease_grade"}\'')
+    one.add_argument("--where", help='a filter as JSON, such as \'{"op": "ge", "column": "age", "value": "60"}\'')
     one.add_argument("--key", help="idempotency key: the same key never orders twice")
     one.add_argument("--seconds", type=float, default=600)
     one = add("open", _open, "open a released job's result again")
@@ -139,7 +141,8 @@ def _jobs(options: argparse.Namespace) -> int:
 
 def _apply(options: argparse.Namespace) -> int:
     scenario = _space(options).apply(options.product, title=options.title, purpose=options.purpose,
-                                     floor=options.floor, days=options.days, max_uses=options.max_uses)
+                                     floor=options.floor, days=options.days, max_uses=options.max_uses,
+                                     filter_columns=options.filter_column)
     return _table(options, [{"id": scenario.id, "state": scenario.state}])
 
 
@@ -148,10 +151,11 @@ def _buy(options: argparse.Namespace) -> int:
 
     try:
         parameters = json.loads(options.parameters)
+        where = json.loads(options.where) if options.where else None
     except ValueError as error:
-        print(f"xinglin: parameters are not JSON: {error}", file=sys.stderr)
+        print(f"xinglin: parameters or filter are not JSON: {error}", file=sys.stderr)
         return 2
-    job = _space(options).buy(options.product, parse(options.function, parameters), idempotency_key=options.key)
+    job = _space(options).buy(options.product, parse(options.function, parameters, where), idempotency_key=options.key)
     show = _progress_line if sys.stderr.isatty() else _progress_plain
     try:
         result = job.wait(options.seconds, progress=show)

@@ -17,6 +17,7 @@ from marketplace.sdk.errors import Refused
 from marketplace.sdk.fn import Call
 from marketplace.sdk.records import Document
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
+from mpc.filters import columns_of
 from mpc.spec import ENGINE, check_engine, check_roster
 
 DEADLINE = timedelta(minutes=15)
@@ -42,6 +43,8 @@ def choose_grants(grants: Iterable[Grant], product: Product, call: Call, *, gran
             continue
         if any(call.key not in grant.functions for grant in found):
             why = f"the grants of scenario {found[0].scenario} do not allow {call.key}"
+        elif any(not columns_of(call.filter) <= set(grant.terms.get("filter_columns", ())) for grant in found):
+            why = f"the grants of scenario {found[0].scenario} do not allow filters on these columns"
         elif any(grant.state != ACTIVE for grant in found):
             states = ", ".join(sorted({grant.state for grant in found} - {ACTIVE}))
             why = f"not all grants of scenario {found[0].scenario} are active: {states}"
@@ -99,7 +102,7 @@ def new_job_spec(*, agreement: Document, grants: Sequence[Grant], call: Call, in
             grants=grant_references(grants),
             function=call.reference(),
             parameters=dict(call.parameters),
-            filter=[],
+            filter=call.filter,
             inputs=[{"dataset": d.id, "dataset_hash": d.hash, "provider": d.provider} for d in inputs],
             roster=roster,
             dealer={"participant": trust.dealer.participant, "signing": trust.dealer.signing},

@@ -41,6 +41,7 @@ from marketplace.sdk.records import ChainRecords, Document, Signed, verified_doc
 from marketplace.sdk.result import Result
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
 from mpc.catalog import validate_parameters
+from mpc.filters import tabulated, validate_filter
 from mpc.spec import are_apart, common_columns, question_hash
 
 AGREEMENT_SECONDS = 60.0
@@ -110,8 +111,10 @@ class Space:
     # -- applying --------------------------------------------------------------------------------------------------
 
     def apply(self, product: Product | str, *, title: Mapping[str, str] | str, purpose: str,
-              functions: Sequence[str] | None = None, floor: int = 10, days: int = 90, max_uses: int = 100) -> Scenario:
-        """Apply for a scenario on exactly the product's datasets, and submit it to the regulator."""
+              functions: Sequence[str] | None = None, floor: int = 10, days: int = 90, max_uses: int = 100,
+              filter_columns: Sequence[str] = ()) -> Scenario:
+        """Apply for a scenario on exactly the product's datasets, and submit it to the regulator. Orders may filter by
+        `filter_columns` alone; without any there are no filters."""
         offered = self._product(product)
         now = datetime.now(UTC)
         with our_errors():
@@ -125,6 +128,7 @@ class Space:
                 not_before=timestamp(now),
                 not_after=timestamp(now + timedelta(days=days)),
                 max_uses=max_uses,
+                filter_columns=filter_columns,
             )
         document = wire["document"]
         return Scenario.of(document, state="submitted", hash=document_hash(document))
@@ -160,7 +164,8 @@ class Space:
             apart = asked(engine, contribute_until, minimum, now=datetime.now(UTC))
             order = self._new_order(self._product(product), call, scenario, apart)
             self.cache.write(path, order)
-        elif (order["function"], order["parameters"]) != (call.key, dict(call.parameters)):
+        elif (order["function"], order["parameters"], order.get("filter")) != (
+                call.key, dict(call.parameters), call.filter):
             raise Refused(f"idempotency key {key!r} was used for another order", code="order.key_reused")
         try:
             answer = self.portal.post("/jobs", {"spec": order["spec"]}, idempotency_key=key)
@@ -191,6 +196,7 @@ class Space:
         with our_errors():
             columns = common_columns([dataset.document["columns"] for dataset in inputs])
             validate_parameters(call.key, call.parameters, columns)
+            validate_filter(call.filter, columns, tabulated=tabulated(call.parameters, columns))
         now = datetime.now(UTC)
         wanted = scenario.id if isinstance(scenario, Scenario) else scenario
         grants = orders.choose_grants(self.grants(wanted), product, call, grantee=self.keys.participant, now=now,
@@ -207,7 +213,8 @@ class Space:
         )
         with our_errors():
             wire = signed(spec, self.keys.signing)
-        return {"version": 1, "function": call.key, "parameters": dict(call.parameters), "spec": wire}
+        return {"version": 1, "function": call.key, "parameters": dict(call.parameters), "filter": call.filter,
+                "spec": wire}
 
     def _agreement(self, product: Product, grants: Sequence[Grant]) -> Document:
         """The agreement over these grants, found or made, once the lead has signed it too."""

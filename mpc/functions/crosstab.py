@@ -53,12 +53,11 @@ def plan(parameters: Mapping[str, Any], columns: Columns, parties: int, rows_max
 def local(rows: Rows, of: Plan) -> Counted:
     """What this hospital counts; checks every value of the columns on the way."""
     names = [str(one["name"]) for one in of.used]
-    lacking = [rows.missing(name) for name in names]
-    met = rows.counts(names, complete_in=names)
+    tally = rows.tally(names)
     pairs = [(cell.label[0], cell.label[1]) for cell in of.cells if len(cell.label) == 3]
-    strong = rows.persons(names, [[pairs[at] for at in node] for node in nodes(of.tree)], complete_in=names)
-    sides = [side for name in names for side in rows.sides(name)]
-    return Counted((*(met.get(pair, 0) for pair in pairs), *lacking), (*strong, *sides))
+    met = [tally.groups[pair].number if pair in tally.groups else 0 for pair in pairs]
+    strong = rows.persons(tally, names, [[pairs[at] for at in node] for node in nodes(of.tree)], complete_in=names)
+    return Counted((*met, *(tally.lacking[name] for name in names)), (*strong, *rows.sides(tally, names)))
 
 
 def finish(opened: Sequence[int], pattern: Pattern, of: Plan) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mpc.functions.plan import (
     Cell,
     Columns,
     Counted,
+    Group,
     Plan,
     check_fit,
     check_gate,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from mpc.functions.rows import Rows
 
 KEY = "describe@1"
+NOBODY = Group()
 
 
 def _asked(parameters: Mapping[str, Any]) -> tuple[list[str], str | None]:
@@ -72,56 +74,20 @@ def local(rows: Rows, of: Plan) -> Counted:
     """What this hospital counts; checks every value of the columns on the way."""
     names, by = _asked(of.parameters)
     groups = [cell.label[0] for cell in of.cells if len(cell.label) == 1]
-    lacking = [rows.missing(str(one["name"])) for one in of.used]
-    keep = [*names, *([by] if by is not None else [])]
     split = [by] if by is not None else []
-    number = {key[0] if by is not None else None: count
-              for key, count in rows.counts(split, complete_in=keep).items()}
-    moments: dict[tuple[str | None, str], list[int]] = {}
-    for name in names:
-        grid = Grid.of(column(of.columns, name))
-        for key, count in rows.counts([*split, name], complete_in=keep).items():
-            steps = grid.encode(key[-1] or "")
-            sums = moments.setdefault((key[0] if by is not None else None, name), [0, 0])
-            sums[0] += steps * count
-            sums[1] += steps * steps * count
-    values = [number.get(group, 0) for group in groups] + lacking
-    for group in groups:
+    used = [str(one["name"]) for one in of.used]
+    tally = rows.tally(split, names, powers=of.powers, rows_max=of.rows_max)
+    met = [tally.groups.get((group,) if by is not None else (), NOBODY) for group in groups]
+    values = [group.number for group in met] + [tally.lacking[name] for name in used]
+    for group in met:
         for name in names:
-            values += moments.get((group, name), [0, 0])
-    strong = rows.persons(split, [[(groups[at],) if by is not None else () for at in node] for node in nodes(of.tree)],
-                          complete_in=keep)
-    sides = [side for one in of.used for side in rows.sides(str(one["name"]))]
-    return Counted(tuple(values), (*strong, *sides, *_largest(rows, of, groups, keep)))
-
-
-def _largest(rows: Rows, of: Plan, groups: Sequence[str | None], keep: Sequence[str]) -> list[int]:
-    """For each group, column and power the sum of persons' contributions, and the two largest."""
-    names, by = _asked(of.parameters)
-    found: dict[tuple[str | None, str, int], list[int]] = {}
-    for name in names:
-        grid = Grid.of(column(of.columns, name))
-        coarse = grid.coarse(of.rows_max)
-        met = rows.per_person([*([by] if by is not None else []), name], complete_in=keep)
-        for power in of.powers:
-            sums: dict[tuple[str | None, object], int] = {}
-            for key, count, person in met:
-                group = key[0] if by is not None else None
-                one = grid.contribution(grid.encode(key[-1] or ""), coarse, power)
-                if person is None:
-                    _add(found.setdefault((group, name, power), [0, 0, 0]), one, count)
-                else:
-                    sums[group, person] = sums.get((group, person), 0) + one * count
-            for (group, _), one in sums.items():
-                _add(found.setdefault((group, name, power), [0, 0, 0]), one, 1)
-    return [number for group in groups for name in names for power in of.powers
-            for number in found.get((group, name, power), [0, 0, 0])]
-
-
-def _add(held: list[int], one: int, persons: int) -> None:
-    """So many persons who contribute this much each, to a sum and its two largest."""
-    held[0] += one * persons
-    held[1:] = sorted([*held[1:], *[one] * min(persons, 2)])[:-3:-1]
+            values += group.sums.get(name, (0, 0))
+    combinations = [(group,) if by is not None else () for group in groups]
+    strong = rows.persons(tally, split, [[combinations[at] for at in node] for node in nodes(of.tree)],
+                          complete_in=[*split, *names])
+    largest = [number for group in met for name in names for power in of.powers
+               for number in group.tops.get((name, power), (0, 0, 0))]
+    return Counted(tuple(values), (*strong, *rows.sides(tally, used), *largest))
 
 
 def _root(value: Fraction) -> float:

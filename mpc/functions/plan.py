@@ -3,21 +3,23 @@
 A vector of values holds first every cell's count, then every cell's moments in order of cells. The cells are first the
 leaves of `tree`, the tree of the gate (`mpc.disclosure`), then the missing values of each column used. `columns` are
 those used, then all identifiers of any hospital's dictionary: each tells persons apart by its own (`read_by`), and
-where it has none, a row is a person.
+where it has none, a row is a person. With a `filter` (`mpc.filters`) only the rows that it holds for are there at all;
+`filtered` are the columns that it looks at, none of which is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ledger.documents import canonical
 from mpc.disclosure import Gate, Tree, gate_of, leaves, passes
-from mpc.encoding import Grid, check_count_fit
+from mpc.encoding import Grid, check_count_fit, decimal
 from mpc.errors import ParametersInvalid
+from mpc.filters import Expression, columns_of, holds, validate_filter
 from mpc.spec import IDENTIFIER
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Columns = Sequence[Mapping[str, Any]]
 MISSING = "missing"
 PERSON = "\0person"
 MAX_COMPARISONS = 1 << 20
+Combination = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,25 @@ class Counted:
 
 
 @dataclass(frozen=True)
+class Group:
+    """What is summed over the complete rows of one combination of codes: number, sums, and for each column and power
+    the persons' contributions: their sum and the two largest."""
+
+    number: int = 0
+    sums: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tops: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """One reading of the rows: of every combination met, and how many rows lack and have each column."""
+
+    groups: Mapping[Combination, Group]
+    lacking: Mapping[str, int]
+    having: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Plan:
     """The agreed shape of a computation."""
 
@@ -56,6 +78,8 @@ class Plan:
     rows_max: int
     cells: tuple[Cell, ...]
     tree: Tree
+    filter: Expression | None = None
+    filtered: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def used(self) -> Columns:
@@ -64,7 +88,7 @@ class Plan:
 
     def read_by(self, identifiers: Collection[str] | None) -> Columns:
         """The columns that a hospital reads whose dictionary has these identifiers (None: all of them)."""
-        return [one for one in self.columns
+        return [one for one in (*self.columns, *self.filtered)
                 if one["kind"] != IDENTIFIER or identifiers is None or one["name"] in identifiers]
 
     @property
@@ -96,11 +120,11 @@ class Plan:
     def digest(self) -> str:
         """Equal for two parties exactly if they mean the same computation."""
         used = [{key: column.get(key) for key in ("name", "kind", "min", "max", "step", "codes")}
-                for column in self.columns]
+                for column in (*self.columns, *self.filtered)]
         return sha256(canonical({
             "type": "plan", "version": 1, "function": self.function, "parameters": dict(self.parameters),
-            "columns": used, "parties": self.parties, "rows_max": str(self.rows_max), "cells": len(self.cells),
-            "width": self.width, "compared": self.gate.width,
+            "columns": used, "filter": self.filter, "parties": self.parties, "rows_max": str(self.rows_max),
+            "cells": len(self.cells), "width": self.width, "compared": self.gate.width,
         })).hexdigest()
 
 
@@ -109,6 +133,14 @@ def column(columns: Columns, name: str) -> Mapping[str, Any]:
         if one["name"] == name:
             return one
     raise ParametersInvalid(f"no column {name} in the dictionary")
+
+
+def with_filter(of: Plan, given: object, columns: Columns) -> Plan:
+    """The same plan over the rows that a filter holds for, checked against the dictionary."""
+    tabulated = frozenset(str(one["name"]) for one in of.used)
+    found = validate_filter(given, columns, tabulated=tabulated)
+    names = columns_of(found)
+    return replace(of, filter=found, filtered=tuple(one for one in columns if one["name"] in names))
 
 
 def with_identifiers(used: Columns, columns: Columns) -> tuple[Mapping[str, Any], ...]:
@@ -128,6 +160,24 @@ def codes(one: Mapping[str, Any]) -> tuple[str, ...]:
     if not found or len(set(found)) != len(found) or "" in found:
         raise ParametersInvalid(f"column {one['name']} declares no distinct codes")
     return found
+
+
+def only(frame: pd.DataFrame, columns: Columns, given: Expression | None) -> pd.DataFrame:
+    """For the oracles: the rows that a filter holds for."""
+    if given is None:
+        return frame
+    numbers = {one["name"] for one in columns if one["kind"] == "number"}
+    codes_of = {one["name"]: one["codes"] for one in columns if one["kind"] == "category"}
+
+    def value(name: str, text: object) -> object:
+        if not isinstance(text, str) or (name in codes_of and text not in codes_of[name]):
+            return None
+        return decimal(text) if name in numbers else text
+
+    def cell(at: int) -> Callable[[str], object]:
+        return lambda name: value(name, frame[name].iloc[at])
+
+    return frame.iloc[[at for at in range(len(frame)) if holds(given, cell(at), value)]]
 
 
 def listed(frame: pd.DataFrame, columns: Columns, names: Sequence[str]) -> pd.DataFrame:

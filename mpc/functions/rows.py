@@ -1,221 +1,256 @@
-"""A hospital's own rows, read exactly: every cell as text, an empty cell as missing, through DuckDB.
+"""A hospital's own rows as a job knows them: exact aggregates, asked of the file or database that keeps them.
 
-Opens one file, once, for one job. Everything it says about a problem names a column, never a value. Persons are told
-apart by the identifier column that is loaded (of several, by the one with the fewest distinct values, so that nobody
-counts twice); where none is loaded, or no value of it occurs twice, a row is a person.
+Opens one source, once, for one job, and asks it only for counts, sums and largest contributions: no row is ever held
+here. Everything it says about a problem names a column, never a value. Persons are told apart by the identifier column
+that is read (of several, by the one with the fewest distinct values, so that nobody counts twice); where none is read,
+or no value of it occurs twice, a row is a person. With a filter only the rows that it holds for are there.
 """
 
 from __future__ import annotations
 
-import csv
-import hmac
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mpc.encoding import Grid
-from mpc.errors import DataRefused, MpcError
+from mpc.errors import DataRefused
+from mpc.filters import Expression
+from mpc.functions.plan import Combination, Group, Tally
+from mpc.sources.duck import KINDS, FileTable, fingerprint
+from mpc.sources.shape import RAW, combination, normal
+from mpc.sources.terms import Select, Term, bound, call, column, every, only_if, present
 
-KINDS = ("csv", "parquet")
-BLOCK = 1 << 20
-OUT_OF_MEMORY = "worker.out_of_memory"
-Combination = tuple[str | None, ...]
+__all__ = ["Rows", "fingerprint"]
 
-
-def fingerprint(path: Path, key: bytes) -> str:
-    """HMAC-SHA256 of the file's bytes under a key that never leaves the node."""
-    mac = hmac.new(key, digestmod=sha256)
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            mac.update(block)
-    return mac.hexdigest()
+COMPLETE, PERSON, NODE = "complete", "person", "node"
+NARROW = 1 << 31
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+class Table(Protocol):
+    """Whatever keeps the rows."""
 
+    def kinds(self, names: list[str]) -> dict[str, str]: ...
 
-def _complete(names: Iterable[str]) -> str:
-    return " AND ".join(f"{_quoted(name)} IS NOT NULL" for name in names) or "true"
+    def hold(self, base: Select) -> Select: ...
+
+    def ask(self, asked: Select) -> list[tuple[Any, ...]]: ...
+
+    def settle(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def _off(name: str) -> DataRefused:
     return DataRefused(f"column {name} does not hold what the dictionary says")
 
 
-def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as trouble:
-        raise DataRefused("the file cannot be read as CSV", code="dataset.changed") from trouble
+def open_table(path: Path, kind: str, *, check: Mapping[str, str] | None, access: Mapping[str, Any] | None,
+               memory: int | None) -> Table:
+    """The one source of a job; what asks a database is imported only where there is one."""
+    if kind in KINDS or access is None:
+        return FileTable(path, kind, check=check, memory=memory)
+    from mpc.sources import far
+
+    return far.connect(kind, access, check=check)
 
 
 class Rows:
-    """The columns of one job, held in memory by DuckDB."""
+    """The columns of one job."""
 
-    def __init__(self, connection: Any, columns: Sequence[Mapping[str, Any]]) -> None:
-        self._connection = connection
-        self._columns = {str(column["name"]): column for column in columns}
-        self._met: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Combination, int]]] = {}
+    def __init__(self, table: Table, columns: Sequence[Mapping[str, Any]], given: Expression | None, *,
+                 unlisted_as_missing: bool) -> None:
+        self._table = table
+        self._columns = {str(one["name"]): one for one in columns}
+        base, self._checked = normal(columns, table.kinds(list(self._columns)), given,
+                                     unlisted_as_missing=unlisted_as_missing)
+        self._base = table.hold(base)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], kind: str, columns: Sequence[Mapping[str, Any]], *,
-             check: Mapping[str, str] | None = None, unlisted_as_missing: bool = False) -> Rows:
-        """Load the columns; with `check` = {key, expected} (hex), refuse a file whose fingerprint is another.
+    def open(cls, path: str | Path, kind: str, columns: Sequence[Mapping[str, Any]], *,
+             check: Mapping[str, str] | None = None, unlisted_as_missing: bool = False,
+             only: Expression | None = None, access: Mapping[str, Any] | None = None,
+             memory: int | None = None) -> Rows:
+        """Open a source for these columns; with `check` = {key, expected} (hex) `settle` refuses it when its
+        fingerprint is another.
 
         A code that the dictionary does not list is refused later, unless its hospital registered the file with such
         cells to count as missing: a dictionary that names every rare code would itself tell who is there.
         """
-        import duckdb
-
-        place = Path(path)
-        if kind not in KINDS or not place.is_file():
-            raise DataRefused("the file is not there", code="dataset.changed")
-        before = place.stat()
-        if check is not None:
-            found = fingerprint(place, bytes.fromhex(check["key"]))
-            if not hmac.compare_digest(found, check["expected"]):
-                raise DataRefused("the file is not the registered one", code="dataset.changed")
-        connection = duckdb.connect(":memory:", config={
-            "threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-            "temp_directory": "",
-        })
-        names = [str(column["name"]) for column in columns]
+        table = open_table(Path(path), kind, check=check, access=access, memory=memory)
         try:
-            source, values, present = cls._source(connection, place, kind)
-            for name in names:
-                if present.count(name) != 1:
-                    raise _off(name)
-            texts = {name: f"nullif({values[name]}, '')" for name in names}
-            listed: list[list[str]] = []
-            for column in columns:
-                if unlisted_as_missing and column["kind"] == "category":
-                    name = str(column["name"])
-                    texts[name] = f"CASE WHEN list_contains(?, {values[name]}) THEN {texts[name]} END"
-                    listed.append(list(column["codes"] or ()))
-            wanted = ", ".join(f"{texts[name]} AS {_quoted(name)}" for name in names)
-            query = f"CREATE TABLE rows AS SELECT {wanted} FROM {source}"  # noqa: S608
-            connection.execute(query, [*listed, str(place)])
-            connection.execute("SET enable_external_access = false")
-        except duckdb.OutOfMemoryException:
-            raise MpcError("the file does not fit into memory", code=OUT_OF_MEMORY) from None
-        except duckdb.Error:
-            # DuckDB's texts quote the offending row
-            raise DataRefused("the file cannot be read", code="dataset.changed") from None
-        after = place.stat()
-        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
-            raise DataRefused("the file changed while it was read", code="dataset.changed")
-        return cls(connection, columns)
+            return cls(table, columns, only, unlisted_as_missing=unlisted_as_missing)
+        except BaseException:
+            table.close()
+            raise
 
-    @staticmethod
-    def _source(connection: Any, path: Path, kind: str) -> tuple[str, dict[str, str], list[str]]:
-        """FROM clause, each column as text, and the names in the file."""
-        if kind == "csv":
-            names = _header(path)
-            types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
-            source = ("read_csv(?, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', "
-                      f"columns={{{types}}})")
-            return source, {name: _quoted(name) for name in names}, names
-        source = "read_parquet(?)"
-        described = connection.execute(f"DESCRIBE SELECT * FROM {source}", [str(path)]).fetchall()  # noqa: S608
-        texts = {}
-        for name, of_type, *_ in described:
-            text = f"CAST({_quoted(name)} AS VARCHAR)"
-            if of_type == "BOOLEAN":
-                text = f"CASE WHEN {_quoted(name)} THEN 'True' WHEN NOT {_quoted(name)} THEN 'False' END"
-            texts[name] = text
-        return source, texts, [row[0] for row in described]
+    def _sub(self, fields: Mapping[str, Term], where: Term | None = None) -> Select:
+        return Select(self._base, fields, where)
 
     def number(self) -> int:
-        return self._value("SELECT count(*) FROM rows")
-
-    def missing(self, name: str) -> int:
-        """How many rows lack the column; also checks every value the column holds."""
-        column = self._columns[name]
-        counts = dict(self._grouped([name], []))
-        lacking = counts.pop((None,), 0)
-        if column["kind"] == "number":
-            grid = Grid.of(column)
-            for (text,) in counts:
-                grid.encode(text or "")
-        elif not {text for (text,) in counts} <= set(column["codes"] or ()):
-            raise _off(name)
-        return lacking
-
-    def counts(self, names: Sequence[str], *, complete_in: Iterable[str]) -> dict[tuple[str | None, ...], int]:
-        """Number of rows for every combination of values met, over rows that lack none of `complete_in`."""
-        return dict(self._grouped(names, list(complete_in)))
+        return int(self._table.ask(Select(self._base, {"n": call("rows")}))[0][0])
 
     @cached_property
     def person(self) -> str | None:
         """The column that tells persons apart; None where each row is a person."""
-        names = [name for name, column in self._columns.items() if column["kind"] == "identifier"]
-        counted = "".join(f", count(DISTINCT {_quoted(name)})" for name in names)
-        number, *distinct = self._all(f"SELECT count(*){counted} FROM rows")[0]  # noqa: S608
-        fewest, name = min(zip(distinct, names, strict=True), default=(number, None))
+        names = [name for name, one in self._columns.items() if one["kind"] == "identifier"]
+        if not names:
+            return None
+        asked = {f"d{at}": call("distinct", column(name)) for at, name in enumerate(names)}
+        number, *distinct = self._table.ask(Select(self._base, {"n": call("rows"), **asked}))[0]
+        fewest, name = min(zip(distinct, names, strict=True))
         return None if fewest == number else name
 
-    def persons(self, names: Sequence[str], groups: Sequence[Iterable[Combination]], *,
-                complete_in: Sequence[str]) -> list[int]:
-        """For each group of combinations of values how many distinct persons have a row in it."""
-        if self.person is None:
-            met = self.counts(names, complete_in=complete_in)
-            return [sum(met.get(combination, 0) for combination in group) for group in groups]
-        id_, where = _quoted(self.person), _complete(complete_in)
-        if not names:
-            return [self._value(f"SELECT count(DISTINCT {id_}) FROM rows WHERE {where}") for _ in groups]  # noqa: S608
-        pairs = [(at, *combination) for at, group in enumerate(groups) for combination in group]
-        lists = ", ".join(f"unnest(?) AS c{at}" for at in range(len(names) + 1))
-        same = " AND ".join(f"{_quoted(name)} = c{at}" for at, name in enumerate(names, 1))
-        query = (f"SELECT c0, count(DISTINCT {id_}) FROM rows JOIN (SELECT {lists}) ON {same} "  # noqa: S608
-                 f"WHERE {where} GROUP BY c0")
-        found = dict(self._all(query, [list(part) for part in zip(*pairs, strict=True)]))
-        return [int(found.get(at, 0)) for at in range(len(groups))]
+    def tally(self, split: Sequence[str], numbers: Sequence[str] = (), *, powers: Sequence[int] = (),
+              rows_max: int = 1) -> Tally:
+        """One reading: for every combination of codes of `split`, over the rows complete in `split` and `numbers`, the
+        sums of each number column and its persons' contributions; and of every column how many rows lack it. Refuses
+        a column with a cell that is not what the dictionary says."""
+        names = [*split, *numbers]
+        keys = [f"k{at}" for at in range(len(split))]
+        complete = only_if(every([present(name) for name in names]) or bound(1), bound(1))
+        fields = {key: column(name) for key, name in zip(keys, split, strict=True)} | {COMPLETE: complete}
+        fields |= {name: column(name) for name in numbers}
+        fields |= {f"has_{name}": column(name) for name in split}
+        fields |= {RAW + name: column(RAW + name) for name in names if name in self._checked}
+        by_row = bool(powers) and self.person is None
+        figures: dict[str, Term] = {"n": call("rows")}
+        for name in names:
+            figures[f"has_{name}"] = call("count", column(name if name in numbers else f"has_{name}"))
+            if name in self._checked:
+                figures[RAW + name] = call("count", column(RAW + name))
+        for name in numbers:
+            figures |= self._sums(name) | (self._largest(name, powers, rows_max) if by_row else {})
+        met = self._table.ask(Select(self._sub(fields), figures, keys=(*keys, COMPLETE)))
+        found = [dict(zip([*keys, COMPLETE, *figures], row, strict=True)) for row in met]
+        total = sum(int(one["n"]) for one in found)
+        having = {name: sum(int(one[f"has_{name}"]) for one in found) for name in names}
+        for name in names:
+            if name in self._checked and sum(int(one[RAW + name]) for one in found) != having[name]:
+                raise _off(name)
+        groups = {tuple(one[key] for key in keys): self._group(one, numbers, powers if by_row else (), rows_max)
+                  for one in found if one[COMPLETE]}
+        if powers and not by_row:
+            self._persons_tops(groups, split, numbers, powers, rows_max)
+        return Tally(groups, {name: total - count for name, count in having.items()}, having)
 
-    def sides(self, name: str) -> tuple[int, int]:
-        """How many persons have a row that lacks the column, and how many a row that has it."""
-        if self.person is None:
-            met = dict(self._grouped([name], []))
-            lacking = met.pop((None,), 0)
-            return lacking, sum(met.values())
-        lacks = f"DISTINCT CASE WHEN {_quoted(name)} IS NULL THEN {_quoted(self.person)} END"
-        has = f"DISTINCT CASE WHEN {_quoted(name)} IS NOT NULL THEN {_quoted(self.person)} END"
-        lacking, having = self._all(f"SELECT count({lacks}), count({has}) FROM rows")[0]  # noqa: S608
-        return lacking, having
+    def _scale(self, name: str, rows_max: int) -> tuple[Grid, int]:
+        grid = Grid.of(self._columns[name])
+        return grid, grid.coarse(rows_max)
 
-    def per_person(self, names: Sequence[str], *, complete_in: Sequence[str]) -> list[tuple[Combination, int, object]]:
-        """Every combination of values met, its number of rows, and whose they are: a token for the person, or None
-        where each row is a person. Rows that name nobody count as one person's."""
-        if self.person is None:
-            return [(key, count, None) for key, count in self.counts(names, complete_in=complete_in).items()]
-        found = self._grouped([*names, self.person], complete_in)
-        return [(key[:-1], count, (key[-1],)) for key, count in found]
+    def _sums(self, name: str) -> dict[str, Term]:
+        """Terms for the sum of steps and of their squares; wide steps are counted from the lowest, in two halves, so
+        that every product fits into 64 bits and every sum into 38 digits."""
+        grid, value = Grid.of(self._columns[name]), column(name)
+        if grid.reach < NARROW:
+            return {f"s1_{name}": call("sum", value), f"s2_{name}": call("sum", call("times", value, value))}
+        up = call("minus", value, bound(grid.low))
+        high, low = call("quotient", up, bound(NARROW)), call("modulo", up, bound(NARROW))
+        return {f"hi_{name}": call("sum", high), f"lo_{name}": call("sum", low),
+                f"hh_{name}": call("sum", call("times", high, high)),
+                f"hl_{name}": call("sum", call("times", high, low)), f"ll_{name}": call("sum", call("times", low, low))}
 
-    def _value(self, query: str) -> int:
-        return int(self._all(query)[0][0])
+    def _contribution(self, name: str, power: int, rows_max: int) -> Term:
+        grid, coarse = self._scale(name, rows_max)
+        value = column(name) if grid.low >= 0 else call("abs", column(name))
+        if coarse > 1:
+            value = call("quotient", call("plus", value, bound(coarse - 1)), bound(coarse))
+        return value if power == 1 else call("times", value, value)
 
-    def _all(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        import duckdb
-
-        try:
-            found: list[tuple[Any, ...]] = self._connection.execute(query, list(values)).fetchall()
-        except duckdb.OutOfMemoryException:
-            raise MpcError("the rows do not fit into memory", code=OUT_OF_MEMORY) from None
+    def _largest(self, name: str, powers: Sequence[int], rows_max: int) -> dict[str, Term]:
+        """Where a row is a person: the two largest magnitudes tell the two largest of every power."""
+        _, coarse = self._scale(name, rows_max)
+        found = {f"top_{name}": call("top2", self._contribution(name, 1, rows_max))}
+        for power in powers:
+            if power == 1 or coarse > 1:
+                found[f"c{power}_{name}"] = call("sum", self._contribution(name, power, rows_max))
         return found
 
-    def _grouped(self, names: Sequence[str], complete_in: Sequence[str]) -> list[tuple[tuple[str | None, ...], int]]:
-        listed = "".join(f"{_quoted(name)}, " for name in names)
-        where = _complete(complete_in)
-        grouping = f"GROUP BY {listed[:-2]}" if names else ""
-        query = f"SELECT {listed}count(*) FROM rows WHERE {where} {grouping}"  # noqa: S608
-        asked = tuple(names), tuple(complete_in)
-        if asked not in self._met:
-            self._met[asked] = [(row[:-1], int(row[-1])) for row in self._all(query)]
-        return self._met[asked]
+    def _group(self, one: Mapping[str, Any], numbers: Sequence[str], powers: Sequence[int], rows_max: int) -> Group:
+        made = Group(int(one["n"]))
+        for name in numbers:
+            grid, _ = self._scale(name, rows_max)
+            if grid.reach < NARROW:
+                s1, s2 = int(one[f"s1_{name}"]), int(one[f"s2_{name}"])
+            else:
+                part = {key: int(one[f"{key}_{name}"]) for key in ("hi", "lo", "hh", "hl", "ll")}
+                up1 = part["hi"] * NARROW + part["lo"]
+                up2 = part["hh"] * NARROW**2 + 2 * part["hl"] * NARROW + part["ll"]
+                s1 = up1 + made.number * grid.low
+                s2 = up2 + 2 * grid.low * up1 + made.number * grid.low**2
+            made.sums[name] = s1, s2
+            for power in powers:
+                first, second = [*map(int, one[f"top_{name}"]), 0][:2]
+                summed = one.get(f"c{power}_{name}")
+                made.tops[name, power] = [s2 if summed is None else int(summed), first**power, second**power]
+        return made
+
+    def _persons_tops(self, groups: Mapping[Combination, Group], split: Sequence[str], numbers: Sequence[str],
+                      powers: Sequence[int], rows_max: int) -> None:
+        """Where persons have several rows: first each person's sums, then their total and the two largest. Rows that
+        name nobody count as one person's."""
+        keys = tuple(f"k{at}" for at in range(len(split)))
+        fields = {key: column(name) for key, name in zip(keys, split, strict=True)}
+        fields |= {PERSON: column(self.person or "")}
+        parts = [(name, power) for name in numbers for power in powers]
+        for name, power in parts:
+            fields[f"c{power}_{name}"] = self._contribution(name, power, rows_max)
+        whole = every([present(name) for name in (*split, *numbers)])
+        each = Select(self._sub(fields, whole), {f"c{power}_{name}": call("sum", column(f"c{power}_{name}"))
+                                                 for name, power in parts}, keys=(*keys, PERSON))
+        outer: dict[str, Term] = {}
+        for name, power in parts:
+            one = column(f"c{power}_{name}")
+            outer |= {f"sum{power}_{name}": call("sum", one), f"top{power}_{name}": call("top2", one)}
+        for row in self._table.ask(Select(each, outer, keys=keys)):
+            one_row = dict(zip([*keys, *outer], row, strict=True))
+            group = groups[tuple(one_row[key] for key in keys)]
+            for name, power in parts:
+                first, second = [*map(int, one_row[f"top{power}_{name}"] or ()), 0, 0][:2]
+                group.tops[name, power] = [int(one_row[f"sum{power}_{name}"] or 0), first, second]
+
+    def persons(self, tally: Tally, split: Sequence[str], nodes: Sequence[Sequence[Combination]], *,
+                complete_in: Sequence[str]) -> list[int]:
+        """For each set of combinations how many distinct persons have a complete row in it."""
+        if self.person is None:
+            return [sum(tally.groups[one].number for one in node if one in tally.groups) for node in nodes]
+        found = [0] * len(nodes)
+        for level in _levels(nodes):
+            chosen = [only_if(combination(split, nodes[at]), bound(at + 1)) for at in level] if split else [bound(1)]
+            node = chosen[0] if len(chosen) == 1 else Term("first", tuple(chosen))
+            base = self._sub({NODE: node, PERSON: column(self.person)},
+                             every([present(name) for name in complete_in]))
+            for at, count in self._table.ask(Select(base, {"d": call("distinct", column(PERSON))}, keys=(NODE,))):
+                if at is not None:
+                    found[int(at) - 1] = int(count)
+        return found
+
+    def sides(self, tally: Tally, names: Sequence[str]) -> list[int]:
+        """For each column how many persons have a row that lacks it, and how many a row that has it, in turn."""
+        if self.person is None:
+            return [side for name in names for side in (tally.lacking[name], tally.having[name])]
+        who, figures = column(self.person), {}
+        for at, name in enumerate(names):
+            figures[f"l{at}"] = call("distinct", only_if(call("not", present(name)), who))
+            figures[f"h{at}"] = call("distinct", only_if(present(name), who))
+        return [int(one) for one in self._table.ask(Select(self._base, figures))[0]]
+
+    def settle(self) -> None:
+        """To be called before anything that was counted is used: `dataset.changed` if it was another file's."""
+        self._table.settle()
 
     def close(self) -> None:
-        self._connection.close()
+        self._table.close()
+
+
+def _levels(nodes: Sequence[Sequence[Combination]]) -> list[list[int]]:
+    """The sets in groups within which none overlap: one question each."""
+    levels: list[tuple[set[Combination], list[int]]] = []
+    for at, node in enumerate(nodes):
+        fitting = next((level for level in levels if level[0].isdisjoint(node)), None)
+        if fitting is None:
+            fitting = (set(), [])
+            levels.append(fitting)
+        fitting[0].update(node)
+        fitting[1].append(at)
+    return [members for _, members in levels]

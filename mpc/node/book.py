@@ -61,21 +61,23 @@ class Dataset:
 @dataclass(frozen=True)
 class Shape:
     """What a job's result depends on, data apart: the floor, the table (a hash of function, parameters, codes and
-    filter), and all columns that the table is about."""
+    filter), all columns that the table is about, and the filter's hash (empty: none)."""
 
     floor: int
     table: str
     columns: frozenset[str]
+    filter: str = ""
 
     def to_text(self) -> str:
         """For the book."""
-        return json.dumps({"floor": self.floor, "table": self.table, "columns": sorted(self.columns)})
+        return json.dumps({"floor": self.floor, "table": self.table, "columns": sorted(self.columns),
+                           "filter": self.filter})
 
     @classmethod
     def from_text(cls, text: str) -> "Shape":
         """From the book."""
         body = json.loads(text)
-        return cls(body["floor"], body["table"], frozenset(body["columns"]))
+        return cls(body["floor"], body["table"], frozenset(body["columns"]), body.get("filter", ""))
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,10 @@ class Book:
             )
 
     def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
-               grant: str | None, max_uses: int, release_key: str, shape: Shape, verdict: Mapping[str, Any]) -> None:
-        """Enter the job, what it asks, and its use, or raise: of two jobs for the last use exactly one gets it."""
+               grant: str | None, max_uses: int, release_key: str, shape: Shape, verdict: Mapping[str, Any],
+               anew: bool = False) -> None:
+        """Enter the job, what it asks, and its use, or raise: of two jobs for the last use exactly one gets it. `anew`:
+        this attempt may be begun again when it ended and nothing was sealed."""
         with self.write() as db:
             if grant is not None:
                 others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
@@ -180,8 +184,9 @@ class Book:
                 entered = db.execute(
                     "INSERT INTO job VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?) ON CONFLICT (job_hash) DO UPDATE "
                     "SET attempt = excluded.attempt, state = 'accepted', verdict = excluded.verdict "
-                    "WHERE job.state <> 'sealed' AND job.attempt < excluded.attempt",
-                    (job_hash, job, consumer, nonce, attempt, deadline, release_key, json.dumps(dict(verdict))),
+                    "WHERE job.state <> 'sealed' AND (job.attempt < excluded.attempt OR "
+                    "(? AND job.state NOT IN ('accepted', 'running')))",
+                    (job_hash, job, consumer, nonce, attempt, deadline, release_key, json.dumps(dict(verdict)), anew),
                 )
             except sqlite3.IntegrityError as error:
                 raise Refused("spec.two_specs", "another spec with this id or nonce is in the book") from error

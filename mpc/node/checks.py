@@ -18,10 +18,10 @@ from ledger.participant import passkeys_of
 from ledger.trust import Trust
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError
-from mpc.node.book import History, Shape
+from mpc.node.book import OPEN_STATES, History, Shape
 from mpc.node.errors import Refused
 from mpc.node.papers import SKEW, Document, Grant, Papers
-from mpc.spec import MOST_ATTEMPTS, session_id
+from mpc.spec import MOST_ATTEMPTS, are_apart, session_id
 from mpc.transport.identity import Place, check_leaf
 
 STALE_HEAD = 120
@@ -62,7 +62,8 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
         raise Refused("spec.two_specs", "another spec with this id was accepted here")
     if history.nonce_used_by not in (None, papers.job_hash):
         raise Refused("spec.replayed", "the spec's nonce was used before")
-    if history.sealed or (known is not None and known.attempt >= papers.attempt):
+    anew = are_apart(papers.spec) and known is not None and known.state not in OPEN_STATES  # and nothing left the house
+    if history.sealed or (known is not None and known.attempt >= papers.attempt and not anew):
         raise Refused("spec.replayed", "this spec was answered here before")
     if papers.attempt > MOST_ATTEMPTS:
         raise Refused("spec.replayed", "a job is tried twice at most")
@@ -78,7 +79,10 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
 def _second_table(now: Shape, before: Shape) -> None:
     """Under a grant a column enters one table, at one floor. So all that other tables can tell about the cells of this
     one is how many persons there are in all, against which the gate's tree holds (docs/adr/0006-splits.md); two tables
-    that share a column could be combined, and two floors tell how much of a cell one hospital holds."""
+    that share a column could be combined, and two floors tell how much of a cell one hospital holds. Nor is there
+    a second filter: the difference of two that part at one person is that person (docs/adr/0014-filters.md)."""
+    if now.filter != before.filter:
+        raise Refused("disclosure.another_filter", "another filter, or none, was asked for under the same grant")
     if now.columns & before.columns and now != before:
         raise Refused("disclosure.column_tabulated",
                       "a column of this table is in another table, or under another floor, of the same grant")
@@ -118,8 +122,9 @@ def check_chain(papers: Papers, chain: ChainFacts, now: datetime) -> None:
             raise Refused("grant.suspended", "a grant is suspended on chain")
     for grant in papers.grants:
         _grant_on_chain(grant, chain)
+    sealed_to = [papers.spec["dealer"]["participant"]] if are_apart(papers.spec) else []
     for member in (papers.consumer, *(seat["participant"] for seat in papers.spec["roster"]),
-                   papers.agreement["provider"]):
+                   papers.agreement["provider"], *sealed_to):
         _record_on_chain(papers.records.get(member), chain)
     if chain.suspended & papers.records.keys():
         raise Refused("participant.suspended", "a participant of this job is suspended on chain")

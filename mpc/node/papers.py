@@ -26,6 +26,7 @@ from ledger.participant import passkeys_of, verify_wire
 from ledger.trust import Trust
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError, SpecRefused
+from mpc.filters import check_form, columns_of, tabulated, validate_filter
 from mpc.node.book import SeenJob, Shape
 from mpc.node.errors import Refused
 from mpc.spec import check_engine, check_roster, common_columns, question_hash, rows_max_total
@@ -101,11 +102,12 @@ class Papers:
     def shape(self) -> Shape:
         """What this job's result depends on; its columns are all that its parameters name."""
         by_name = {column["name"]: column for column in self.columns}
-        given = self.spec["parameters"].values()
-        names = {name for value in given for name in (value if isinstance(value, list) else [value])} & by_name.keys()
+        names = tabulated(self.spec["parameters"], self.columns)
         table = {name: self.spec[name] for name in ("function", "parameters", "filter")}
         codes = {name: by_name[name]["codes"] for name in names}
-        return Shape(self.floor, sha256_hex(canonical({**table, "codes": codes})), frozenset(names))
+        asked = self.spec["filter"]
+        return Shape(self.floor, sha256_hex(canonical({**table, "codes": codes})), names,
+                     "" if asked is None else sha256_hex(canonical(asked)))
 
     @property
     def columns_named(self) -> frozenset[str]:
@@ -300,6 +302,15 @@ def _terms(grant: Grant, spec: Document, consumer: Document, trust: Trust) -> No
         raise Refused("grant.outside_scope", "a grant does not cover this function")
     if covered[0]["digest"] != function["digest"]:
         raise Refused("spec.function_digest", "the function granted has another digest")
+    if not _filtered(spec) <= set(terms.get("filter_columns", ())):
+        raise Refused("grant.outside_scope", "a grant does not allow filters on these columns")
+
+
+def _filtered(spec: Document) -> frozenset[str]:
+    try:
+        return columns_of(check_form(spec["filter"]))
+    except MpcError as error:
+        raise Refused("spec.parameters", "the filter is not of the form that there is") from error
 
 
 def _function_digest(spec: Document) -> None:
@@ -334,9 +345,9 @@ def _signer(terms: Document, approval: Document, role: str, domain: Domain, pass
 
 
 def _one_scenario(grants: Sequence[Grant]) -> None:
-    same = ("scenario", "scenario_hash", "purpose_hash", "roster", "grantee", "functions")
+    same = ("scenario", "scenario_hash", "purpose_hash", "roster", "grantee", "functions", "filter_columns")
     first = grants[0].terms
-    if any(grant.terms[name] != first[name] for grant in grants for name in same):
+    if any(grant.terms.get(name) != first.get(name) for grant in grants for name in same):
         raise Refused("grant.outside_scope", "the grants are not of one scenario")
 
 
@@ -402,8 +413,9 @@ def _parameters(spec: Document, datasets: Sequence[Document]) -> Sequence[Docume
     columns: Sequence[Document] = common_columns([record["columns"] for record in datasets])
     try:
         validate_parameters(key, spec["parameters"], columns)
+        validate_filter(spec["filter"], columns, tabulated=tabulated(spec["parameters"], columns))
     except MpcError as error:
-        raise Refused("spec.parameters", f"the parameters do not fit {key}") from error
+        raise Refused("spec.parameters", f"the parameters or the filter do not fit {key}") from error
     return columns
 
 

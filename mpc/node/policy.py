@@ -34,6 +34,9 @@ sensitive = []
 name = "joint statistics"
 customers = ["*"]
 functions = ["describe", "crosstab"]
+# "paillier" too, if jobs may run whose hospitals are not online together: there the dealer's office and the buyer
+# together could open this hospital's own figures. "crypten" alone is what a rule means that says nothing.
+engines = ["crypten"]
 columns = ["ordinary"]
 decision = "auto"
 floor = 10
@@ -77,9 +80,11 @@ class Question:
     columns: frozenset[str]
     parties: int
     when: datetime
+    engine: str = "crypten"
     accepted: Sequence[datetime] = ()
     first: bool = True
     uses_left: int = 0
+    filtered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Step:
 @dataclass(frozen=True)
 class Rule:
     """For these customers and functions: a decision, no cell under the floor, and limits beyond which it does not go.
-    """
+    `filters` are the columns that a filter may name, "*" for all; none unless the rule says so."""
 
     name: str
     customers: frozenset[str]
@@ -108,6 +113,8 @@ class Rule:
     floor: int = 0
     parties: int = 0
     columns: frozenset[str] = frozenset({"ordinary"})
+    filters: frozenset[str] = frozenset()
+    engines: frozenset[str] = frozenset({"crypten"})
     hours: Hours | None = None
     per_day: int | None = None
     first_use: Decision = Decision.AUTO
@@ -178,6 +185,8 @@ class Policy:
         today = sum(1 for moment in asked.accepted if moment >= midnight)
         found = [
             ("columns", self._classes_of(asked.columns) <= rule.columns, rule.beyond),
+            ("filters", "*" in rule.filters or asked.filtered <= rule.filters, rule.beyond),
+            ("engines", asked.engine in rule.engines, rule.beyond),
             ("parties", asked.parties >= rule.parties, rule.beyond),
             ("hours", rule.hours is None or rule.hours.holds(here), rule.beyond),
             ("per_day", rule.per_day is None or today < rule.per_day, rule.beyond),

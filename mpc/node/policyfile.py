@@ -19,8 +19,10 @@ MAX_BYTES = 1 << 20
 MAX_FLOOR = 1_000_000
 MAX_RULES = 500
 TOP = frozenset({"version", "default", "agreements", "zone", "columns", "rule"})
-FIELDS = frozenset({"name", "customers", "functions", "decision", "floor", "parties", "columns", "hours", "days",
-                    "per_day", "first_use", "uses_left", "beyond"})
+ENGINES = frozenset({"crypten", "paillier"})
+FIELDS = frozenset({"name", "customers", "functions", "decision",
+                    "engines", "floor", "parties", "columns", "hours", "days",
+                    "per_day", "first_use", "uses_left", "beyond", "filters"})
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 OFFSET = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
@@ -109,11 +111,16 @@ def _rule(table: Any, number: int, classes: frozenset[str]) -> Rule:
     columns = frozenset(_texts(table.get("columns", ["ordinary"]), "columns", number))
     if unknown := sorted(columns - classes - {"ordinary"}):
         raise _Fault("columns", f"no class of columns is named {unknown[0][:40]!r}", number)
+    engines = frozenset(_texts(table.get("engines", ["crypten"]), "engines", number))
+    if not engines <= ENGINES:
+        raise _Fault("engines", f"engines are {', '.join(sorted(ENGINES))}", number)
     name = table.get("name", "")
     if not isinstance(name, str) or len(name) > 100:
         raise _Fault("name", "a rule's name is a text of at most 100 characters", number)
     return Rule(
         name=name, customers=frozenset(customers), functions=tuple(functions), columns=columns,
+        engines=engines,
+        filters=frozenset(_texts(table.get("filters", []), "filters", number, empty=True)),
         decision=_decision(table["decision"], "decision", number),
         floor=_whole(table.get("floor", 0), "floor", number),
         parties=_whole(table.get("parties", 0), "parties", number),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mpc.filters import columns_of
 from mpc.node import policyfile
 from mpc.node.audit import Audit
 from mpc.node.cases import Cases
 from mpc.node.logs import note
 from mpc.node.papers import Papers
 from mpc.node.policy import Policy, Question, deny_all
+from mpc.spec import fewest
 
 KNOWN = "policy"
 
@@ -75,6 +77,8 @@ class Rulebook:
         most = papers.own.terms["max_uses"] if papers.own else 0
         return Question(
             customer=papers.consumer, function=function["name"], version=function["version"],
-            digest=function["digest"], columns=papers.columns_named, parties=len(papers.spec["roster"]), when=now,
+            digest=function["digest"], columns=papers.columns_named,
+            filtered=columns_of(papers.spec["filter"]), parties=fewest(papers.spec), when=now,
+            engine=papers.spec["engine"].partition("/")[0],
             accepted=self._cases.accepted_of(papers.consumer, but=papers.job_hash),
             first=not self._cases.had_result(papers.consumer, papers.function), uses_left=max(0, most - uses - 1))

@@ -105,7 +105,8 @@ def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> di
         "own": {"certificate": attempt.fresh.certificate, "private_key": attempt.fresh.private_key,
                 "exchange_private": attempt.fresh.exchange_private},
         "relay": dict(attempt.relay), "deadline": int(time.time() + deadline),
-        "function": dict(spec["function"]), "parameters": spec["parameters"], "columns": list(papers.columns),
+        "function": dict(spec["function"]), "parameters": spec["parameters"], "filter": spec["filter"],
+        "columns": list(papers.columns),
         "rows_max_total": papers.rows_max_total, "floor": attempt.floor, "data": attempt.data,
         "recipient": dict(spec["recipient"]), "sender": home.participant,
     }
@@ -135,7 +136,7 @@ class Run:
             self._record("session.started", session=self.session.id)
             self._guard()
             self.home.book.begin(papers.job_hash, papers.attempt)
-            worker.send(order(self.attempt, self.session, self.home, self.seconds))
+            worker.send(self._order())
             self._serve()
         except Failed as error:
             self._fail(error)
@@ -148,6 +149,9 @@ class Run:
             self._fail(Failed("worker.failed", type(error).__name__))
         finally:
             self.attempt.finished.set()
+
+    def _order(self) -> dict[str, Any]:
+        return order(self.attempt, self.session, self.home, self.seconds)
 
     def _serve(self) -> None:
         """Messages of the worker, until the last one; between them stop, revocation and deadline are looked at."""

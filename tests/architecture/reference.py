@@ -47,6 +47,7 @@ NODE_MEANINGS = {
     "chain.disagree": "endpoints give different answers",
     "chain.wrong": "another chain, genesis or contract than in the trust file",
     "clock.skew": "the node's clock is off by more than a minute",
+    "disclosure.another_filter": "another filter, or none, was asked for under that grant",
     "disclosure.column_tabulated": "a column of this table is in another table, or under another floor, of that grant",
     "disclosure.already_released": "the same question was released already: open that result",
     "session.mismatch": "a peer was shown another job, or is in another session",

@@ -421,7 +421,7 @@ class Space:
                 "digest": CATALOG[function].digest,
             },
             parameters=parameters,
-            filter=[],
+            filter=None,
             inputs=[
                 {"dataset": one["id"], "dataset_hash": one["hash"], "provider": one["provider"]}
                 for one in self.references()

@@ -198,7 +198,7 @@ class World:
         default = {"columns": ["age"], "by": "sex"} if function == "describe" else {"rows": "pain", "columns": "grade"}
         return new_document(
             "job_spec", id=new_id(), agreement=agreement["id"], agreement_hash=document_hash(agreement),
-            grants=list(named), parameters=dict(parameters or default), filter=[], roster=roster, engine="crypten/1",
+            grants=list(named), parameters=dict(parameters or default), filter=None, roster=roster, engine="crypten/1",
             function={"name": function, "version": 1, "digest": CATALOG[f"{function}@1"].digest},
             inputs=[{"dataset": one["id"], "dataset_hash": document_hash(one), "provider": one["provider"]}
                     for one in records],

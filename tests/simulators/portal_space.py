@@ -335,7 +335,7 @@ class Space:
             "grants": agreement["grants"],
             "function": {"name": function.split("@", maxsplit=1)[0], "version": 1, "digest": DIGESTS[function]},
             "parameters": parameters,
-            "filter": [],
+            "filter": None,
             "inputs": [
                 {"dataset": one["id"], "dataset_hash": document_hash(one), "provider": one["provider"]}
                 for one in inputs

@@ -27,6 +27,7 @@ from marketplace.jobs.services.say import audience_of, body_of
 from marketplace.jobs.states import BEGIN, INITIAL, OPEN, State
 from mpc.catalog import CATALOG, validate_parameters
 from mpc.errors import MpcError
+from mpc.filters import check_form, columns_of, tabulated, validate_filter
 from mpc.spec import are_apart, check_engine, check_roster, common_columns, question_hash
 
 FRESH = timedelta(minutes=5)
@@ -130,10 +131,19 @@ def _check_grant(grant: Grant, spec: Spec, *, now: datetime) -> None:
         if (spec["function"]["name"], spec["function"]["version"]) in names:
             raise Refused("the function's digest is not the granted one", code="spec.function_digest")
         raise Refused(f"grant {grant.pk} does not allow this function", code="grant.outside_scope")
+    if not _filtered(spec) <= set(terms.get("filter_columns", ())):
+        raise Refused(f"grant {grant.pk} does not allow filters on these columns", code="grant.outside_scope")
     if spec["disclosure"]["floor"] < terms["floor"]:
         raise Refused(f"grant {grant.pk} asks for a higher floor", code="grant.outside_scope")
     if terms["grantee"] != spec["recipient"]["participant"]:
         raise Refused(f"grant {grant.pk} was given to another", code="grant.outside_scope")
+
+
+def _filtered(spec: Spec) -> frozenset[str]:
+    try:
+        return columns_of(check_form(spec["filter"]))
+    except MpcError as trouble:
+        raise Refused(trouble.text, code="spec.parameters") from trouble
 
 
 def _check_budget(grant: Grant) -> None:
@@ -178,6 +188,7 @@ def _check_function(spec: Spec, grants: Sequence[Grant]) -> None:
     columns = common_columns([one["document"]["columns"] for one in granted])
     try:
         validate_parameters(key, spec["parameters"], columns)
+        validate_filter(spec["filter"], columns, tabulated=tabulated(spec["parameters"], columns))
     except MpcError as trouble:
         raise Refused(trouble.text, code="spec.parameters") from trouble
 

@@ -7,12 +7,13 @@ import duckdb
 import pytest
 
 from mpc.errors import DataRefused
+from mpc.functions.plan import Group
 from mpc.functions.rows import Rows, fingerprint
 
 AGE = {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "0.5", "codes": None}
 SEX = {"name": "sex, at birth", "kind": "category", "unit": None, "min": None, "max": None, "step": None,
        "codes": ["F", "M \"x\""]}
-TEXT = 'id,age,"sex, at birth",note\r\n1,50.0,F,"two\nlines"\r\n2,,"M ""x""",\r\n3,0.5,"",x\r\n4,5e1,F,"a,b"\r\n'
+TEXT = 'id,age,"sex, at birth",note\r\n1,50.0,F,"two\nlines"\r\n2,,"M ""x""",\r\n3,0.5,"",x\r\n4,50,F,"a,b"\r\n'
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -22,16 +23,15 @@ def write(path: Path, text: str | bytes) -> Path:
 
 def test_it_works(tmp_path: Path) -> None:
     rows = Rows.open(write(tmp_path / "a.csv", TEXT), "csv", [AGE, SEX])
-    assert rows.number() == 4
-    assert rows.missing("age") == 1
-    assert rows.missing("sex, at birth") == 1
-    assert rows.counts(["age"], complete_in=["age", "sex, at birth"]) == {("50.0",): 1, ("5e1",): 1}
-    assert rows.counts([], complete_in=["age"]) == {(): 3}
+    found = rows.tally(["sex, at birth"], ["age"])
+    assert (rows.number(), found.lacking) == (4, {"age": 1, "sex, at birth": 1})
+    assert found.groups == {("F",): Group(2, {"age": (200, 20_000)})}, "complete rows alone, in steps of a half"
+    assert rows.tally([], ["age"]).groups[()].number == 3
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     rows = Rows.open(write(tmp_path / "a.csv", b"\xef\xbb\xbfage\n3\n"), "csv", [AGE])
-    assert rows.counts(["age"], complete_in=[]) == {("3",): 1}
+    assert rows.tally([], ["age"]).groups == {(): Group(1, {"age": (6, 36)})}
 
 
 def test_parquet_reads_the_same(tmp_path: Path) -> None:
@@ -40,8 +40,9 @@ def test_parquet_reads_the_same(tmp_path: Path) -> None:
     duckdb.connect().execute(f"COPY ({made}) TO '{place}'")
     smokes = SEX | {"name": "smokes", "codes": ["False", "True"]}
     rows = Rows.open(place, "parquet", [AGE, smokes])
-    assert (rows.missing("age"), rows.missing("smokes")) == (1, 1)
-    assert rows.counts(["age", "smokes"], complete_in=["age", "smokes"]) == {("50.0", "True"): 1}
+    found = rows.tally(["smokes"], ["age"])
+    assert found.lacking == {"age": 1, "smokes": 1}
+    assert found.groups == {("True",): Group(1, {"age": (100, 10_000)})}
 
 
 @pytest.mark.parametrize(("column", "value"), [("age", "121"), ("age", "50.1"), ("age", "fifty"), ("sex", "secret")])
@@ -51,7 +52,7 @@ def test_a_value_off_the_dictionary_is_refused_by_column_name_only(tmp_path: Pat
         csv.writer(file).writerows([["age", "sex"], [value if column == "age" else "1", value]])
     rows = Rows.open(place, "csv", [AGE, SEX | {"name": "sex"}])
     with pytest.raises(DataRefused) as refused:
-        rows.missing(column)
+        rows.tally(*([], [column]) if column == "age" else ([column],))
     assert refused.value.code == "dataset.off_dictionary"
     assert column in str(refused.value)
     assert value not in str(refused.value)
@@ -61,16 +62,28 @@ def test_a_value_off_the_dictionary_is_refused_by_column_name_only(tmp_path: Pat
                                   "age\n\"1\n", b"age\n\xff\xfe\n", "sex\n1\n", "age,age\n1,2\n", ""])
 def test_a_file_of_another_form_is_refused(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(DataRefused):
-        Rows.open(write(tmp_path / "a.csv", text), "csv", [AGE]).missing("age")
+        Rows.open(write(tmp_path / "a.csv", text), "csv", [AGE]).tally([], ["age"])
 
 
 def test_the_registered_file_and_no_other(tmp_path: Path) -> None:
     place, key = write(tmp_path / "a.csv", TEXT), bytes(range(32))
     check = {"key": key.hex(), "expected": fingerprint(place, key)}
-    assert Rows.open(place, "csv", [AGE], check=check).number() == 4
+    Rows.open(place, "csv", [AGE], check=check).settle()
     write(place, TEXT.replace("50.0", "51.0"))
+    rows = Rows.open(place, "csv", [AGE], check=check)
     with pytest.raises(DataRefused) as refused:
-        Rows.open(place, "csv", [AGE], check=check)
+        rows.settle()
+    assert refused.value.code == "dataset.changed"
+
+
+def test_a_file_that_changes_between_two_questions_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "a.parquet"
+    duckdb.connect().execute(f"COPY (SELECT 50.0::DOUBLE AS age) TO '{place}'")
+    rows = Rows.open(place, "parquet", [AGE])
+    rows.tally([], ["age"])
+    duckdb.connect().execute(f"COPY (SELECT 51.0::DOUBLE AS age FROM range(9)) TO '{place}'")
+    with pytest.raises(DataRefused) as refused:
+        rows.settle()
     assert refused.value.code == "dataset.changed"
 
 
@@ -82,10 +95,11 @@ def test_codes_that_are_not_listed_count_as_missing_where_the_hospital_said_so(t
         duckdb.connect().execute(f"COPY (FROM read_csv('{place}')) TO '{tmp_path}/a.parquet'")
         place = tmp_path / "a.parquet"
     rows = Rows.open(place, kind, [AGE, sex], unlisted_as_missing=True)
-    assert (rows.missing("sex"), rows.missing("age"), rows.number()) == (3, 1, 4)
-    assert rows.counts(["sex"], complete_in=["age", "sex"]) == {("F",): 1}
+    found = rows.tally(["sex"], ["age"])
+    assert (found.lacking, rows.number()) == ({"sex": 3, "age": 1}, 4)
+    assert {key: one.number for key, one in found.groups.items()} == {("F",): 1}
     with pytest.raises(DataRefused):
-        Rows.open(place, kind, [AGE, sex]).missing("sex")
+        Rows.open(place, kind, [AGE, sex]).tally(["sex"])
 
 
 def test_a_file_that_is_not_there_is_refused_without_its_path(tmp_path: Path) -> None:

@@ -92,8 +92,10 @@ def test_of_several_identifiers_the_one_with_the_fewest_values_is_the_person(tmp
     rows = Rows.open(place, "csv", COLUMNS)
     assert rows.person == "who"
     both = [[("a",)], [("b",)], [("a",), ("b",)]]
-    assert rows.persons(["ward"], both, complete_in=["ward"]) == [1, 1, 1], "nobody counts twice, a nameless row never"
-    assert rows.sides("cost") == (0, 1)
+    tally = rows.tally(["ward"], ["cost"])
+    found = rows.persons(tally, ["ward"], both, complete_in=["ward"])
+    assert found == [1, 1, 1], "nobody counts twice, a nameless row never"
+    assert rows.sides(tally, ["cost"]) == [0, 1]
     rows.close()
 
 
