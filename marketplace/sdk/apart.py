@@ -15,7 +15,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.documents import from_b64, timestamp
 from ledger.keys import KeyFile
@@ -25,14 +25,14 @@ from marketplace.sdk.evidence import Evidence, Papers
 from marketplace.sdk.fn import Call
 from marketplace.sdk.keyring import Keyring
 from marketplace.sdk.records import Document
-from mpc import masked
 from mpc.catalog import CATALOG
 from mpc.ciphertext import PublicKey
-from mpc.disclosure import Pattern
 from mpc.errors import MpcError
-from mpc.functions.plan import Plan
-from mpc.functions.registry import function
 from mpc.spec import MIN_PARTIES, PAILLIER, common_columns, rows_max_total
+
+if TYPE_CHECKING:  # what plans and opens costs numpy: not before it is needed
+    from mpc.disclosure import Pattern
+    from mpc.functions.plan import Plan
 
 KEY_BITS = 3072
 FOR_THE_DEALER = timedelta(hours=24)
@@ -66,6 +66,8 @@ def asked(engine: str, until: datetime | timedelta | None, minimum: int | None, 
 
 def spec_fields(apart: Apart, call: Call, inputs: Sequence[Document], *, keyring: Keyring) -> dict[str, Any]:
     """What such an order says beside what every order says; makes its key."""
+    from mpc import masked
+
     fewest = max(MIN_PARTIES, CATALOG[call.key].min_parties)
     minimum = fewest if apart.minimum is None else apart.minimum
     if not fewest <= minimum <= len(inputs):
@@ -79,6 +81,8 @@ def spec_fields(apart: Apart, call: Call, inputs: Sequence[Document], *, keyring
 
 def plan_of(key: str, parameters: Mapping[str, Any], datasets: Sequence[Document]) -> Plan:
     """The same plan the members make: from the datasets' descriptions in the order of seats."""
+    from mpc.functions.registry import function
+
     with our_errors():
         columns = common_columns([dataset["columns"] for dataset in datasets])
         return function(key).plan(parameters, columns, len(datasets), rows_max_total(datasets))
@@ -87,6 +91,8 @@ def plan_of(key: str, parameters: Mapping[str, Any], datasets: Sequence[Document
 def open_total(evidence: Evidence, papers: Papers, plan: Plan, *, space: str, keys: KeyFile,
                keyring: Keyring) -> tuple[Pattern, list[int], list[str]]:
     """Pattern, totals, and who contributed, or an EnvelopeError; nothing is opened before all checks passed."""
+    from mpc import masked
+
     held = evidence.apart or {}
     with our_errors():
         question = masked.question_of(papers.spec, plan, space=space)
