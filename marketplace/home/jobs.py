@@ -10,9 +10,10 @@ from dataspace.grants.queries import grants_for
 from dataspace.http import ActorRequest
 from dataspace.provenance.queries import anchored_size
 from marketplace.home.page import named, page, part, signed_in, timeline
-from marketplace.jobs.models import Job
+from marketplace.jobs.models import Contribution, Job, Total
 from marketplace.jobs.queries import job_for, jobs_for
 from marketplace.jobs.states import OPEN, State
+from mpc.spec import are_apart
 
 
 @signed_in
@@ -45,23 +46,42 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
     parties = list(row.parties.select_related("participant"))
     stop = next((one for one in verdicts.values() if one.decision in {"refuse", "hold"}), None)
     failure = row.failures.order_by("at").first()
+    apart = are_apart(spec)
+    given = {one.participant_id: one for one in row.contributions.defer("document", "ciphertexts")} if apart else {}
+    frozen = Total.objects.filter(job=row, frozen__isnull=False).exists()
     who = named([row.about, stop.participant_id if stop else None, failure.participant_id if failure else None])
     return {
         "row": row,
         "spec": spec,
         "function": f"{spec['function']['name']}@{spec['function']['version']}",
-        "parties": [{"party": one, "verdict": _answer(verdicts.get(one.participant_id))} for one in parties],
+        "parties": [
+            {
+                "party": one,
+                "verdict": _part(one.role, given.get(one.participant_id), frozen=frozen)
+                or _answer(verdicts.get(one.participant_id)),
+            }
+            for one in parties
+        ],
+        "is_apart": apart,
+        "contributed": len(given),
         "grants": grants_for(request.actor).filter(pk__in=[one["id"] for one in spec["grants"]]).order_by("created_at"),
         "steps": timeline(request, [row.pk]),
         "is_open": row.state in OPEN,
         "is_done": row.state in {State.RELEASED, State.SETTLED},
         "is_buyer": row.consumer_id == request.actor.participant_id,
-        "envelopes": row.envelopes.filter(attempt=row.attempt).count(),
+        "envelopes": len(given) or row.envelopes.filter(attempt=row.attempt).count(),
         "stop": stop.document["document"] if stop else None,
         "stopped_by": who.get(stop.participant_id) if stop else None,
         "failure": failure,
         "about": who.get(row.about),
     }
+
+
+def _part(role: str, given: Contribution | None, *, frozen: bool) -> dict[str, Any] | None:
+    """What a party has handed in that was not online with the others."""
+    if given is not None:
+        return {"decision": "contributed", "code": "", "at": given.at}
+    return {"decision": "frozen", "code": "", "at": None} if role == "dealer" and frozen else None
 
 
 def _answer(verdict: Any) -> dict[str, Any]:

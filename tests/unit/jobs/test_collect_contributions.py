@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
 
+from dataspace.participants.models import Person
 from dataspace.provenance.models import Event
 from ledger import acts
 from ledger.documents import document_hash, from_b64, to_b64
@@ -265,3 +267,25 @@ def test_an_order_that_nobody_could_serve_is_refused(
 ) -> None:
     other = apart.asked(people, stage.made["agreement"], contributions={**spec["contributions"], **change})
     assert code_of(people.order, other) == code
+
+
+def test_its_page_tells_who_has_contributed_and_what_is_waited_for(people: Space, spec: Wire) -> None:
+    reader = Client(headers={"accept-language": "en"})
+    reader.force_login(Person.objects.create(username="analyst", participant_id=people.id("maker")))
+
+    def page() -> str:
+        text = reader.get(f"/jobs/{spec['id']}").content.decode()
+        return " ".join(text.split())
+
+    given = [apart.contribute(people, spec, name) for name in HOSPITALS[:2]]
+    told = page()
+    assert "2 of 3 have contributed; at least 3 must." in told
+    assert f'datetime="{spec["contributions"]["by"]}"' in told, "in the reader's own zone, by the page's script"
+    assert told.count("> Contributed<") + told.count(">Contributed<") == 2
+    given.append(apart.contribute(people, spec, "hospital_c"))
+    swept()
+    assert "The dealer&#x27;s office freezes the set" in page() or "The dealer's office freezes the set" in page()
+    apart.freeze(people, spec, given)
+    told = page()
+    assert "The result can be opened" in told
+    assert "3 sealed parts lie here" in told
