@@ -227,6 +227,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "paillier.too_early": _("The dealer's office was asked before the time to contribute was over."),
         "paillier.too_late": _("The contribution came after the time for it."),
         "paillier.second_freeze": _("Another set of contributors was frozen for this question; a second one never is."),
+        "paillier.use_not_final": _("The use of the grant is not final on the chain yet."),
         "paillier.malformed": _("A contribution is not what its hospital signed, or not made for this order."),
         "dealer.lost": _("The dealer was lost during the computation."),
         "relay.refused": _("The relay did not admit a party, or no longer."),

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--where", help='a filter as JSON, such as \'{"op": "ge", "column": "age", "value": "60"}\'')
     one.add_argument("--key", help="idempotency key: the same key never orders twice")
     one.add_argument("--seconds", type=float, default=600)
+    one.add_argument("--hours", type=float, help="the hospitals are not online together: so long they may contribute; "
+                     "prints the job's id instead of waiting")
+    one.add_argument("--minimum", type=int, help="with --hours: how many hospitals must contribute")
     one = add("open", _open, "open a released job's result again")
     one.add_argument("job")
     one = add("receipt", _receipt, "fetch a job's receipt, verify it and write it to a file")
@@ -155,7 +159,12 @@ def _buy(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"xinglin: parameters or filter are not JSON: {error}", file=sys.stderr)
         return 2
-    job = _space(options).buy(options.product, parse(options.function, parameters, where), idempotency_key=options.key)
+    call = parse(options.function, parameters, where)
+    if options.hours is not None:
+        job = _space(options).buy(options.product, call, idempotency_key=options.key, engine="paillier",
+                                  contribute_until=timedelta(hours=options.hours), minimum=options.minimum)
+        return _table(options, [_standing(job.status())])
+    job = _space(options).buy(options.product, call, idempotency_key=options.key)
     show = _progress_line if sys.stderr.isatty() else _progress_plain
     try:
         result = job.wait(options.seconds, progress=show)
@@ -163,6 +172,12 @@ def _buy(options: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(file=sys.stderr)
     return _show(options, result)
+
+
+def _standing(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A job whose hospitals are not online together: until when they may contribute, and how many have."""
+    found = answer.get("contributions") or {"by": None, "given": []}
+    return {"id": answer["id"], "state": answer["state"], "contributed": len(found["given"]), "until": found["by"]}
 
 
 def _progress_line(progress: Progress) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what plans and opens costs numpy: not before it is needed
     from mpc.functions.plan import Plan
 
 KEY_BITS = 3072
+LONGEST = timedelta(days=30)
 FOR_THE_DEALER = timedelta(hours=24)
 """How long after the last moment to contribute the dealer's office may take."""
 
@@ -59,8 +60,8 @@ def asked(engine: str, until: datetime | timedelta | None, minimum: int | None, 
     if until is None:
         raise Refused("say until when hospitals may contribute: contribute_until=", code="order.engine")
     moment = now + until if isinstance(until, timedelta) else until
-    if moment.tzinfo is None or moment <= now:
-        raise Refused("contribute_until is a time to come, with its zone, or a timedelta", code="order.engine")
+    if moment.tzinfo is None or not now < moment <= now + LONGEST:
+        raise Refused("contribute_until is a timedelta or a time with its zone, within 30 days", code="order.engine")
     return Apart(moment, minimum, KEY_BITS)
 
 

@@ -6,7 +6,7 @@ opens nothing; whoever opens the total multiplies again and need not believe it.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,9 +27,12 @@ from mpc.errors import MpcError
 from mpc.spec import fewest
 
 LARGEST = 8_000_000
+GRACE = timedelta(seconds=30)
+"""After the order's time: what a hospital began in time is on its way."""
 PASSING = frozenset({
     "chain.unavailable", "chain.stale_head", "chain.disagree", "clock.skew", "node.disk_full", "node.stopped",
     "worker.failed", "worker.killed", "worker.out_of_time", "worker.out_of_memory", "paillier.too_early",
+    "paillier.use_not_final",
 })  # fmt: skip
 """What may be otherwise a few minutes later: whoever said so is asked again."""
 
@@ -58,7 +61,7 @@ def contribute(job: Job, *, wire: Mapping[str, Any], ciphertexts: str, actor: Ac
             return
         raise Conflict("this hospital has contributed; what it gave stands", code="paillier.duplicate")
     check_open(row)
-    if row.state != State.COLLECTING or now >= row.answer_by:
+    if row.state != State.COLLECTING or now >= row.answer_by + GRACE:
         raise Conflict("the time to contribute is over", code="paillier.too_late")
     if seat.role == "dealer" or document["seat"] != seat.seat:
         raise Invalid("only a party contributes, at its own seat", code="job.wrong_participant")
@@ -160,7 +163,7 @@ def carry_on(job: Job, *, now: datetime) -> None:
 def _close_when_due(job: Job, *, now: datetime) -> None:
     given = dict(Contribution.objects.filter(job=job).values_list("participant_id", "document_hash"))
     parties = list(job.parties.filter(role="party").values_list("participant_id", flat=True))
-    if len(given) < len(parties) and now < job.answer_by:
+    if len(given) < len(parties) and now < job.answer_by + GRACE:
         return
     if len(given) < fewest(job.spec["document"]):
         absent = [one for one in parties if one not in given]

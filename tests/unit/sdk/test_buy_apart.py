@@ -16,6 +16,7 @@ import pytest
 
 from ledger.documents import document_hash, from_b64, new_document, signed, to_b64
 from marketplace.sdk import ConfigurationError, EnvelopeError, Refused, VerificationError, fn
+from marketplace.sdk import __main__ as command_line
 from marketplace.sdk.apart import plan_of
 from marketplace.sdk.job import Job
 from mpc import ciphertext, masked, paillier
@@ -209,6 +210,7 @@ def test_a_dealer_that_is_not_of_the_trust_file_is_refused(world: World, release
 
 @pytest.mark.parametrize("wrong", [
     {"engine": "spdz"}, {"contribute_until": None}, {"engine": "crypten"}, {"contribute_until": timedelta(0)},
+    {"contribute_until": timedelta(days=31)},
     {"contribute_until": datetime(2035, 1, 1)}, {"minimum": 2}, {"minimum": 4},  # noqa: DTZ001
 ])
 def test_what_cannot_be_ordered_is_refused_here(world: World, wrong: dict[str, Any]) -> None:
@@ -221,3 +223,14 @@ def test_a_time_with_its_zone_will_do(world: World) -> None:
     until = datetime.now(UTC) + timedelta(days=2)
     contributions = world.job(buy(world, "k4", contribute_until=until).id)["spec"]["document"]["contributions"]
     assert contributions["by"] == until.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_the_command_line_orders_and_does_not_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "_space", lambda options: world.space())
+    order = ["buy", world.product_id, "crosstab", '{"rows": "sex", "columns": "grade"}', "--hours", "8", "--json"]
+    assert command_line.main(order) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["state"], told["contributed"]) == ("queued", 0)
+    assert world.job(told["id"])["spec"]["document"]["engine"] == "paillier/1"
