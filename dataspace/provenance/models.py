@@ -37,6 +37,7 @@ class Event(models.Model):
         indexes = (
             models.Index(fields=["subject_id", "number"]),
             models.Index(fields=["kind", "number"]),
+            models.Index(fields=["participant_id", "number"], name="event_participant"),
             GinIndex(fields=["audience"], name="event_audience", opclasses=["jsonb_path_ops"]),
         )
 

@@ -3,6 +3,7 @@
 What a page says of a receipt is this portal's own check; each page says how to check without it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -28,7 +29,7 @@ from ledger.documents import from_b64, sha256_hex
 from ledger.merkle import path_hashes
 from ledger.receipt import LEVELS, spelled, verify_receipt
 from marketplace.home import status
-from marketplace.home.page import asked, named, page, part
+from marketplace.home.page import PER_PAGE, asked, named, page
 from marketplace.home.tree import picture
 
 LONGEST_NUMBER = 18
@@ -37,16 +38,15 @@ LONGEST_NUMBER = 18
 def ledger(request: ActorRequest) -> HttpResponse:
     """Every entry, newest first: its hash for all, its words for those who may see it."""
     wanted = {name: request.GET.get(name, "") for name in ("kind", "by")} | {"q": asked(request)}
-    shown = part(request, _chosen(request.actor, wanted))
+    shown = stretch(request, _chosen(request.actor, wanted))
     context = {
-        "rows": shown,
-        "lines": lines(request.actor, list(shown)),
+        "shown": shown,
+        "lines": lines(request.actor, shown.leaves),
         "wanted": wanted,
         "more": "".join(f"&{quote(name)}={quote(value)}" for name, value in wanted.items() if value),
         "kinds": KINDS if request.actor.participant_id else {},
         "organisations": participants_for(request.actor) if request.actor.participant_id else (),
         "status": status.now(),
-        "checkpoints": Checkpoint.objects.count(),
         "anchors": Anchor.objects.filter(lost_at=None).select_related("tx").order_by("-size")[:6],
         "witnesses": witnesses(),
         "chain": status.chain(),
@@ -54,9 +54,39 @@ def ledger(request: ActorRequest) -> HttpResponse:
     return page(request, "home/ledger.html", "ledger", context)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Some entries, newest first, and from which number on there are newer and older ones."""
+
+    leaves: list[Leaf]
+    newer: int | None
+    older: int | None
+
+
+def stretch(request: HttpRequest, rows: QuerySet[Leaf]) -> Stretch:
+    """One screen of a list that may have millions of rows: found by the number it begins at; nothing is counted."""
+    before, after = _index(request, "before"), _index(request, "after")
+    if after is not None:
+        found = list(rows.filter(index__gt=after).order_by("index")[: PER_PAGE + 1])
+        if len(found) > PER_PAGE:
+            found = found[PER_PAGE - 1 :: -1]
+            return Stretch(found, found[0].index, found[-1].index)
+        before = None  # fewer are newer than fit: the newest of all, on a full screen
+    rest = rows if before is None else rows.filter(index__lt=before)
+    found = list(rest.order_by("-index")[: PER_PAGE + 1])
+    older = found[PER_PAGE - 1].index if len(found) > PER_PAGE else None
+    newer = None if before is None else found[0].index if found else before - 1
+    return Stretch(found[:PER_PAGE], newer, older)
+
+
+def _index(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name, "")
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None
+
+
 def _chosen(actor: Actor, wanted: dict[str, str]) -> QuerySet[Leaf]:
     """Leaves by number, hash, kind, organisation or subject; what a reader may not see is found by number or hash."""
-    rows, seen = Leaf.objects.order_by("-index"), events_for(actor)
+    rows, seen = Leaf.objects.all(), events_for(actor).select_related(None)
     if wanted["kind"] in KINDS:
         rows = rows.filter(event_id__in=seen.filter(kind=wanted["kind"]).values("pk"))
     if by := _uuid(wanted["by"]):
