@@ -39,13 +39,14 @@ from ledger.keys import EthKey, KeyFile
 from ledger.membership import (
     CheckedDoor,
     DoorLike,
+    NumberReader,
     admit,
-    clock_number,
     delivered,
     enrol,
     fingerprint_of,
     finish,
     named,
+    next_number,
     participant_of,
     propose,
     recover,
@@ -324,14 +325,16 @@ def revoke_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKe
 
 
 def suspend_grant(door: DoorLike, trust: Trust, grant_id: str, *, approver: EthKey, suspended: bool = True,
-                  terms: Mapping[str, Any] | None = None) -> Document:
+                  terms: Mapping[str, Any] | None = None, chain: NumberReader | None = None) -> Document:
     """Hold a registered grant, or let go of it again, as the regulator or as its custodian, whichever the key is.
 
     It is suspended while either side holds it. Answers {terms, suspension, delivered}; like a revocation it may be
     handed to the chain without the portal.
     """
-    known = _own_terms(door, trust, grant_id, approver, terms)[0]
-    suspension = sign_suspension(grant_chain_id(known), suspended, clock_number(), approver, domain_of(trust))
+    known, by = _own_terms(door, trust, grant_id, approver, terms)
+    subject, custodian = grant_chain_id(known), by == "custodian"
+    number = next_number(lambda: chain.grant_suspensions(subject, by_custodian=custodian) if chain else 0)
+    suspension = sign_suspension(subject, suspended, number, approver, domain_of(trust))
     return {"terms": known, "suspension": suspension,
             "delivered": delivered(door, f"/grants/{grant_id}/suspension", {"suspension": suspension})}
 

@@ -198,6 +198,14 @@ class Chain(Blockchain):
             return None
         return ProposalOnChain("0x" + record_hash.hex(), str(controller).lower(), number, str(decider).lower(), ripe)
 
+    def participant_suspensions(self, participant_id: str, block: BlockTag = "latest") -> int:
+        """The number of the last suspension or restoration; the next one's is higher."""
+        return int(self._read("participants", "suspensionsOf", [bytes32(participant_id)], block)[0])
+
+    def grant_suspensions(self, grant_id: str, *, by_custodian: bool, block: BlockTag = "latest") -> int:
+        """The same for a grant, of which either side counts its own."""
+        return int(self._read("grants", "suspensions", [bytes32(grant_id), by_custodian], block)[0])
+
     def passkey_account(self, address: str, block: BlockTag = "finalized") -> PasskeyAccountOnChain:
         """The account at this address, if its code is ours: its keys by id, with the origin of each."""
         self.check_artifact("passkey", address)

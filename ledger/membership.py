@@ -7,7 +7,7 @@ storage.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ledger.approval import (
@@ -19,7 +19,7 @@ from ledger.approval import (
     sign_suspension,
 )
 from ledger.documents import Document, document_hash, new_document, sign
-from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
+from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.participant import (
     Approver,
@@ -68,6 +68,14 @@ class CheckedDoor:
 
     def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> Any:
         return self._door.post(path, body, idempotency_key=idempotency_key)
+
+
+class NumberReader(Protocol):
+    """And how far the numbers of suspensions have risen."""
+
+    def participant_suspensions(self, participant_id: str) -> int: ...
+
+    def grant_suspensions(self, grant_id: str, *, by_custodian: bool) -> int: ...
 
 
 class AccountReader(RecordReader, Protocol):
@@ -278,15 +286,26 @@ def finish(door: DoorLike, participant_id: str) -> Any:
 # -- suspending ----------------------------------------------------------------------------------------------------
 
 def suspend_participant(door: DoorLike, office_keys: KeyFile, trust: Trust, participant_id: str, *,
-                        suspended: bool = True, approver: EthKey | None = None) -> Document:
+                        suspended: bool = True, approver: EthKey | None = None,
+                        chain: NumberReader | None = None) -> Document:
     """The regulator suspends a participant, or lets it act again; answers {suspension, record, delivered}."""
     record = participant_of(door, trust, participant_id)
-    suspension = sign_suspension(record_chain_id(record), suspended, clock_number(),
-                                 regulator_approver(office_keys, approver, trust), participants_domain_of(trust))
+    subject = record_chain_id(record)
+    number = next_number(lambda: chain.participant_suspensions(subject) if chain else 0)
+    suspension = sign_suspension(subject, suspended, number, regulator_approver(office_keys, approver, trust),
+                                 participants_domain_of(trust))
     return {"suspension": suspension, "record": record,
             "delivered": delivered(door, f"/participants/{participant_id}/suspension", {"suspension": suspension})}
 
 
-def clock_number() -> int:
-    """A number above every earlier one of the same signer: its clock in milliseconds."""
-    return time.time_ns() // 1_000_000
+def next_number(read: Callable[[], int]) -> int:
+    """A number above every earlier one of the same side: our clock in milliseconds, or one more than the chain saw.
+
+    A stolen key may have signed a number a day ahead of the clock; nobody waits for that day to pass. A chain that is
+    away is not waited for either: then the clock alone says.
+    """
+    try:
+        seen = read()
+    except (ChainUnavailable, VerificationError):
+        seen = 0
+    return max(time.time_ns() // 1_000_000, seen + 1)

@@ -165,8 +165,9 @@ def finish(desk: Desk, participant: str) -> Answer:
 
 def suspend(desk: Desk, participant: str, *, suspended: bool) -> Answer:
     """The regulator suspends a participant or restores it: by the portal, and by our own transaction."""
-    done = acts.suspend_participant(desk.door, desk.keys, desk.roots, participant, suspended=suspended,
-                                    approver=desk.approver())
+    with chain_of(desk) as chain:
+        done = acts.suspend_participant(desk.door, desk.keys, desk.roots, participant, suspended=suspended,
+                                        approver=desk.approver(), chain=chain)
     said = done["suspension"]
     on_chain = relay(desk, lambda chain, sender: chain.sign_suspend_participant(
         sender, 0, participant_id=record_chain_id(done["record"]), suspended=suspended, number=said["number"],
@@ -176,7 +177,9 @@ def suspend(desk: Desk, participant: str, *, suspended: bool) -> Answer:
 
 def suspend_grant(desk: Desk, grant: str, *, suspended: bool) -> Answer:
     """Hold a grant, or let go of it, as the regulator or as its custodian."""
-    done = acts.suspend_grant(desk.door, desk.roots, grant, approver=desk.approver(), suspended=suspended)
+    with chain_of(desk) as chain:
+        done = acts.suspend_grant(desk.door, desk.roots, grant, approver=desk.approver(), suspended=suspended,
+                                  chain=chain)
     said = done["suspension"]
     on_chain = relay(desk, lambda chain, sender: chain.sign_suspend_grant(
         sender, 0, grant_id=grant_chain_id(done["terms"]), suspended=suspended, number=said["number"],

@@ -21,6 +21,7 @@ from ledger.approval import (
     RECORD_TYPE,
     approve,
     domain_of,
+    grant_chain_id,
     participants_domain_of,
     sign_record,
     sign_revocation,
@@ -267,3 +268,27 @@ def test_it_cannot_lift_a_suspension(stolen: Stolen) -> None:
         stolen.send(build, **signed(False, number + 4))
         stolen.settle()
         assert stolen.judge(item) == "accept"
+
+
+def test_a_regulators_key_that_runs_ahead_of_the_clock_holds_nobody_up(stolen: Stolen) -> None:
+    """Stolen too, it signed a restoration of almost a day ahead. Its owner suspends again now, not tomorrow."""
+    world, record = stolen.world, stolen.world.record("outsider")
+    subject, grant = record_chain_id(record), stolen.item["grants"][0]["terms"]
+    stolen.door.shelves[f"/participants/{record['id']}"] = {"record": world.records["outsider"]}
+    ahead = time.time_ns() // 1_000_000 + 86_000_000
+    thief = sign_suspension(subject, False, ahead, world.approver("office"), participants_domain_of(world.trust))
+    held = sign_suspension(grant_chain_id(grant), False, ahead, world.approver("office"), domain_of(world.trust))
+    for build, name, id, said in ((stolen.chain.sign_suspend_participant, "participant_id", subject, thief),
+                                  (stolen.chain.sign_suspend_grant, "grant_id", grant_chain_id(grant), held)):
+        stolen.send(build, **{name: id, **{one: said[one] for one in ("suspended", "number", "decider", "signature")}})
+    office, approver = world.keys["office"], world.approver("office")
+    for on in (True, False):
+        done = acts.suspend_participant(stolen.door, office, world.trust, record["id"], suspended=on, approver=approver,
+                                        chain=stolen.chain)["suspension"]
+        stolen.send(stolen.chain.sign_suspend_participant, participant_id=subject,
+                    **{one: done[one] for one in ("suspended", "number", "decider", "signature")})
+        done = acts.suspend_grant(stolen.door, world.trust, grant["id"], suspended=on, approver=approver, terms=grant,
+                                  chain=stolen.chain)["suspension"]
+        stolen.send(stolen.chain.sign_suspend_grant, grant_id=grant_chain_id(grant),
+                    **{one: done[one] for one in ("suspended", "number", "decider", "signature")})
+        assert done["number"] > ahead
