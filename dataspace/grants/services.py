@@ -271,7 +271,7 @@ def relay_registration(grant: Grant) -> ChainTx:
 
 
 def relay_revocation(grant: Grant) -> ChainTx:
-    """Carry a revocation to the chain, once."""
+    """Carry a revocation to the chain: once, unless it fails."""
     revocation = grant.revocation
     if revocation is None:
         raise Conflict("the grant is not revoked")
@@ -280,6 +280,7 @@ def relay_revocation(grant: Grant) -> ChainTx:
         key=f"revoke:{grant.pk}",
         subject_id=grant.pk,
         build=lambda door, key, nonce: calls.revoke(door, key, nonce, grant_id=grant.chain_id, revocation=revocation),
+        again=True,
     )
 
 
@@ -291,6 +292,7 @@ def relay_suspensions(grant: Grant) -> None:
             key=f"hold:{grant.pk}:{by}:{suspension['number']}",
             subject_id=grant.pk,
             build=partial(calls.suspend_grant, grant_id=grant.chain_id, suspension=suspension),
+            again=True,
         )
 
 
@@ -302,6 +304,7 @@ def relay_cancellations(grant: Grant) -> None:
             key=f"cancel:{grant.pk}:{one['nonce'][2:18]}",
             subject_id=grant.pk,
             build=partial(calls.cancel, grant_id=grant.chain_id, cancellation=one),
+            again=True,
         )
 
 
@@ -320,7 +323,7 @@ def relay_use(row: GrantUse) -> ChainTx:
 def follow(*, now: datetime) -> None:
     """Carry on what waits for the chain or the clock. What takes permission away goes first; one row that cannot be
     carried on holds up no other."""
-    sent = ChainTx.objects.filter(kind="revoke").values("subject_id")
+    sent = ChainTx.objects.filter(kind="revoke").exclude(status=ChainTx.State.FAILED).values("subject_id")
     for grant in Grant.objects.filter(state=State.REVOKED, revocation__isnull=False).exclude(pk__in=sent):
         with _apart("revocation", grant):
             relay_revocation(grant)

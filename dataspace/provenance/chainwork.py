@@ -28,6 +28,9 @@ MINED = (ChainTx.State.MINED, ChainTx.State.FINAL)
 UNDER_WAY = (ChainTx.State.SIGNED, ChainTx.State.SENT)
 RESEND = timedelta(seconds=2)
 MINING_SECONDS = 0.25
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(days=1)
+NEVER_AGAIN = frozenset({"chain.refused.stale_number", "chain.refused.exists"})
+"""What will not become true by trying: a later word stands, or it is too late to take back."""
 Build = Callable[["Chain", EthKey, int], "RawTx"]
 
 
@@ -38,13 +41,29 @@ def post(
     subject_id: UUID | None,
     build: Build,
     after: Callable[[ChainTx], Any] | None = None,
+    again: bool = False,
 ) -> ChainTx:
-    """The transaction of this key: made once, sent, and looked for. ChainUnavailable leaves it to a later pass."""
+    """The transaction of this key: made once, sent, and looked for. ChainUnavailable leaves it to a later pass.
+
+    `again`: one that failed is followed by another, after a while that doubles; for what takes permission away.
+    """
     row = ChainTx.objects.filter(key=key).first()
+    if again and row is not None and row.status == ChainTx.State.FAILED:
+        row, key = _next_try(row)
     if row is None:
         row = _store(kind, key=key, subject_id=subject_id, build=build, after=after)
     push(row)
     return row
+
+
+def _next_try(first: ChainTx) -> tuple[ChainTx | None, str]:
+    """The newest try and its key; None and the next key where a new one is due."""
+    tries = [first, *ChainTx.objects.filter(key__startswith=f"{first.key}~").order_by("created_at", "nonce")]
+    last, wait = tries[-1], min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(len(tries), 20))
+    done = last.status != ChainTx.State.FAILED or last.code in NEVER_AGAIN
+    if done or last.created_at > timezone.now() - wait:
+        return last, last.key
+    return None, f"{first.key}~{len(tries)}"
 
 
 def _store(

@@ -56,4 +56,5 @@ def relay_suspension(row: Participant) -> ChainTx:
         build=lambda door, key, nonce: calls.suspend_participant(
             door, key, nonce, participant_id=row.chain_id, suspension=suspension
         ),
+        again=True,
     )

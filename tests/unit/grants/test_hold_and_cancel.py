@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dataspace.grants.services import refusal_of
 from dataspace.provenance.models import ChainTx, Event
 from ledger import acts
 from ledger.errors import PortalRefused, VerificationError
-from tests.simulators.portal_space import HOSPITALS, Space, Stage, staged
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
 
 def _build(space: Space) -> list[str]:
@@ -108,6 +109,36 @@ def test_a_suspended_grant_can_be_revoked(people: Space, active: str) -> None:
     hold(people, active, "office")
     acts.revoke_grant(people.door("office"), people.trust, active, approver=people.approver("office"), reason="stop")
     assert state(active) == "revoked"
+
+
+def test_a_revocation_that_the_chain_did_not_take_is_sent_again(people: Space, active: str) -> None:
+    """Its transaction failed, as with somebody else's in its place: the grant must not stay usable on chain."""
+    acts.revoke_grant(people.door("office"), people.trust, active, approver=people.approver("office"), reason="stop")
+    sent = ChainTx.objects.filter(kind="revoke", subject_id=active)
+    earlier = now() - timedelta(hours=1)
+    sent.update(status="failed", code="chain.nonce_taken", created_at=earlier)
+    people.pass_time()
+    assert list(sent.order_by("nonce").values_list("status", flat=True)) == ["failed", "final"]
+    people.pass_time()
+    assert sent.count() == 2, "and not again when it stands"
+    sent.update(status="failed", code="chain.refused.bad_signer")
+    people.pass_time()
+    assert sent.count() == 2, "nor at once"
+    sent.update(created_at=earlier)
+    people.pass_time()
+    assert sent.count() == 3
+
+
+def test_a_suspension_that_a_later_one_overtook_is_not(people: Space, active: str) -> None:
+    hold(people, active, "office")
+    sent = ChainTx.objects.filter(kind="suspend_grant", subject_id=active)
+    earlier = now() - timedelta(hours=1)
+    sent.update(status="failed", code="chain.refused.stale_number", created_at=earlier)
+    people.pass_time()
+    assert sent.count() == 1
+    sent.update(code="chain.reverted")
+    people.pass_time()
+    assert sent.count() == 2
 
 
 def test_while_the_chain_is_away_a_suspension_stands_and_waits(people: Space, active: str) -> None:
