@@ -111,6 +111,8 @@ def _confine(order: Order) -> None:
         read=[order.data.path] if order.data else [], write=[folder], ports=[port for _, port in order.dials],
         names=not all(_is_literal(host) for host, _ in order.dials))
     log(f"confined {held}")
+    if held.threads_before:  # they are not held by what this thread took from itself
+        raise WorkerFailed("a thread ran before the confinement")
     signal.alarm(max(1, int(order.deadline - time.time())) + LAST_MOMENT)  # if all else hangs, the kernel ends it
 
 

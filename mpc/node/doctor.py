@@ -11,6 +11,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,10 +31,11 @@ from mpc.node.checks import check_clock
 from mpc.node.console import Room, Said
 from mpc.node.errors import NodeError
 from mpc.node.words import CHECKS, MENDS, say
-from mpc.node.workers import COMMAND, SCRATCH
+from mpc.node.workers import SCRATCH
 
 LEAST_MB = 1024
 OFF = 60.0
+WORKER = (sys.executable, "-P", "-m", "mpc.worker")
 WORKER_SECONDS = 60.0
 PREVENTED = ("reads_no_keys", "writes_no_data", "dials_nothing_else", "listens_nowhere", "sends_no_datagrams",
              "starts_no_process", "starts_no_program", "memory_is_limited", "leaves_no_core", "gains_no_privilege")
@@ -228,7 +230,7 @@ def _sandbox(patient: Patient) -> Iterator[Finding]:
 def _worker(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     folder, begun = sandbox.private_folder(config.home / SCRATCH), time.monotonic()
-    process = sandbox.start(COMMAND, config.limits, folder, cwd=config.home, stderr=subprocess.DEVNULL)
+    process = sandbox.start(WORKER, config.limits, folder, cwd=config.home, stderr=subprocess.DEVNULL)
     try:
         # nothing is ordered: it says that it is ready, hears that its input ends, and goes
         said, _ = process.communicate(timeout=WORKER_SECONDS)

@@ -96,15 +96,16 @@ def wipe(folder: Path) -> None:
         note("scratch.left", folder=folder.name)
 
 
-def start(command: Sequence[str], limits: Limits, folder: Path, *, cwd: Path, pass_fds: Sequence[int] = (),
-          stderr: int | None = None) -> subprocess.Popen[bytes]:
-    """The process, in a session of its own, dead when its starter is."""
+def start(command: Sequence[str], limits: Limits, folder: Path, *, cwd: Path, but: Sequence[str] = (),
+          stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE, stderr: int | None = None) -> subprocess.Popen[
+              bytes]:
+    """The process, in a session of its own, dead when its starter is; `but` names limits that it is not under."""
     environment = {name: os.environ[name] for name in KEPT if name in os.environ} | THREADS
     environment |= {"TMPDIR": str(folder), "HOME": str(folder)}
+    held = {name: value for name, value in limits_of(limits).items() if name not in but}
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), json.dumps(limits_of(limits)), *command], cwd=cwd,
-        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, pass_fds=tuple(pass_fds),
-        start_new_session=True)
+        [sys.executable, "-I", "-S", "-c", LAUNCH, str(os.getpid()), json.dumps(held), *command], cwd=cwd,
+        env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
 
 
 def cause_of_death(status: int | None) -> str:

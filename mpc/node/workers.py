@@ -1,15 +1,15 @@
-"""Worker processes: one warm spare, one process a job, and an end for every one.
+"""Worker processes: one process a job, ready at once, and an end for every one.
 
-A worker is `python -m mpc.worker`, started by `sandbox` with limits, a clean environment and a private folder that is
-wiped when it ends, dead with its agent. It blocks on standard input until its one order comes. Starts and ends
-processes; knows nothing of jobs.
+A worker is a fork of the nursery, which has imported `mpc.worker` and waits: started by `sandbox` with limits and a
+clean environment, each worker with a private folder that is wiped when it ends, dead with its agent. It blocks on
+standard input until its one order comes. A pool of another command starts that anew for each job, and keeps one warm
+spare. Starts and ends processes; knows nothing of jobs.
 """
 
 import json
 import os
 import selectors
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from mpc.node import sandbox
 from mpc.node.config import Limits
 from mpc.node.errors import Unsettled
 from mpc.node.logs import note
+from mpc.node.nursery import Forked, Nursery
 
-COMMAND = (sys.executable, "-P", "-m", "mpc.worker")
 MAX_LINE = 32 << 20
 SCRATCH = "scratch"
 YOUNG = 60.0
@@ -32,7 +32,7 @@ NO_MORE_THAN = Limits()
 class Worker:
     """One process. Not for use by several threads, `stop` and `kill` apart."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked, folder: Path) -> None:
         self._process, self._folder = process, folder
         self._buffer = b""
         self._lines: list[dict[str, Any]] = []
@@ -140,17 +140,18 @@ class Worker:
         return self._process.stdout
 
 
-def assert_pipes(process: subprocess.Popen[bytes]) -> None:
+def assert_pipes(process: subprocess.Popen[bytes] | Forked) -> None:
     """A worker without pipes cannot be told anything."""
     if process.stdin is None or process.stdout is None:
         raise Unsettled("worker.failed", "a worker was started without pipes")
 
 
 class Workers:
-    """The pool: keeps one warm spare, hands workers out, ends all of them at the end."""
+    """The pool: hands workers out, ends all of them at the end; `command` in the place of the nursery's forks."""
 
-    def __init__(self, home: Path, *, command: Sequence[str] = COMMAND, limits: Limits = NO_MORE_THAN) -> None:
-        self._home, self._command, self._limits = home, tuple(command), limits
+    def __init__(self, home: Path, *, command: Sequence[str] | None = None, limits: Limits = NO_MORE_THAN) -> None:
+        self._home, self._command, self._limits = home, command, limits
+        self._nursery: Nursery | None = None  # started and replaced by the spawner alone
         self._lock = threading.Lock()
         self._spare: Worker | None = None
         self._out: set[Worker] = set()
@@ -163,13 +164,15 @@ class Workers:
         sandbox.wipe(self._home / SCRATCH)
 
     def warm(self) -> None:
-        """See to it, in the background, that a spare stands ready."""
+        """See to it, in the background, that the nursery (or a spare) stands ready."""
         if not self._closed:
             self._spawner.submit(self._fill)
 
     def tend(self) -> None:
-        """A spare that died while it waited is reaped, and replaced unless it died young: then the next job finds out.
-        """
+        """A nursery (or a spare) that died while it waited is reaped, and replaced unless it died young: then the next
+        job finds out."""
+        if (nursery := self._nursery) is not None and not nursery.alive() and time.monotonic() - nursery.born > YOUNG:
+            self.warm()
         with self._lock:
             spare = self._spare
             if spare is None or spare.alive():
@@ -181,7 +184,7 @@ class Workers:
             self.warm()
 
     def take(self) -> Worker:
-        """The spare, or a fresh worker if there is none."""
+        """A fresh worker."""
         with self._lock:
             worker, self._spare = self._spare, None
             if worker is not None and worker.alive():
@@ -195,7 +198,7 @@ class Workers:
         return worker
 
     def give_back(self, worker: Worker) -> None:
-        """The job is over: the process ends, and a fresh spare takes its place."""
+        """The job is over: the process ends."""
         worker.kill()
         with self._lock:
             self._out.discard(worker)
@@ -204,6 +207,8 @@ class Workers:
     def close(self) -> None:
         """End every worker."""
         self._closed = True
+        if self._nursery is not None:
+            self._nursery.kill()
         self._spawner.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             workers = [*self._out, *([self._spare] if self._spare else [])]
@@ -211,8 +216,13 @@ class Workers:
             self._spare = None
         for worker in workers:
             worker.kill()
+        if self._nursery is not None:
+            self._nursery.end()
 
     def _fill(self) -> None:
+        if self._command is None:
+            self._nurse()
+            return
         with self._lock:
             if self._spare is not None and self._spare.alive():
                 return
@@ -222,10 +232,23 @@ class Workers:
         if worker_before is not None:
             worker_before.kill()
 
+    def _nurse(self) -> Nursery:
+        """The nursery; in the spawner's thread only."""
+        if self._nursery is not None and not self._nursery.alive():
+            note("nursery.died", pid=self._nursery.pid)
+            self._nursery.end()
+            self._nursery = None
+        if self._nursery is None:
+            self._nursery = Nursery(self._home, sandbox.private_folder(self._home / SCRATCH), self._limits)
+        return self._nursery
+
     def _spawn(self) -> Worker:
         folder = sandbox.private_folder(self._home / SCRATCH)
-        process = sandbox.start(self._command, self._limits, folder, cwd=self._home)
+        try:
+            process = (sandbox.start(self._command, self._limits, folder, cwd=self._home) if self._command
+                       else self._nurse().fork(folder))
+        except BaseException:
+            sandbox.wipe(folder)
+            raise
         note("worker.started", pid=process.pid)
         return Worker(process, folder)
-
-

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mpc.node.workers import Worker, Workers
+from mpc.node.config import Limits
+from mpc.node.workers import SCRATCH, Worker, Workers
 
 SCRIPT = Path(__file__).parents[2] / "simulators" / "worker_script.py"
 
@@ -177,3 +178,34 @@ def test_a_clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
     assert b"OMP_NUM_THREADS=1" in environment and not any(b"DATABASE" in one for one in environment)
     pool.close()
+
+
+def test_the_nursery_forks_workers_that_are_each_on_their_own(tmp_path: Path) -> None:
+    """True workers: one import for all of them, and nothing of one in another."""
+    pool = Workers(tmp_path, limits=Limits(cpu_seconds=77))
+    first, second = pool.take(), pool.take()
+    nursery = pool._nursery
+    assert nursery is not None and first.pid != second.pid
+    for worker in (first, second):
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines())
+        assert (status["PPid"].strip(), status["Threads"].strip()) == (str(nursery.pid), "1")
+        deadline = time.monotonic() + 20  # it takes its own limits, once it is there
+        while "Max cpu time              77 " not in Path(f"/proc/{worker.pid}/limits").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    first.send({"not": "an order"})
+    assert (first.receive(60) or {})["code"] == "spec.malformed"
+    assert first.receive(60) is None and first.cause_of_death() == "worker.failed"
+    os.kill(second.pid, signal.SIGKILL)
+    assert second.receive(60) is None and second.cause_of_death() == "worker.killed"
+    for worker in (first, second):
+        pool.give_back(worker)
+        assert not Path(f"/proc/{worker.pid}").exists(), "a zombie"
+    third = pool.take()
+    os.kill(nursery.pid, signal.SIGKILL)
+    assert within(10, third.pid) and third.cause_of_death() == "worker.killed"
+    pool.give_back(third)
+    pool._spawner.submit(int).result()
+    assert pool._nursery is not nursery and not Path(f"/proc/{nursery.pid}").exists()
+    pool.close()
+    assert list((tmp_path / SCRATCH).iterdir()) == []

@@ -53,7 +53,7 @@ def examine(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Examin
     is tried for real in test_confine_workers."""
     chain = ChainInMemory()
     monkeypatch.setattr("mpc.node.sandbox.probe", lambda *_, **__: dict.fromkeys(doctor.PREVENTED, True))
-    monkeypatch.setattr(doctor, "COMMAND", ("/bin/echo", '{"ready": true}'))
+    monkeypatch.setattr(doctor, "WORKER", ("/bin/echo", '{"ready": true}'))
 
     def look(language: str = "en", **parts: Any) -> Said:
         with console.room(home, language) as here:
@@ -144,7 +144,7 @@ def test_a_stopped_node(examine: Examine, home: Path) -> None:
 
 
 def test_a_worker_that_cannot_start(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "COMMAND", ("/bin/echo", '{"event": "failed", "code": "engine.unfit"}'))
+    monkeypatch.setattr(doctor, "WORKER", ("/bin/echo", '{"event": "failed", "code": "engine.unfit"}'))
     said = examine()
     assert failed(said) == ["worker"] and "engine.unfit" in said.text
 
