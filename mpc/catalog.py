@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "a3aa32778bffa4fa74256cd21e58b1a0e2fcbd651d5983271ecb749fb6039346",
-    "describe@1": "537b4c444adb5694d2fba6db945aa0acafef39b47074d7e7da0899b841082361",
+    "crosstab@1": "2d9a43fd3612b49c83f8ae86d2bda2bb4d587fa2997326a4dd3808ee3e459898",
+    "describe@1": "70f08b29f01ea7305d651403540f3b9a9b20235450134ef46d9f069a8f6986db",
 }
 
 

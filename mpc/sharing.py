@@ -16,7 +16,7 @@ starts at counter l * 2^96. Work goes by chunks that stay in the cache, so beyon
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,18 +80,13 @@ class PairKeys:
             raise ProtocolBroken("a party without peers has nothing to hide behind")
         self._drawn.add(label)
         limbs, count = columns.shape
-        pairs = [(_add if other > self.seat else _subtract, _streams(key, label, limbs))
+        adder = _Adder(min(count, CHUNK))
+        pairs = [(adder.add if other > self.seat else adder.subtract, _streams(key, label, limbs))
                  for other, key in self._keys.items()]
-        zeros, space = bytes(8 * min(count, CHUNK)), bytearray(8 * min(count, CHUNK))
-        drawn = np.frombuffer(space, np.uint64)
         for at in range(0, count, CHUNK):
             part = columns[:, at : at + CHUNK]
-            size = part.shape[1]
             for apply, streams in pairs:
-                carry: Words | None = None
-                for limb, stream in zip(part, streams, strict=True):
-                    stream.update_into(memoryview(zeros)[: 8 * size], memoryview(space)[: 8 * size])
-                    carry = apply(limb, drawn[:size], carry)
+                apply(part, _drawn(streams, part.shape[1]))
 
     def derive(self, other: int, label: str) -> bytes:
         """A key for another use by the same pair."""
@@ -110,24 +105,46 @@ def _streams(key: bytes, label: str, limbs: int) -> list[CipherContext]:
             for limb in range(limbs)]
 
 
-def _add(limb: Words, other: Words, carry: Words | None) -> Words:
-    """One limb plus another and the carry, in place; returns the carry out."""
-    np.add(limb, other, out=limb)
-    over = limb < other
-    if carry is not None:
-        np.add(limb, carry, out=limb)
-        over |= limb < carry
-    return over.astype(np.uint64)
+def _drawn(streams: Sequence[CipherContext], size: int) -> Iterator[Words]:
+    """The next words of each limb's keystream; each is to be used before the next is asked for."""
+    zeros, space = bytes(8 * size), bytearray(8 * size)
+    for stream in streams:
+        stream.update_into(zeros, space)
+        yield np.frombuffer(space, np.uint64)
 
 
-def _subtract(limb: Words, other: Words, borrow: Words | None) -> Words:
-    """One limb less another and the borrow, in place; returns the borrow out."""
-    under = limb < other
-    np.subtract(limb, other, out=limb)
-    if borrow is not None:
-        under |= limb < borrow
-        np.subtract(limb, borrow, out=limb)
-    return under.astype(np.uint64)
+class _Adder:
+    """Additions in the ring, in place, limb after limb with carries; holds the room that they need beside."""
+
+    def __init__(self, size: int) -> None:
+        self._over, self._again = np.empty(size, np.bool_), np.empty(size, np.bool_)
+        self._carry = np.empty(size, np.uint64)
+
+    def add(self, columns: Words, others: Iterable[Words]) -> None:
+        last, size = len(columns) - 1, columns.shape[1]
+        over, again, carry = self._over[:size], self._again[:size], self._carry[:size]
+        for at, (limb, other) in enumerate(zip(columns, others, strict=True)):
+            np.add(limb, other, out=limb)
+            if at < last:
+                np.less(limb, other, out=over)
+            if at:
+                np.add(limb, carry, out=limb)
+            if 0 < at < last:
+                np.logical_or(over, np.less(limb, carry, out=again), out=over)
+            np.copyto(carry, over)
+
+    def subtract(self, columns: Words, others: Iterable[Words]) -> None:
+        last, size = len(columns) - 1, columns.shape[1]
+        under, again, borrow = self._over[:size], self._again[:size], self._carry[:size]
+        for at, (limb, other) in enumerate(zip(columns, others, strict=True)):
+            if at < last:
+                np.less(limb, other, out=under)
+            np.subtract(limb, other, out=limb)
+            if 0 < at < last:
+                np.logical_or(under, np.less(limb, borrow, out=again), out=under)
+            if at:
+                np.subtract(limb, borrow, out=limb)
+            np.copyto(borrow, under)
 
 
 def words(values: Integers) -> npt.NDArray[np.int64]:
@@ -195,11 +212,10 @@ def add_up(vectors: Sequence[Limbs]) -> Limbs:
     total = vectors[0].copy(order="F")
     if any(vector.shape != total.shape for vector in vectors):
         raise NotOpenable("shares of different lengths")
+    adder = _Adder(min(len(total), CHUNK))
     for at in range(0, len(total), CHUNK):
         for vector in vectors[1:]:
-            carry: Words | None = None
-            for limb, other in zip(total.T[:, at : at + CHUNK], vector.T[:, at : at + CHUNK], strict=True):
-                carry = _add(limb, other, carry)
+            adder.add(total.T[:, at : at + CHUNK], vector.T[:, at : at + CHUNK])
     return total
 
 
@@ -218,9 +234,10 @@ def combine(vectors: Sequence[Limbs]) -> list[int]:
     return integers(add_up(vectors))
 
 
-def pack(shares: Limbs) -> bytes:
-    """Each limb's column after the other, the lowest first, 8 bytes a word, the lowest first."""
-    return shares.T.astype("<u8", copy=False).tobytes()
+def pack(shares: Limbs) -> memoryview:
+    """Each limb's column after the other, the lowest first, 8 bytes a word, the lowest first: the vector's own memory,
+    if it lies so already."""
+    return np.ascontiguousarray(shares.T, "<u8").reshape(-1).view(np.uint8).data
 
 
 def unpack(data: bytes | memoryview) -> Limbs:
