@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "2d9a43fd3612b49c83f8ae86d2bda2bb4d587fa2997326a4dd3808ee3e459898",
-    "describe@1": "70f08b29f01ea7305d651403540f3b9a9b20235450134ef46d9f069a8f6986db",
+    "crosstab@1": "1a41038574211dc5d5eaa2a736c4e78b20e957e539b7f75d2baa8b684c4430b0",
+    "describe@1": "9243db52d0356c33e4fc7c173648360dc642c19ce969d3263c1bc11428e8287f",
 }
 
 

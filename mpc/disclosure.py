@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -160,6 +160,22 @@ def gate_of(tree: Tree, *, missing: int, tops: int) -> Gate:
     return Gate(counts, cells * tops, (*needs, *pairs))
 
 
+class Told(NamedTuple):
+    """Something that the computation made known: what, to whom, how many numbers. Never the numbers."""
+
+    what: str
+    to: str
+    numbers: int
+
+
+PARTIES_ALL, DIFFERENCE, GATE = "parties", "own counts minus total", "gate"
+
+
+def told_of(cells: int) -> tuple[Told, ...]:
+    """All that the protocol makes known before the envelopes: zeros, if every party counted right, and the pattern."""
+    return Told(DIFFERENCE, PARTIES_ALL, cells), Told(GATE, PARTIES_ALL, cells)
+
+
 def gate_key(contributions: Sequence[bytes]) -> bytes:
     """32 bytes that depend on every party's contribution, in order of seats."""
     if any(len(part) != 32 for part in contributions):
@@ -175,13 +191,15 @@ def gate_hash(key: bytes, session: str, pattern: Pattern) -> str:
 @dataclass(frozen=True, eq=False)
 class Opening:
     """One sealed part: everything the consumer needs from one party. `spans[c]` in a plan says which values cell c
-    opens. As bytes: the packed shares, a line feed, and one line of canonical JSON that tells the rest."""
+    opens; `told` is this party's own log of what it helped to make known before. As bytes: the packed shares, a line
+    feed, and one line of canonical JSON that tells the rest."""
 
     seat: int
     floor: int
     key: bytes
     pattern: Pattern
     shares: Limbs
+    told: tuple[Told, ...]
 
     def to_bytes(self) -> bytes:
         return b"\n".join((pack(self.shares), self._line()))
@@ -190,6 +208,7 @@ class Opening:
         return canonical({
             "type": "xinglin/opening", "version": 1, "seat": self.seat, "floor": self.floor, "gate_key": self.key.hex(),
             "pattern": "".join("1" if bit else "0" for bit in self.pattern), "values": len(self.shares),
+            "told": [list(one) for one in self.told],
         })
 
     @classmethod
@@ -202,6 +221,7 @@ class Opening:
             opening = cls(
                 seat=int(body["seat"]), floor=int(body["floor"]), key=bytes.fromhex(body["gate_key"]),
                 pattern=tuple(bit == "1" for bit in body["pattern"]), shares=unpack(memoryview(plain)[: max(end, 0)]),
+                told=tuple(Told(str(what), str(to), int(numbers)) for what, to, numbers in body["told"]),
             )
         except (KeyError, TypeError, ValueError, LedgerError) as trouble:
             raise NotOpenable("the sealed part is malformed") from trouble
@@ -229,6 +249,8 @@ def open_result(plains: Sequence[bytes], *, parties: int, session: str, gate_has
     same = all((item.key, item.pattern, item.floor) == (first.key, first.pattern, first.floor) for item in openings)
     if not same or not hmac.compare_digest(gate_hash(first.key, session, first.pattern), gate_hash_hex):
         raise NotOpenable("the parties do not mean the same decision")
+    if any(item.told != told_of(len(spans)) for item in openings):
+        raise NotOpenable("a party made more known, or less, than the protocol does")
     width = sum(len(span) for span in spans)
     if len(first.pattern) != len(spans) or any(len(item.shares) != width for item in openings):
         raise NotOpenable("the result has another shape than the function")

@@ -113,7 +113,7 @@ def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Count
     digest = gate_hash(key, order.session, outcome.pattern)
     info = hpke_info(space=order.space, job_hash=order.job_hash, session=order.session, sender=order.sender,
                      recipient=order.recipient, recipient_key=order.recipient_key, gate_hash=digest)
-    plain = Opening(order.seat, floor, key, outcome.pattern, outcome.shares).to_bytes()
+    plain = Opening(order.seat, floor, key, outcome.pattern, outcome.shares, engine.told).to_bytes()
     return Sealed(seal(plain, recipient_key=order.recipient_key, info=info), digest)
 
 

@@ -182,8 +182,8 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
         order, plan, mesh, engine, values, started=lambda: _say(event("gate_started")),
         finished=engine.finish, allowed=lambda: control.wait_to_proceed(mesh))
     keys.erase()
-    for opening in engine.openings:
-        log(f"opened what={opening.what!r} to={opening.to} numbers={opening.count}")
+    for opening in engine.told:
+        log(f"opened what={opening.what!r} to={opening.to} numbers={opening.numbers}")
     log(f"opened what='shares, withheld ones zero' to=consumer numbers={plan.width}")
     log(f"sealed rounds={engine.rounds} sent={mesh.sent} received={mesh.received} "
         f"after={time.monotonic() - begun:.3f}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mpc.disclosure import Gate, Pattern
+from mpc.disclosure import Gate, Pattern, Told
 from mpc.sharing import Integers, Limbs
 
 
@@ -16,6 +16,10 @@ class Engine(Protocol):
 
     @property
     def parties(self) -> int: ...
+
+    @property
+    def told(self) -> tuple[Told, ...]:
+        """This party's own log of what the engine made known so far."""
 
     def share_total(self, values: Integers) -> Limbs:
         """This party's shares over Z_2^256 of the sum of all parties' vectors."""

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from mpc.disclosure import Gate, Pattern
+from mpc.disclosure import Gate, Pattern, Told, told_of
 from mpc.errors import GateInconsistent
 from mpc.sharing import Integers, Limbs, PairKeys, Words, low_words, share_total, words
 
@@ -46,6 +46,7 @@ class CleartextEngine:
 
     def __init__(self, hub: Hub, seat: int, keys: PairKeys) -> None:
         self._hub, self._keys, self._seat = hub, keys, seat
+        self.told: tuple[Told, ...] = ()
 
     @property
     def seat(self) -> int:
@@ -59,4 +60,5 @@ class CleartextEngine:
         return share_total(values, self._keys)
 
     def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
+        self.told = told_of(len(count_shares))
         return self._hub.decide(self._seat, gate, low_words(count_shares), words(own).tolist(), floor)

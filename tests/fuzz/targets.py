@@ -21,7 +21,7 @@ from ledger.errors import DocumentError, LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import load_trust
 from mpc import token
-from mpc.disclosure import Opening
+from mpc.disclosure import Opening, told_of
 from mpc.errors import MpcError
 from mpc.node import config, data, inbox, papers, policyfile, reach
 from mpc.node.book import Book
@@ -146,7 +146,7 @@ def leaf_seed() -> list[bytes]:
 
 
 def opening_seed() -> list[bytes]:
-    return [Opening(0, 10, bytes(32), (True, False), limbs([1, 2, 3])).to_bytes()]
+    return [Opening(0, 10, bytes(32), (True, False), limbs([1, 2, 3]), told_of(2)).to_bytes()]
 
 
 def header_seed() -> list[bytes]:

@@ -8,27 +8,17 @@ whom, and how many; there is no other way to a number in the clear.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from mpc.disclosure import PARTIES_ALL, Told
 from mpc.engines.crypten_engine.dealing import Numbers, Piece, Script, Supply, both
 from mpc.engines.crypten_engine.kernel import Keystream
 from mpc.errors import EngineUnfit
 from mpc.transport.mesh import Mesh
 
 SHARE = b"T"
-PARTIES_ALL = "parties"
 Groups = Sequence[Sequence[int]]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """One opening inside the computation: what, to whom, how many numbers. Never the numbers."""
-
-    what: str
-    to: str
-    count: int
 
 
 class Computation:
@@ -37,7 +27,7 @@ class Computation:
     def __init__(self, mesh: Mesh, parties: int, dealer_key: bytes, script: Script) -> None:
         self._mesh, self.parties, self.seat = mesh, parties, mesh.seat
         self._supply = Supply(mesh, Keystream(dealer_key), script)
-        self.openings: list[Opened] = []
+        self.told: list[Told] = []
         self.rounds = 0
 
     def take(self, piece: Piece) -> list[Numbers]:
@@ -61,7 +51,7 @@ class Computation:
         what is for the consumer leaves sealed."""
         if recipients != PARTIES_ALL:
             raise EngineUnfit("inside the computation numbers are opened to the parties alone")
-        self.openings.append(Opened(what, recipients, int(share.size)))
+        self.told.append(Told(what, recipients, int(share.size)))
         return self.exchange(share, xor=xor)
 
     def both(self, one: Numbers, others: Sequence[Numbers]) -> Numbers:

@@ -14,9 +14,9 @@ from itertools import combinations
 
 import numpy as np
 
-from mpc.disclosure import SHARE_OF_TWO, Gate, Pattern
+from mpc.disclosure import DIFFERENCE, GATE, PARTIES_ALL, SHARE_OF_TWO, Gate, Pattern, Told
 from mpc.engines.crypten_engine import comparison, kernel
-from mpc.engines.crypten_engine.computation import PARTIES_ALL, Computation, Opened, all_of_script
+from mpc.engines.crypten_engine.computation import Computation, all_of_script
 from mpc.engines.crypten_engine.dealing import Numbers, Piece, deal
 from mpc.errors import EngineUnfit, GateInconsistent
 from mpc.sharing import Integers, Limbs, PairKeys, low_words, share_own, share_total
@@ -68,8 +68,8 @@ class CryptenEngine:
         return self._of.rounds
 
     @property
-    def openings(self) -> Sequence[Opened]:
-        return self._of.openings
+    def told(self) -> tuple[Told, ...]:
+        return tuple(self._of.told)
 
     def share_total(self, values: Integers) -> Limbs:
         return share_total(values, self._keys)
@@ -79,14 +79,14 @@ class CryptenEngine:
             raise EngineUnfit("another gate than the one that is dealt for")
         of, cells = self._of, len(count_shares)
         each = share_own(own, self._keys, self.parties)
-        difference = of.open_to(PARTIES_ALL, "own counts minus total",
+        difference = of.open_to(PARTIES_ALL, DIFFERENCE,
                                 each[:, :cells].sum(axis=0, dtype=np.uint64) - low_words(count_shares))
         if difference.any():
             raise GateInconsistent("own counts and the total disagree")
         fails = comparison.negative(of, self._margins(gate, each[:, cells:], floor))
         passes = fails ^ np.uint8(1) if self.seat == 0 else fails
         held = of.all_of(passes, conditions(gate, self.parties))
-        pattern = of.open_to(PARTIES_ALL, "gate", of.all_of(held, gate.needs), xor=True)
+        pattern = of.open_to(PARTIES_ALL, GATE, of.all_of(held, gate.needs), xor=True)
         if pattern.max(initial=0) > 1:
             raise GateInconsistent("the gate did not open to bits")
         return tuple(bool(bit) for bit in pattern.tolist())

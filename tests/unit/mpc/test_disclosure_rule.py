@@ -4,18 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from mpc.disclosure import Opening, gate_hash, gate_key, open_result, passes, strictest, withhold
+from mpc.disclosure import Opening, Told, gate_hash, gate_key, open_result, passes, strictest, told_of, withhold
 from mpc.errors import FloorTooLow, NotOpenable, ProtocolBroken
 from mpc.sharing import integers, limbs
 
 SESSION = "ab" * 32
 KEY = gate_key([bytes([seat]) * 32 for seat in range(3)])
 PATTERN = (True, False)
+TOLD = told_of(2)
 SPANS = ((0, 2), (1, 3))
 
 
 def openings() -> list[Opening]:
-    return [Opening(seat, 10, KEY, PATTERN, limbs([seat, 0, 100, 0])) for seat in range(3)]
+    return [Opening(seat, 10, KEY, PATTERN, limbs([seat, 0, 100, 0]), TOLD) for seat in range(3)]
 
 
 def opened(parts: list[Opening], digest: str | None = None) -> tuple[tuple[bool, ...], list[int]]:
@@ -72,6 +73,9 @@ def test_every_contribution_counts_and_has_its_length() -> None:
     lambda parts: [parts[0], parts[1], replace(parts[2], key=bytes(32))],
     lambda parts: [replace(part, pattern=(True, True)) for part in parts],
     lambda parts: [replace(part, shares=limbs([1, 2, 3])) for part in parts],
+    lambda parts: [*parts[:2], replace(parts[2], told=(*TOLD, Told("one count", "parties", 1)))],
+    lambda parts: [replace(part, told=TOLD[:1]) for part in parts],
+    lambda parts: [replace(part, told=(TOLD[0], Told("gate", "consumer", 2))) for part in parts],
 ])
 def test_anything_less_than_every_partys_envelope_opens_nothing(lie) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(NotOpenable):

@@ -45,7 +45,7 @@ def together(key: str, parameters: dict[str, Any], columns: list[dict[str, Any]]
     with ThreadPoolExecutor(len(files)) as pool:
         outcomes = list(pool.map(party, range(len(files))))
     gate = gate_key([bytes(32)] * len(files))
-    plains = [Opening(seat, floor, gate, outcome.pattern, outcome.shares).to_bytes()
+    plains = [Opening(seat, floor, gate, outcome.pattern, outcome.shares, hub.engines[seat].told).to_bytes()
               for seat, outcome in enumerate(outcomes)]
     pattern, totals = open_result(plains, parties=len(files), session=SESSION, spans=plan.spans,
                                   gate_hash_hex=gate_hash(gate, SESSION, outcomes[0].pattern))

@@ -11,7 +11,7 @@ import pytest
 from ledger.documents import document_hash, signed
 from marketplace.sdk import EnvelopeError, JobFailed, TimedOut, VerificationError, fn
 from marketplace.sdk.job import Job
-from mpc.disclosure import Opening
+from mpc.disclosure import Opening, told_of
 from mpc.sharing import limbs
 from tests.unit.sdk.world import HOSPITALS, World
 
@@ -91,7 +91,7 @@ def _replace(world: World, job: dict[str, Any]) -> None:
     """Hospital 1 itself seals other shares, in the right session: the parts do not fit together."""
     old = job["envelopes"][1]["document"]
     spec = job["spec"]["document"]
-    opening = Opening(1, 5, bytes(32), (True,) * 6, limbs([7] * 6))
+    opening = Opening(1, 5, bytes(32), (True,) * 6, limbs([7] * 6), told_of(6))
     name = world.name_of(spec["roster"][1]["participant"])
     job["envelopes"][1] = world.envelope(spec, name, 1, old["session"], old["gate_hash"], opening)
 

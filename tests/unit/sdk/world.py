@@ -27,7 +27,7 @@ from ledger.receipt import chain_leg, make_receipt, pack
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from marketplace.sdk.space import Space
 from mpc.catalog import CATALOG
-from mpc.disclosure import Opening, gate_hash, gate_key, withhold
+from mpc.disclosure import Opening, gate_hash, gate_key, told_of, withhold
 from mpc.engines.cleartext import Hub
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
@@ -269,7 +269,8 @@ class World:
         gate = gate_hash(key, session, pattern)
         found = []
         for seat, name in enumerate(names):
-            opening = Opening(seat, floor, key, pattern, withhold(shares[seat], pattern, plan.spans))
+            opening = Opening(seat, floor, key, pattern, withhold(shares[seat], pattern, plan.spans),
+                              told_of(len(pattern)))
             found.append(self.envelope(spec, name, seat, session, gate, opening))
         return found
 
