@@ -101,6 +101,7 @@ def verify_wire(wire: object, trust: Trust, *, admitted: bool = True, former: It
 
 def verify_next(wire: object, former: Mapping[str, Any], trust: Trust, *, lost: bool = False) -> Document:
     """A record that may follow `former`: of the same participant, signed with the keys before and by who held control.
+    It changes keys alone: whoever looks at a fingerprint sees neither another name nor another role in it.
 
     `lost`: the keys before are lost; then none of them signs, and the chain lets their holder veto.
     """
@@ -109,6 +110,8 @@ def verify_next(wire: object, former: Mapping[str, Any], trust: Trust, *, lost: 
         raise VerificationError("participant.other", "the new record is another participant's")
     if document["number"] <= former["number"]:
         raise VerificationError("participant.stale_number", "the number of a later record is higher")
+    if (document["name"], document["admitted_as"]) != (former["name"], former["admitted_as"]):
+        raise VerificationError("participant.other_role", "a later record changes keys, not what somebody is admitted as")
     holder, given = controller_of(former), wire
     if not lost and holder != controller_of(document):
         handover = given["handover"]  # type: ignore[index]

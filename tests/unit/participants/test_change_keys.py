@@ -18,7 +18,7 @@ from ledger.door import Door
 from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import next_record
-from ledger.participant import make_wire, record_chain_id
+from ledger.participant import make_wire, record_chain_id, verify_next
 from tests.simulators.portal_space import Space, Stage, in_process, staged
 
 stage = staged(lambda space: space.admit("office", "maker", "rival"))
@@ -259,3 +259,26 @@ def test_while_the_chain_is_away_new_keys_wait_and_are_not_lost(people: Space, f
     people.pass_time()
     follow()
     assert maker(people).record_hash == document_hash(wire["document"])
+
+
+@pytest.mark.parametrize("change", [{"admitted_as": ["consumer", "provider"]}, {"name": {"zh": "监管办", "en": "Office"}}])
+def test_new_keys_bring_no_new_name_and_no_new_role(people: Space, fresh: KeyFile, change: dict[str, Any]) -> None:
+    """Whoever confirms a fingerprint on the telephone has keys in mind, not that a buyer becomes a hospital."""
+    former = maker(people).record["document"]
+    assert {name: former[name] for name in change} != change
+    record = {**next_record(former, fresh, []), **change}
+    wire = make_wire(
+        record,
+        trust=people.trust,
+        keys=fresh,
+        approvers=[fresh.approval],
+        former=people.keys["maker"],
+        holder=people.approver("maker"),
+    )
+    with pytest.raises(PortalRefused) as caught:
+        people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+    assert refused(caught) == "participant.other_role"
+    with pytest.raises(VerificationError, match=r"participant\.other_role"):
+        verify_next(wire, former, people.trust)
+    with pytest.raises(VerificationError, match=r"participant\.other_role"):
+        verify_next(acts.recover({**former, **change}, people.trust, fresh), former, people.trust, lost=True)
