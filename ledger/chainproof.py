@@ -363,7 +363,7 @@ def short_header(raw: bytes) -> bytes:
     """A header without the hash of no uncles, and with the numbers of its bloom's bits, two bytes each, in place of the
     bloom where that is shorter."""
     fields = list(read_header(raw).fields)
-    bits = [bit for bit in range(2048) if fields[BLOOM][bit // 8] >> (7 - bit % 8) & 1]
+    bits = [8 * at + bit for at, byte in enumerate(fields[BLOOM]) if byte for bit in range(8) if byte << bit & 128]
     if 2 * len(bits) < 256:
         fields[BLOOM] = b"".join(bit.to_bytes(2) for bit in bits)
     if fields[UNCLES] == NO_UNCLES:
