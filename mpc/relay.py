@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -33,6 +33,7 @@ from websockets.http11 import Request, Response
 from mpc.errors import RelayRefused
 from mpc.token import AUDIENCE, Claims, read
 from mpc.transport.window import FRAME, GONE, HEAD
+from mpc.transport.window import WINDOW as WINDOW_BYTES
 
 MALFORMED, SUPERSEDED, IDLE, EXPIRED, WINDOW, QUOTA = 1003, 4001, 4002, 4003, 4008, 4009
 QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)
@@ -40,9 +41,15 @@ QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)
 
 @dataclass(frozen=True)
 class Limits:
-    """What one relay allows. A seat dials `dials` times at once, then as often as `dial_seconds` allow."""
+    """What one relay allows. A seat dials `dials` times at once, then as often as `dial_seconds` allow.
 
-    queue: int = 128 << 20
+    `pair`: what may wait from one seat for another. An honest sender keeps a window, and sends it again when it dials
+    anew: four of them. `memory`: what may wait at this relay altogether; beyond it frames are dropped, like those for a
+    seat that is not there, and sent again later.
+    """
+
+    pair: int = 4 * WINDOW_BYTES
+    memory: int = 1 << 30
     rooms: int = 1000
     remembered: int = 50_000
     dials: int = 30
@@ -60,21 +67,32 @@ class Seat:
     claims: Claims
     heard: float
     queue: deque[bytes] = field(default_factory=deque)
-    queued: int = 0
+    queued: Counter[int] = field(default_factory=Counter)  # bytes, by the seat that they are from
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, frame: bytes) -> None:
         self.queue.append(frame)
-        self.queued += len(frame)
+        self.queued[frame[0]] += len(frame)
         self.ready.set()
+
+    def took(self, frame: bytes) -> None:
+        self.queued[frame[0]] -= len(frame)
+
+
+@dataclass
+class Job:
+    """What all sessions of a job have sent so far (kept until its tokens are over)."""
+
+    expires: int
+    used: int = 0
 
 
 @dataclass
 class Room:
-    """One session: its seats now, and what it has used so far (kept until its tokens are over)."""
+    """One session: its job, and its seats now."""
 
     expires: int
-    used: int = 0
+    job: Job
     seats: dict[int, Seat] = field(default_factory=dict)
     dials: dict[int, tuple[float, float]] = field(default_factory=dict)  # seat: allowance, when it was counted
 
@@ -99,6 +117,8 @@ class Relay:
         self._key, self._audience = Ed25519PublicKey.from_public_bytes(key), audience
         self._limits, self._clock = limits or Limits(), clock
         self.rooms: dict[str, Room] = {}
+        self.jobs: dict[str, Job] = {}
+        self.waiting = 0  # bytes in all queues
         self.frames = self.bytes = self.refused = 0
 
     def serve(self, host: str, port: int) -> AbstractAsyncContextManager[Server]:
@@ -122,14 +142,23 @@ class Relay:
         room = self.rooms.get(claims.room)
         if room is None and not self._make_room():
             return connection.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "full\n")
-        room = self.rooms.setdefault(claims.room, Room(claims.expires))
-        room.expires = max(room.expires, claims.expires)
+        room = self._room(claims)
         if not self._may_dial(room, claims.seat):
             return connection.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
-        if room.used > claims.bytes:
+        if room.job.used > claims.bytes:
             return connection.respond(http.HTTPStatus.FORBIDDEN, "the job's bytes are used up\n")
         connection.claims = claims  # type: ignore[attr-defined]
         return None
+
+    def _room(self, claims: Claims) -> Room:
+        """The room of these claims, in its job's account; a room stays with the job that it was opened for."""
+        room = self.rooms.get(claims.room)
+        if room is None:
+            room = self.rooms[claims.room] = Room(
+                claims.expires, self.jobs.setdefault(claims.job, Job(claims.expires)))
+        room.expires = max(room.expires, claims.expires)
+        room.job.expires = max(room.job.expires, claims.expires)
+        return room
 
     def _make_room(self) -> bool:
         """Forget rooms that are over; of those that only wait, the first to be over gives way."""
@@ -146,6 +175,10 @@ class Relay:
         now = self._clock()
         for name in [name for name, room in self.rooms.items() if not room.seats and room.expires <= now]:
             del self.rooms[name]
+        for name in [name for name, job in self.jobs.items() if job.expires <= now]:
+            del self.jobs[name]
+        if len(self.jobs) > 2 * self._limits.remembered:
+            del self.jobs[min(self.jobs, key=lambda name: self.jobs[name].expires)]
 
     def _may_dial(self, room: Room, seat: int) -> bool:
         now, limits = time.monotonic(), self._limits
@@ -158,11 +191,11 @@ class Relay:
 
     async def _serve(self, connection: ServerConnection) -> None:
         claims: Claims = connection.claims  # type: ignore[attr-defined]
-        room = self.rooms.setdefault(claims.room, Room(claims.expires))
+        room = self._room(claims)
         if before := room.seats.get(claims.seat):  # who dials again wins over a connection that may be half dead
             _end(before.socket, SUPERSEDED, "superseded")
         seat = room.seats[claims.seat] = Seat(connection, claims, time.monotonic())
-        sender = asyncio.ensure_future(_deliver(seat))
+        sender = asyncio.ensure_future(self._deliver(seat))
         try:
             async for frame in connection:
                 if code := self._pass(room, seat, frame):
@@ -172,11 +205,13 @@ class Relay:
             pass
         finally:
             sender.cancel()
+            self.waiting -= seat.queued.total()
+            seat.queued.clear()
             if room.seats.get(claims.seat) is seat:
                 del room.seats[claims.seat]
                 gone = HEAD.pack(claims.seat, GONE, 0, 0)
                 for other in room.seats.values():
-                    other.put(gone)
+                    self._put(other, gone)
 
     def _pass(self, room: Room, seat: Seat, frame: bytes | str) -> int:
         """Hand the frame on; a close code when the sender is to go."""
@@ -185,16 +220,33 @@ class Relay:
         seat.heard = time.monotonic()
         self.frames += 1
         self.bytes += len(frame)
-        room.used += len(frame)
-        if room.used > seat.claims.bytes:
+        room.job.used += len(frame)
+        if room.job.used > seat.claims.bytes:
             return QUOTA
         target = room.seats.get(frame[0])
         if target is None or target is seat:
             return 0
-        if target.queued + len(frame) > self._limits.queue:  # an honest sender keeps a window
+        if target.queued[seat.claims.seat] + len(frame) > self._limits.pair:
             return WINDOW
-        target.put(bytes([seat.claims.seat]) + frame[1:])
+        if self.waiting + len(frame) <= self._limits.memory:
+            self._put(target, bytes([seat.claims.seat]) + frame[1:])
         return 0
+
+    def _put(self, target: Seat, frame: bytes) -> None:
+        target.put(frame)
+        self.waiting += len(frame)
+
+    async def _deliver(self, seat: Seat) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                while not seat.queue:
+                    seat.ready.clear()
+                    await seat.ready.wait()
+                frame = seat.queue.popleft()
+                await seat.socket.send(frame)
+                if seat.queued:  # it may have left meanwhile: then all of it is settled
+                    seat.took(frame)
+                    self.waiting -= len(frame)
 
     async def tend(self) -> None:
         """For ever: end what is over or idle."""
@@ -217,17 +269,6 @@ def _end(connection: ServerConnection, code: int, reason: str) -> None:
     task = asyncio.ensure_future(connection.close(code, reason))
     _ENDING.add(task)
     task.add_done_callback(_ENDING.discard)
-
-
-async def _deliver(seat: Seat) -> None:
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            while not seat.queue:
-                seat.ready.clear()
-                await seat.ready.wait()
-            frame = seat.queue.popleft()
-            await seat.socket.send(frame)
-            seat.queued -= len(frame)
 
 
 async def run(relay: Relay, host: str, port: int, *, started: Callable[[Server], None]) -> None:

@@ -1,4 +1,4 @@
-"""Admission to a relay: a short text signed by the portal's relay key, naming room, seat, expiry and the job's bytes.
+"""Admission to a relay: a short text signed by the portal's relay key, for one seat until a time.
 
 Made by the portal, read by the relay alone; to a node it is opaque. Whoever steals one can disturb a job, never read or
 change it: what passes the relay is sealed end to end by keys that neither portal nor relay holds. Pure: the key and
@@ -21,14 +21,16 @@ AUDIENCE = "xinglin-relay"
 CONTEXT = b"xinglin/relay-token/v1."
 MAX_SEATS = 17  # sixteen parties and the dealer
 MAX_LENGTH = 1024
-_ROOM = re.compile(r"[0-9a-f]{64}\Z")
+_NAME = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a token says: one seat of one room until a time (seconds since 1970), and what the whole room may send."""
+    """What a token says: one seat of one room until a time (seconds since 1970), and what all rooms of the job (one an
+    attempt) may send together."""
 
     room: str
+    job: str
     seat: int
     seats: int
     expires: int
@@ -39,8 +41,8 @@ class Claims:
 def mint(key: Ed25519PrivateKey, claims: Claims) -> str:
     """A token that says so."""
     body = to_b64(canonical({
-        "audience": claims.audience, "room": claims.room, "seat": claims.seat, "seats": claims.seats,
-        "expires": claims.expires, "bytes": claims.bytes,
+        "audience": claims.audience, "room": claims.room, "job": claims.job, "seat": claims.seat,
+        "seats": claims.seats, "expires": claims.expires, "bytes": claims.bytes,
     }))
     return f"{body}.{to_b64(key.sign(CONTEXT + body.encode()))}"
 
@@ -56,7 +58,8 @@ def read(token: str, key: Ed25519PublicKey, *, now: float, audience: str = AUDIE
     except (ValueError, TypeError, LedgerError, InvalidSignature) as trouble:
         raise RelayRefused("the token is not one of the portal's") from trouble
     numbers = (claims.seat, claims.seats, claims.expires, claims.bytes)
-    if any(type(one) is not int for one in numbers) or not isinstance(claims.room, str) or not _ROOM.match(claims.room):
+    if any(type(one) is not int for one in numbers) or not all(
+            isinstance(one, str) and _NAME.match(one) for one in (claims.room, claims.job)):
         raise RelayRefused("the token is malformed")
     if claims.audience != audience or not 0 <= claims.seat < claims.seats <= MAX_SEATS or claims.bytes < 0:
         raise RelayRefused("the token is for another relay, or for no seat")

@@ -5,6 +5,7 @@ keys of the parties' verdicts.
 """
 
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def admission(seat: JobParty) -> dict[str, Any] | None:
         return None
     job = seat.job
     claims = Claims(
-        room=session_of(job), seat=seat.seat, seats=job.parties.count(),
+        room=session_of(job), job=sha256(str(job.pk).encode()).hexdigest(), seat=seat.seat, seats=job.parties.count(),
         expires=int(job.deadline.timestamp()) + LEEWAY, bytes=settings.XINGLIN_RELAY_BYTES,
     )  # fmt: skip
     return {"url": settings.XINGLIN_RELAY, "token": mint(_key(settings.XINGLIN_RELAY_KEY_FILE), claims)}

@@ -76,7 +76,7 @@ def linked(key: Ed25519PrivateKey, url: str, *, proxy: str | None = None, peer_u
     bodies = [{
         "seat": seat, "own": [to_b64(one) for one in (own.certificate, own.private_key, own.exchange_private)],
         "peer": to_b64(owns[1 - seat].certificate), "url": peer_url if seat and peer_url else url, "proxy": proxy,
-        "token": mint(key, Claims(room, seat, 2, int(time.time()) + 3600, 1 << 40)),
+        "token": mint(key, Claims(room, room, seat, 2, int(time.time()) + 3600, 1 << 40)),
     } for seat, own in enumerate(owns)]
     with subprocess.Popen([sys.executable, "-m", "tests.bench.links", "peer"], stdin=subprocess.PIPE) as process:
         if process.stdin is None:

@@ -135,7 +135,7 @@ def order_seed() -> list[bytes]:
 
 
 def token_seed() -> list[bytes]:
-    return [token.mint(KEY, token.Claims("ab" * 32, 0, 4, 2_000_000_000, 1 << 20)).encode()]
+    return [token.mint(KEY, token.Claims("ab" * 32, "cd" * 32, 0, 4, 2_000_000_000, 1 << 20)).encode()]
 
 
 def leaf_seed() -> list[bytes]:

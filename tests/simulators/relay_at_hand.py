@@ -49,6 +49,8 @@ class RelayAtHand:
             self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(20)
 
-    def token(self, seat: int, seats: int, *, room: str = "room", seconds: int = 600, most: int = 1 << 34) -> str:
-        claims = Claims(sha256(room.encode()).hexdigest(), seat, seats, int(time.time()) + seconds, most)
+    def token(self, seat: int, seats: int, *, room: str = "room", job: str = "", seconds: int = 600,
+              most: int = 1 << 34) -> str:
+        names = [sha256(one.encode()).hexdigest() for one in (room, job or room)]
+        claims = Claims(*names, seat, seats, int(time.time()) + seconds, most)
         return mint(self.key, claims)

@@ -51,9 +51,9 @@ def meet(act: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def dialled(at: RelayAtHand, seat: int, token: str = "", *, room: str = "", **claims: int) -> AsyncIterator[
-        Connection]:
-    token = token or at.token(seat, 4, room=room or str(id(at)), **claims)
+async def dialled(at: RelayAtHand, seat: int, token: str = "", *, room: str = "", job: str = "",
+                  **claims: int) -> AsyncIterator[Connection]:
+    token = token or at.token(seat, 4, room=room or str(id(at)), job=job, **claims)
     async with WebSocketCarrier(Relay(at.url, token)).connect() as connection:
         yield connection
 
@@ -106,7 +106,7 @@ def test_what_is_no_frame_ends_the_connection(open_relay: RelayAtHand, junk: byt
 
 
 def claims(**changed: object) -> Claims:
-    return Claims(**{"room": ROOM, "seat": 1, "seats": 4, "expires": NOW + 9, "bytes": 5, **changed})  # type: ignore
+    return Claims(**{"room": ROOM, "job": "cd" * 32, "seat": 1, "seats": 4, "expires": NOW + 9, "bytes": 5, **changed})  # type: ignore
 
 
 def test_a_token_says_what_was_put_into_it() -> None:
@@ -116,7 +116,7 @@ def test_a_token_says_what_was_put_into_it() -> None:
 
 @pytest.mark.parametrize("changed", [
     {"expires": NOW}, {"seat": 4}, {"seat": -1}, {"seat": True}, {"seats": 18}, {"room": "ab"}, {"bytes": -1},
-    {"audience": "another"}, {"expires": "never"}, {"room": 5},
+    {"audience": "another"}, {"expires": "never"}, {"room": 5}, {"job": "x"},
 ])
 def test_a_token_that_says_something_else_is_refused(changed: dict[str, object]) -> None:
     key = Ed25519PrivateKey.generate()
@@ -160,6 +160,62 @@ def test_the_bytes_of_a_job_are_counted_over_all_its_connections(open_relay: Rel
             await one.receive()
         with pytest.raises(RelayRefused, match="403"):
             await stack.enter_async_context(dialled(open_relay, 1, room="bytes", most=100_000))
+
+    meet(act)
+
+
+def test_a_second_session_of_a_job_gets_no_quota_of_its_own(open_relay: RelayAtHand) -> None:
+    async def act(stack: AsyncExitStack) -> None:
+        async with dialled(open_relay, 0, room="first attempt", job="one", most=50_000) as one:
+            await one.send(frame(3, bytes(30_000)))
+            await one.send(frame(0))
+        again = await stack.enter_async_context(dialled(open_relay, 0, room="second", job="one", most=50_000))
+        await again.send(frame(3, bytes(30_000)))
+        with pytest.raises(RelayRefused, match="used up"):
+            await again.receive()
+        other = await stack.enter_async_context(dialled(open_relay, 0, room="third", job="two", most=50_000))
+        await other.send(frame(3, bytes(30_000)))
+        await other.send(frame(1))
+
+    meet(act)
+
+
+def test_what_one_seat_piles_up_costs_no_other_its_place(limited: Callable[..., RelayAtHand]) -> None:
+    """Beyond what the relay may hold altogether, frames are dropped: their senders have them still."""
+    at = limited(pair=1 << 19, memory=1 << 30)
+
+    async def act(stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(dialled(at, 1))
+        zero, two = [await stack.enter_async_context(dialled(at, seat)) for seat in (0, 2)]
+        with pytest.raises(RelayRefused, match="window"):
+            for _ in range(4000):
+                await zero.send(frame(1, bytes(FRAME)))
+            await zero.receive()
+        await two.send(frame(1, bytes(FRAME)))
+        while (await two.receive())[:2] != bytes([0, GONE]):
+            pass
+        await two.send(frame(1, bytes(FRAME)))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await two.receive()
+
+    meet(act)
+
+
+def test_the_relay_holds_only_so_much_altogether(limited: Callable[..., RelayAtHand]) -> None:
+    at = limited(memory=1 << 18)
+
+    async def act(stack: AsyncExitStack) -> None:
+        one = await stack.enter_async_context(dialled(at, 1))
+        zero = await stack.enter_async_context(dialled(at, 0))
+        for _ in range(200):
+            await zero.send(frame(1, bytes(FRAME)))
+            assert at.relay.waiting <= 1 << 18
+        with pytest.raises(TimeoutError):
+            while True:
+                async with asyncio.timeout(0.5):
+                    await one.receive()
+        assert at.relay.waiting == 0
 
     meet(act)
 
@@ -209,7 +265,7 @@ def test_a_full_house_sends_newcomers_away(limited: Callable[..., RelayAtHand]) 
 
 
 def test_who_fills_a_queue_that_is_not_read_is_sent_away(limited: Callable[..., RelayAtHand]) -> None:
-    at = limited(queue=1 << 20)
+    at = limited(pair=1 << 20)
 
     async def act(stack: AsyncExitStack) -> None:
         await stack.enter_async_context(dialled(at, 1))
