@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from multiprocessing import get_context
 
+import gmpy2
 from gmpy2 import gcd, invert, is_prime, mpz, powmod, powmod_base_list
 
 from mpc import ciphertext
@@ -183,6 +184,11 @@ def _powers(bases: list[mpz], exponent: mpz, modulus: mpz, threads: int) -> list
         parts = pool.map(lambda at: powmod_base_list(bases[at : at + step], exponent, modulus),
                          range(0, len(bases), step))
         return [power for part in parts for power in part]
+
+
+def versions() -> dict[str, str]:
+    """What a contribution was made with."""
+    return {"gmpy2": gmpy2.version(), "gmp": gmpy2.mp_version(), "xinglin-engine": "paillier/1"}
 
 
 def _prime(bits: int) -> int:

@@ -29,7 +29,7 @@ from mpc.functions.sums import run
 from mpc.sharing import PairKeys, pair_key, seal
 from mpc.spec import hpke_info
 from mpc.transport.mesh import Mesh
-from mpc.wire import Order
+from mpc.wire import Order, Task
 
 CONTRIBUTION, READY = b"G", b"R"
 
@@ -42,7 +42,7 @@ class Sealed:
     gate_hash: str
 
 
-def plan_of(order: Order) -> Plan:
+def plan_of(order: Order | Task) -> Plan:
     """The plan that this order means, checked against the catalogue and the ring, before any row is read."""
     if order.function not in CATALOG:
         raise SpecRefused("no such function", code="spec.function_digest")
@@ -80,7 +80,7 @@ def keys_of(order: Order) -> tuple[PairKeys, Mapping[int, bytes]]:
     )
 
 
-def count(order: Order, plan: Plan) -> Counted:
+def count(order: Order | Task, plan: Plan) -> Counted:
     """What this hospital counts; the rows are closed again before anything is sent."""
     if order.data is None:
         raise SpecRefused("a party without data")

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ledger.documents import from_b64, load_json
+from ledger.documents import check, from_b64, load_json
 from ledger.errors import LedgerError
 from mpc.errors import SpecRefused
 from mpc.filters import check_form
-from mpc.spec import MAX_PARTIES, MIN_PARTIES
+from mpc.spec import MAX_PARTIES, MIN_PARTIES, are_apart, check_engine
 from mpc.transport.carrier import Relay
 from mpc.transport.identity import SessionIdentity
 from mpc.transport.mesh import Peer
@@ -203,6 +203,32 @@ def _address(url: str, what: str, schemes: Sequence[str]) -> None:
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
         raise _refuse(what)
+
+
+def parse(line: str | bytes) -> Order | Task:
+    """What the agent wants: a part in a session, or a contribution."""
+    try:
+        body = load_json(line)
+        if isinstance(body, dict) and body.get("role") == "contributor":
+            return _task(body)
+    except (KeyError, TypeError, ValueError, AttributeError, LedgerError) as trouble:
+        raise _refuse(type(trouble).__name__) from None
+    return parse_order(line)
+
+
+def _task(body: Mapping[str, Any]) -> Task:
+    if set(body) != TASK:
+        raise _refuse("its fields are not those of a contribution")
+    check(body["spec"], "job_spec")
+    if not are_apart(body["spec"]) or not isinstance(body["columns"], list):
+        raise _refuse("spec or columns")
+    check_engine(body["spec"])
+    return Task(
+        space=_text(body["space"], "space"), spec=body["spec"], columns=tuple(body["columns"]),
+        rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
+        floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], "party"),
+        sender=_text(body["sender"], "sender"), dealer_key=_hex32(body["dealer_key"], "dealer's key"),
+        deadline=float(body["deadline"]))
 
 
 def parse_order(line: str | bytes) -> Order:

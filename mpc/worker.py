@@ -26,13 +26,13 @@ from typing import Any, TextIO
 import duckdb  # noqa: F401 - imported while the worker waits, not when the order is there
 
 from ledger.documents import to_b64
-from mpc import confinement, dealer, party
+from mpc import confinement, contributor, dealer, paillier, party
 from mpc.engines.crypten_engine.engine import CryptenEngine, self_check, serve_dealer, versions
 from mpc.errors import DeadlinePassed, MpcError, Stopped, WorkerFailed
 from mpc.functions.plan import Plan
 from mpc.transport.carrier import WebSocketCarrier
 from mpc.transport.mesh import Mesh, Setting
-from mpc.wire import STOP_CODE, Order, event, parse_order
+from mpc.wire import STOP_CODE, Order, Task, event, parse
 
 LAST_MOMENT = 30
 
@@ -88,10 +88,11 @@ class Control:
         if mesh is not None:
             mesh.fail(self._stopped)
 
-    def wait_to_proceed(self, mesh: Mesh) -> None:
+    def wait_to_proceed(self, mesh: Mesh | None = None) -> None:
         """Until the agent lets go, or the session fails for any reason."""
         while True:
-            mesh.check()
+            if mesh is not None:
+                mesh.check()
             self.check()
             with contextlib.suppress(queue.Empty):
                 self._words.get(timeout=0.05)
@@ -104,7 +105,7 @@ def _where(trouble: BaseException) -> str:
                       for step in reversed(traceback.extract_tb(trouble.__traceback__)[-6:]))
 
 
-def _confine(order: Order) -> None:
+def _confine(order: Order | Task) -> None:
     """From now on: this order's own file to read, a private folder to write, the relay to dial, and a last moment."""
     folder = tempfile.gettempdir()
     held = confinement.confine(
@@ -190,6 +191,17 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
     return event("sealed", sealed=to_b64(sealed.sealed), gate_hash=sealed.gate_hash, engine=versions())
 
 
+def _contribute(task: Task, control: Control) -> str:
+    """The event to end with: a contribution, which waits until its use is final."""
+    begun = time.monotonic()
+    question, parcel = contributor.make(task, check=control.check)
+    log(f"encrypted ciphertexts={question.ciphertexts} after={time.monotonic() - begun:.3f}")
+    _say(event("gate_started"))
+    control.wait_to_proceed()
+    return event("sealed", question=question.hash, ciphertexts=to_b64(parcel.ciphertexts), seed=to_b64(parcel.seed),
+                 engine=paillier.versions())
+
+
 def main() -> int:
     confinement.no_debugging()
     try:
@@ -203,11 +215,11 @@ def main() -> int:
     if not line:
         return 0
     try:
-        order = parse_order(line)
+        order = parse(line)
         _confine(order)  # before there is a second thread, a row or a peer
         control = Control(sys.stdin)
         control.start()
-        last = _work(order, control)
+        last = _contribute(order, control) if isinstance(order, Task) else _work(order, control)
     except MpcError as error:
         log(f"failed code={error.code} about_seat={error.about_seat}")
         _say(event("failed", code=error.code, about_seat=error.about_seat))

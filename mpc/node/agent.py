@@ -20,8 +20,10 @@ from mpc.node import checks, inbox, reach
 from mpc.node.book import OPEN_STATES
 from mpc.node.cases import Case, Cases, trace_of
 from mpc.node.config import Config
+from mpc.node.contributing import Contribute, Contributions
 from mpc.node.desk import sign_agreement
 from mpc.node.errors import NodeError, Refused, Unsettled
+from mpc.node.freezing import Freezer
 from mpc.node.judge import Judge, Judgement, book_trouble
 from mpc.node.logs import note
 from mpc.node.papers import Me, Papers
@@ -29,6 +31,7 @@ from mpc.node.policy import Decision
 from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Attempt, Fresh, Home, Run, report_failure
 from mpc.node.workers import Workers
+from mpc.spec import are_apart
 from mpc.transport.identity import Place, SessionIdentity
 
 MAX_ATTEMPTS = 4
@@ -56,6 +59,8 @@ class Agent:
         rules = Rulebook(config.policy, config.local_key(), self.cases, home.audit) if home.party else None
         # the clock is asked for at every judgement: a test may set it
         self.judging = Judge(config, self.me, home, cases=self.cases, rulebook=rules, now=lambda: self.now())  # noqa: PLW0108
+        self.contributions = Contributions(home.book)
+        self.freezer = Freezer(home, now=lambda: self.now())  # noqa: PLW0108
         self.attempts: dict[str, Attempt] = {}
         self._held: dict[tuple[str, int], float] = {}
         self._agreements: set[str] = set()
@@ -82,6 +87,10 @@ class Agent:
     def _do(self, kind: object, item: Mapping[str, Any]) -> None:
         if kind == "check":
             self.check(item)
+        elif kind == "contribute":
+            self.contribute(item)
+        elif kind == "freeze":
+            self.freeze(item)
         elif kind == "session":
             self.session(item)
         elif kind == "stop":
@@ -116,6 +125,40 @@ class Agent:
         finally:
             if accepted is not None and accepted.papers.job_hash in self.attempts:
                 self._obey(accepted)  # a stop may have come while this was judged
+
+    def contribute(self, item: Mapping[str, Any]) -> None:
+        """Judge, and contribute at once; a contribution that was made is sent again as it was."""
+        spec = item["spec"]["document"]
+        made = self.contributions.made(document_hash(spec))
+        if made is not None:
+            self.door.post(*made)
+            return
+        if not self.me.party or not are_apart(spec):
+            note("work.unknown")
+            return
+        self.check(item)
+        attempt = self.attempts.get(document_hash(spec))
+        if attempt is not None and attempt.thread is None:
+            self._start(attempt, Contribute(self.home, attempt, self.contributions,
+                                            still_allowed=self.judging.still_allowed))
+
+    def freeze(self, item: Mapping[str, Any]) -> None:
+        """The dealer's word on one set of contributors, or why not."""
+        if self.me.party or not are_apart(item["spec"]["document"]):
+            note("work.unknown")
+            return
+        made = self.judging.judge(item)
+        if made.refusal is None and made.papers is not None:
+            try:
+                self.freezer.freeze(made.papers, item.get("contributions"))
+            except (Refused, Unsettled) as error:
+                made.ended(error if isinstance(error, Refused) else Refused(error.code, error.text))
+            except sqlite3.Error as error:
+                made.ended(book_trouble(error))
+        verdict = self._verdict(item, made)
+        self._keep(item, made, verdict["document"])
+        if made.refusal is not None:
+            self._answer(item["job"], verdict)
 
     def _answer(self, job: str, verdict: Mapping[str, Any]) -> None:
         body = verdict["document"]
@@ -166,14 +209,17 @@ class Agent:
         try:
             place = Place(papers.job_hash, papers.attempt, papers.seat)
             fresh = fresh_keys(self.home.keys.signing, place, self.now())
-            verdict = self._verdict(item, made, session={
+            apart = are_apart(papers.spec)
+            if apart:
+                self.contributions.begin(papers.job_hash)
+            verdict = self._verdict(item, made, session=None if apart else {
                 "certificate": fresh.certificate, "exchange": fresh.exchange})
             self.book.accept(
                 job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
                 attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
                 grant=papers.own.id if papers.own else None,
                 max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
-                shape=papers.shape, verdict=verdict)
+                shape=papers.shape, verdict=verdict, anew=apart)
         except BaseException:
             self.workers.give_back(worker)
             raise
@@ -226,8 +272,11 @@ class Agent:
             self._close(attempt, "failed")
             report_failure(self.home, papers.seen, error.code)
             return
-        run = Run(self.home, attempt, session, still_allowed=self.judging.still_allowed)
-        attempt.thread = threading.Thread(target=self._run, args=(run,), name=f"job-{job[:8]}", daemon=True)
+        self._start(attempt, Run(self.home, attempt, session, still_allowed=self.judging.still_allowed))
+
+    def _start(self, attempt: Attempt, run: Run) -> None:
+        name = f"job-{attempt.papers.job[:8]}"
+        attempt.thread = threading.Thread(target=self._run, args=(run,), name=name, daemon=True)
         attempt.thread.start()
 
     def _run(self, run: Run) -> None:

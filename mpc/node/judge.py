@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from mpc.catalog import CATALOG
-from mpc.node import checks, data, inbox
+from mpc.node import checks, contributing, data, inbox
 from mpc.node.book import History, is_full
 from mpc.node.cases import Cases
 from mpc.node.config import Config
@@ -23,13 +23,13 @@ from mpc.node.papers import Me, Papers, verify_papers
 from mpc.node.policy import Policy, Ruling, deny_all
 from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Home
-from mpc.spec import IDENTIFIER
+from mpc.spec import IDENTIFIER, are_apart
 
 CHAIN_PATIENCE = 4.0
 MOST = 70
 # in the order in which they are looked at; `explain` shows those that were not reached, too
 STEPS = ("switch", "signature", "freshness", "function", "roster", "grants", "own_grant", "datasets", "agreement",
-         "parameters", "period", "book", "policy", "data", "chain", "reserve")
+         "parameters", "period", "engine", "book", "policy", "data", "chain", "reserve")
 
 
 @dataclass
@@ -95,6 +95,10 @@ class Judge:
             made.passed("switch")
             _sizes(item)
             made.papers = verify_papers(item, me=self._me, trust=self._home.trust, now=self._now(), passed=made.passed)
+            if are_apart(made.papers.spec):
+                contributing.check_time(made.papers, self._now())
+                contributing.question_of(made.papers, self._home.trust)
+            made.passed("engine")
             self._here(made, made.papers)
             made.block = self._chain(made.papers)
             made.passed("chain")

@@ -1,0 +1,366 @@
+"""Jobs whose hospitals are not online together: what a node hands in, what the dealer's office freezes, and the liars.
+
+Nodes with a portal and a chain in memory; the worker is a process of its own that counts and encrypts for real.
+"""
+
+import copy
+import io
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ledger.approval import domain_of, sign_revocation
+from ledger.documents import chain_id_of, document_hash, from_b64, new_id, signed, timestamp, verify_signed
+from ledger.errors import PortalUnavailable
+from mpc import masked, paillier
+from mpc.functions.registry import function
+from mpc.node import inbox
+from mpc.node.agent import Agent
+from mpc.node.contributing import question_of
+from mpc.node.papers import verify_papers
+from mpc.spec import common_columns, rows_max_total
+from tests.simulators.node_at_work import Maker, Node, make_node, worker_command
+from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, ChainInMemory, Document, World, resigned
+
+FOUR = (*HOSPITALS, "outsider")
+SECRET = paillier.generate(2048)
+BY = NOW + timedelta(minutes=30)
+AFTER = BY + timedelta(seconds=1)
+
+
+def rows(seat: int, women: int = 30, men: int = 40) -> str:
+    return "".join(f"{(20 + 7 * seat + 3 * at) % 90},{'Female' if at < women else 'Male'},0,no\n"
+                   for at in range(women + men))
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    return {"by": timestamp(BY), "minimum": 3, "ciphertexts": 1, "key": SECRET.public.document(), **changes}
+
+
+class Space:
+    """Hospitals, an office and one job; nobody is online with anybody."""
+
+    def __init__(self, node: Maker, world: World, names: Sequence[str] = FOUR, women: int = 30) -> None:
+        self.world = world
+        self.nodes = {name: node(name=name, mode="contributes", rows=rows(seat, women=women if seat else 30))
+                      for seat, name in enumerate(FOUR) if name in names}
+        self.item = {**world.item(members=FOUR, engine="paillier/1", contributions=asked()), "kind": "contribute"}
+        self.chain = ChainInMemory.of(world, self.item)
+        for name in FOUR:  # a node's own dataset is described when it is made; records of providers are older
+            record = world.record(name)
+            self.chain.records[chain_id_of(record["id"], record["id_salt"])] = "0x" + document_hash(record)
+        for one in self.nodes.values():
+            self.join(one)
+            text = one.agent.config.policy.read_text()
+            one.agent.config.policy.write_text(text.replace('engines = ["crypten"]', 'engines = ["paillier"]'))
+
+    def join(self, one: Node) -> None:
+        """This job, and the one chain that all read."""
+        one.item, one.door.chain = copy.deepcopy(self.item), self.chain
+        one.agent.home.chain._chain = self.chain
+
+    def office(self, node: Maker) -> None:
+        """A dealer's office that has never frozen anything."""
+        self.dealer = node(name="dealer")
+        self.join(self.dealer)
+
+    @property
+    def spec(self) -> Document:
+        return self.item["spec"]["document"]  # type: ignore[no-any-return]
+
+    def contribute(self, name: str) -> Document:
+        """The node is awake: what it posts."""
+        one = self.nodes[name]
+        one.agent.handle(one.item)
+        one.wait()
+        return next(body for path, body in reversed(one.door.posted) if path.endswith("/contributions"))
+
+    def freeze(self, wires: Sequence[Any], *, now: datetime | None = AFTER, item: Document | None = None) -> Document:
+        """What the dealer answers: its word, or the verdict that refuses."""
+        agent, door = self.dealer.agent, self.dealer.door
+        if now is not None:
+            agent.judging._now = agent.freezer._now = lambda: now
+            self.chain.age = -int((now - datetime.now(UTC)).total_seconds())
+        before = len(door.posted)
+        agent.handle({**(item or self.item), "kind": "freeze", "contributions": list(wires)})
+        self.chain.age = 1
+        assert len(door.posted) == before + 1
+        body = door.posted[-1][1]
+        return body.get("freeze") or body["verdict"]["document"]  # type: ignore[no-any-return]
+
+    def open(self, parts: Sequence[Document], word: Document) -> Document:
+        """The consumer, with what anybody could hand it."""
+        records = [one["document"] for one in self.item["datasets"]]
+        plan = function("describe@1").plan(self.spec["parameters"], common_columns(
+            [one["columns"] for one in records]), 4, rows_max_total(records))
+        question = masked.question_of(self.spec, plan, space=self.world.trust.space_id)
+        given = [(one["contribution"], from_b64(one["ciphertexts"])) for one in parts]
+        pattern, totals = masked.open_total(question, self.spec, given, word, secret=SECRET,
+                                            sealing=self.world.keys["maker"].sealing)
+        return function("describe@1").finish(totals, pattern, plan)
+
+
+def wires(parts: Sequence[Document]) -> list[Document]:
+    return sorted((one["contribution"] for one in parts), key=lambda one: int(one["document"]["seat"]))
+
+
+def oracle(tables: Sequence[str]) -> Document:
+    frames = [pd.read_csv(io.StringIO("age,sex,grade,pain\n" + text), dtype=str) for text in tables]
+    return function("describe@1").plain(frames, {"columns": ["age"], "by": "sex"}, COLUMNS, 10)
+
+
+@pytest.fixture
+def space(node: Maker, world: World) -> Space:
+    """One hospital at its work; the others of its job sleep."""
+    return Space(node, world, ["hospital_a"])
+
+
+Made = tuple[Space, list[Document]]
+
+
+@pytest.fixture(scope="module")
+def at_work(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """All four have contributed."""
+    made: list[Node] = []
+
+    def make(mode: str = "works", name: str = "hospital_a", **more: Any) -> Node:
+        made.append(make_node(world, tmp_path_factory.mktemp("home") / name, mode, name, **more))
+        return made[-1]
+
+    space = Space(make, world)
+    yield space, [space.contribute(name) for name in FOUR]
+    for one in made:
+        one.agent.close()
+        one.agent.book.close()
+
+
+def test_it_works(at_work: Made, node: Maker, world: World) -> None:
+    """Three came one by one before the fourth, which is too late: the total is that of three."""
+    space, bodies = at_work
+    space.office(node)
+    three = [body for body in bodies if body["contribution"]["document"]["participant"]
+             != world.keys["hospital_b"].participant]
+    word = space.freeze(wires(three))
+    verify_signed(word, type="frozen_set", keys=[world.keys["dealer"].signing_public])
+    assert space.open(three, word) == oracle([rows(seat) for seat, name in enumerate(FOUR) if name != "hospital_b"])
+    assert "set.frozen" in space.dealer.audit
+    uses = {one.agent.book.use_state(one.own_terms["id"], one.job_hash) for one in space.nodes.values()}
+    assert uses == {"consumed"}
+
+
+class TestAHospital:
+    def test_it_answers_and_contributes(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        space.contribute("hospital_a")
+        verdict = one.door.documents("verdict")[-1]
+        assert (verdict["decision"], verdict["session"]) == ("accept", None)
+        case = one.agent.cases.newest()[0]
+        assert {"step": "engine", "outcome": "passed"} in case.trace and case.decision == "accept"
+        assert "contribution.made" in one.audit
+
+    def test_after_its_time_it_contributes_no_more(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        one.agent.judging._now = lambda: AFTER
+        assert one.check()["code"] == "paillier.too_late"
+        assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+    def test_asked_again_it_sends_the_very_same_again_after_a_restart_too(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        first = space.contribute("hospital_a")
+        assert space.contribute("hospital_a") == first
+        again = Agent(one.agent.config, one.agent.home, one.door, one.agent.workers)
+        again.handle(one.item)
+        posted = [body for path, body in one.door.posted if path.endswith("/contributions")]
+        assert len(posted) == 3 and posted[-1] == first
+        assert len([path for path, _ in one.door.posted if path == "/uses"]) == 1
+
+    def test_what_broke_before_it_left_is_made_anew(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        one.agent.workers._command = worker_command("dies")
+        one.agent.handle(one.item)
+        one.wait()
+        one.agent.handle(one.item)
+        one.wait()
+        assert [failure["code"] for failure in one.door.documents("failure")] == ["worker.failed"] * 2
+        one.agent.workers._command = worker_command("contributes")
+        one.agent.handle(one.item)  # the spare is still of the old kind
+        one.wait()
+        space.contribute("hospital_a")
+        assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "consumed"
+
+    def test_killed_between_its_word_and_its_contribution(self, space: Space) -> None:
+        """The book says that the job was accepted; the keys and the worker are gone."""
+        one = space.nodes["hospital_a"]
+        one.agent._start = lambda attempt, run: None  # type: ignore[method-assign]
+        one.agent.handle(one.item)
+        for attempt in list(one.agent.attempts.values()):
+            one.agent.workers.give_back(attempt.worker)
+        again = Agent(one.agent.config, one.agent.home, one.door, one.agent.workers)
+        again.recover()
+        one.agent = again
+        assert space.contribute("hospital_a")["contribution"]["document"]["seat"] in range(4)
+
+    def test_a_portal_that_was_away_gets_it_later(self, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = space.nodes["hospital_a"]
+        post, away = type(one.door).post, [True]
+
+        def fails(door: Any, path: str, body: Any = None, **more: Any) -> Any:
+            if away[0] and path.endswith("/contributions"):
+                raise PortalUnavailable("portal.unavailable", "away")
+            return post(door, path, body, **more)
+
+        monkeypatch.setattr(type(one.door), "post", fails)
+        one.agent.handle(one.item)
+        one.wait()
+        away[0] = False
+        one.agent.tend()
+        assert one.door.posted[-1][0].endswith("/contributions") and one.agent.book.outbox() == []
+
+    def test_it_is_not_kept_busy_for_ever(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        one.agent.workers._command = worker_command("dies")
+        for _ in range(6):
+            one.agent.handle(one.item)
+            one.wait()
+        verdict = one.door.documents("verdict")[-1]
+        assert (verdict["decision"], verdict["code"]) == ("refuse", "spec.replayed")
+        assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+    def test_its_policy_must_name_the_engine(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        policy = one.agent.config.policy
+        for said in ('engines = ["crypten"]\n', ""):
+            policy.write_text(policy.read_text().replace('engines = ["paillier"]\n', said).replace(
+                'engines = ["crypten"]\n', said))
+            verdict = one.check()
+            assert (verdict["decision"], verdict["code"]) == ("refuse", "policy.denied")
+            assert "engines" in verdict["rule"]
+
+    def test_a_person_may_stop_it(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        one.agent.cases.set_switch("stopped", {"at": "now", "by": "somebody"})
+        assert one.check()["code"] == "node.stopped"
+
+    @pytest.mark.parametrize(("code", "changes"), [
+        ("spec.parameters", {"ciphertexts": 2}), ("spec.roster_mismatch", {"minimum": 2}),
+        ("spec.malformed", {"minimum": 5}), ("spec.malformed", {"by": timestamp(NOW - timedelta(days=1))}),
+        ("spec.malformed", {"key": {"n": "9" * 512, "hs": "2"}}),
+        ("spec.malformed", {"key": {"n": f"{SECRET.public.n:x}", "hs": f"{SECRET.public.n:x}"}}),
+    ], ids=["another number of ciphertexts", "two are not enough", "more than there are", "over", "even n", "no unit"])
+    def test_a_spec_that_protects_less_is_refused(self, space: Space, world: World, code: str,
+                                                  changes: dict[str, Any]) -> None:
+        one = space.nodes["hospital_a"]
+        spec = {**space.spec, "contributions": asked(**changes)}
+        one.item["spec"] = {"document": spec, "signatures": []}
+        try:
+            one.item["spec"] = signed(spec, world.keys["maker"].signing)
+        except Exception:
+            assert code == "spec.malformed"  # not even to be signed by our own tools
+        assert one.check()["code"] == code
+        assert one.agent.attempts == {}
+
+    def test_seeds_are_sealed_to_the_dealer_of_the_trust_file_only(self, space: Space, world: World) -> None:
+        """Else a portal that shows another office's record reads every mask."""
+        one = space.nodes["hospital_a"]
+        one.item["participants"] = [wire for wire in one.item["participants"]
+                                    if wire["document"]["id"] != world.keys["dealer"].participant]
+        assert one.check()["code"] == "participant.record_mismatch"
+        forged = copy.deepcopy(world.records["dealer"])
+        forged["document"]["keys"]["sealing"] = world.keys["maker"].sealing_public
+        one.item["participants"].append(forged)
+        assert one.check()["code"] == "participant.record_mismatch"
+
+
+class TestTheDealersOffice:
+    @pytest.fixture
+    def space(self, at_work: Made, node: Maker) -> Iterator[Space]:
+        space, _ = at_work
+        space.office(node)
+        uses = set(space.chain.uses)
+        yield space
+        space.chain.uses = uses
+
+    @pytest.fixture
+    def parts(self, at_work: Made) -> list[Document]:
+        return wires(at_work[1])
+
+    def test_it_freezes_one_set_and_says_the_same_for_ever(self, space: Space, parts: list[Document]) -> None:
+        word = space.freeze(parts[:3])
+        assert space.freeze(parts[:3]) == word
+        for other in (parts, parts[1:]):
+            refused = space.freeze(other)
+            assert (refused["decision"], refused["code"]) == ("refuse", "paillier.second_freeze")
+        before = space.dealer
+        again = Agent(before.agent.config, before.agent.home, before.door, before.agent.workers)
+        space.dealer.agent = again
+        assert space.freeze(parts[1:])["code"] == "paillier.second_freeze", "a restart forgets nothing"
+        assert space.freeze(parts[:3]) == word
+
+    def test_another_job_does_not_open_another_set_of_the_same_question(self, space: Space,
+                                                                       parts: list[Document]) -> None:
+        """Not even when its contributors sign anew, as a portal could bring about that says the first job is over."""
+        assert "document" in space.freeze(parts[:3])
+        spec = {**space.spec, "id": new_id(), "nonce": "11" * 32}
+        item = {**space.item, "job": spec["id"], "spec": signed(spec, space.world.keys["maker"].signing)}
+        moved = [self.signed(space, one, job=spec["id"], job_hash=document_hash(spec)) for one in parts]
+        assert space.freeze(moved, item=item)["code"] == "paillier.malformed", "contributions are to one job only"
+        asked = question_of(verify_papers(item, me=space.dealer.agent.me, trust=space.world.trust, now=AFTER),
+                            space.world.trust)
+        anew = [self.signed(space, one, question=asked.hash) for one in moved]
+        space.chain.uses |= {(grant, document_hash(spec)) for grant, _ in space.chain.uses}
+        space.dealer.agent.freezer._word = lambda papers, documents: {}  # type: ignore[method-assign]
+        assert space.freeze(anew, item=item)["code"] == "paillier.second_freeze"
+
+    def signed(self, space: Space, wire: Document, **changes: Any) -> Document:
+        member = space.world.name_of(wire["document"]["participant"])
+        return resigned(wire, space.world.keys[member].signing, **changes)
+
+    def test_neither_too_early_nor_with_too_few(self, space: Space, parts: list[Document]) -> None:
+        assert space.freeze(parts[:3], now=None)["code"] == "paillier.too_early"
+        assert space.freeze(parts[:2])["code"] == "paillier.too_few"
+        assert space.freeze([parts[0], parts[0], parts[1]])["code"] == "paillier.malformed"
+
+    def test_when_all_are_in_nobody_need_wait(self, space: Space, parts: list[Document]) -> None:
+        assert len(space.freeze(parts, now=None)["document"]["members"]) == 4
+
+    @pytest.mark.parametrize("change", [
+        lambda wire: {**wire, "signatures": []},
+        lambda wire: {**wire, "document": {**wire["document"], "seed": "AAAA"}},
+        lambda wire: signed({**wire["document"], "seed": "AAAA"}, Ed25519PrivateKey.generate()),
+        lambda wire: None, lambda wire: {"document": {}}, lambda wire: [wire],
+    ], ids=["unsigned", "altered", "a stranger's", "nothing", "empty", "a list"])
+    def test_a_malformed_contribution_is_not_frozen(self, space: Space, parts: list[Document],
+                                                    change: Callable[[Document], Any]) -> None:
+        assert space.freeze([change(parts[0]), *parts[1:]])["code"] == "paillier.malformed"
+        assert "document" in space.freeze(parts[1:]), "and nothing was entered in the book"
+
+    def test_a_seed_to_another_office_is_not_opened(self, space: Space, parts: list[Document]) -> None:
+        other = self.signed(space, parts[0], dealer_key="22" * 32)
+        assert space.freeze([other, *parts[1:]])["code"] == "paillier.malformed"
+
+    def test_its_own_book_of_revocations_counts_whatever_portal_and_chain_say(self, space: Space, parts: list[Document],
+                                                                              world: World) -> None:
+        terms = space.item["grants"][0]["terms"]
+        revocation = sign_revocation(terms, world.approver("office"), by="regulator", reason="no",
+                                     domain=domain_of(world.trust))
+        inbox.drop(space.dealer.agent.config.inbox, revocation)
+        assert space.freeze(parts)["code"] == "grant.revoked"
+
+    def test_a_use_that_is_not_final_is_waited_for(self, space: Space, parts: list[Document]) -> None:
+        uses, space.chain.uses = space.chain.uses, set()
+        assert space.freeze(parts)["code"] == "paillier.use_not_final"
+        space.chain.uses = uses
+        assert "document" in space.freeze(parts)
+
+    def test_hospitals_freeze_nothing_and_the_office_contributes_nothing(self, space: Space,
+                                                                        parts: list[Document]) -> None:
+        one = space.nodes["hospital_a"]
+        before = len(one.door.posted)
+        one.agent.handle({**one.item, "kind": "freeze", "contributions": parts})
+        assert len(one.door.posted) == before
+        space.dealer.agent.handle(space.item)
+        assert space.dealer.door.posted == []
