@@ -1,4 +1,8 @@
-"""An environment of its own for other people's engines, and their scripts in it: they pin what we cannot have."""
+"""Environments of their own for other people's engines, and their scripts in them: they pin what we cannot have.
+
+`requirements-bench.lock` holds pypaillier and SPU, which needs numpy 1 and an old jax; CrypTen as it is published, with
+the torch that we use, has `requirements-bench-crypten.lock`. Each is installed under `var` on first use.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = ROOT / "requirements-bench.lock"
-HOME = ROOT / "var" / "bench-venv"
+BENCH, CRYPTEN = "requirements-bench.lock", "requirements-bench-crypten.lock"
 
 
-def python() -> Path:
-    """The interpreter with exactly what requirements-bench.lock names; made on first use."""
-    stamp = HOME / ".stamp"
-    if not stamp.exists() or stamp.read_text() != LOCK.read_text():
-        environment = dict(os.environ)
+def python(lock: str = BENCH) -> Path:
+    """The interpreter with exactly what this lock names; made on first use."""
+    home, wanted = ROOT / "var" / lock.removesuffix(".lock"), (ROOT / lock).read_text()
+    stamp = home / ".stamp"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        environment, backend = dict(os.environ), ["--torch-backend", "cpu"]
         if "PIP_FIND_LINKS" in environment:
-            environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]
+            environment["UV_FIND_LINKS"], backend = environment["PIP_FIND_LINKS"], []
         uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "-q", "--clear", "--python", "3.11", str(HOME)], check=True, env=environment)
-        subprocess.run([*uv, "pip", "sync", "-q", "--python", str(HOME / "bin" / "python"), str(LOCK)], check=True,
-                       env=environment)
-        stamp.write_text(LOCK.read_text())
-    return HOME / "bin" / "python"
+        subprocess.run([*uv, "venv", "-q", "--clear", "--python", "3.11", str(home)], check=True, env=environment)
+        subprocess.run([*uv, "pip", "sync", "-q", *backend, "--python", str(home / "bin" / "python"), lock], check=True,
+                       cwd=ROOT, env=environment)
+        stamp.write_text(wanted)
+    return home / "bin" / "python"
 
 
 def ask(script: str, *arguments: str) -> Any:

@@ -1,0 +1,170 @@
+"""SPU 0.9.5 at the engine's benchmark, by its own runtime: real processes, brpc links, one computing thread each.
+
+    python -m tests.bench.peer_spu semi2k|aby3 CASE REPETITIONS SIZE
+
+Semi2k takes its triples from SPU's default, the trusted first party: no dealer, no message for a triple, but party 0
+could unmask everything. Links are neither encrypted nor authenticated. Field and fraction bits are SPU's defaults for
+64 bits. Runs in the environment of `requirements-bench.lock`; prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import sys
+import tempfile
+from typing import Any
+
+from tests.bench import parties
+from tests.bench.parties import Party
+
+STEPS = 5
+
+
+def program(case: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    def gradient(x: Any, y: Any) -> Any:
+        w = jnp.zeros((x.shape[1],))
+        for _ in range(STEPS):
+            w = w - 2.0**-14 * jnp.matmul(x.T, jax.nn.sigmoid(jnp.matmul(x, w)) - y)
+        return w
+
+    return {"sum": lambda a, b, c: a + b + c, "comparisons": lambda x: x > 0, "product": jnp.matmul,
+            "gradient": gradient}[case]
+
+
+def inputs(case: str, size: int) -> list[Any]:
+    """The same numbers in every process: what the parties hold is settled before the clock starts."""
+    import numpy as np
+
+    draw = np.random.default_rng(7)
+    if case == "sum":
+        return [draw.integers(-(2**30), 2**30, size) for _ in range(3)]
+    if case == "comparisons":
+        return [draw.normal(0, 100, size)]
+    if case == "product":
+        return [draw.normal(0, 1, (size, size)), draw.normal(0, 1, (size, size))]
+    return [draw.normal(0, 1, (size, 20)), draw.integers(0, 2, size).astype(np.float64)]
+
+
+class Seat:
+    """A party of SPU: its link, its runtime, its compiled program."""
+
+    def __init__(self, party: Party, *, profile: bool = False) -> None:
+        import spu
+        from spu import libspu
+        from spu.utils import frontend
+
+        given, self.seat = party.given, party.seat
+        self.count = 2 if given["protocol"] == "semi2k" and given["case"] != "sum" else 3
+        kind = {"semi2k": libspu.ProtocolKind.SEMI2K, "aby3": libspu.ProtocolKind.ABY3}[given["protocol"]]
+        config = libspu.RuntimeConfig(protocol=kind, field=libspu.FieldType.FM64)
+        config.max_concurrency = 1
+        config.enable_pphlo_profile = profile
+        desc = libspu.link.Desc()
+        for seat in range(self.count):
+            desc.add_party(f"party-{seat}", f"127.0.0.1:{party.ports[seat]}")
+        desc.recv_timeout_ms = 600_000
+        self.link = libspu.link.create_brpc(desc, self.seat)
+        self.runtime, self.io = spu.Runtime(self.link, config), spu.Io(self.count, config)
+        self.values = inputs(given["case"], given["size"])
+        self.names = [f"in{at}" for at in range(len(self.values))]
+        secret = [libspu.Visibility.VIS_SECRET] * len(self.values)
+        self.secret = secret[0]
+        self.executable, _ = frontend.compile(
+            frontend.Kind.JAX, program(given["case"]), self.values, {}, self.names, secret,
+            lambda flat: [f"out{at}" for at in range(len(flat))])
+
+    def share(self, at: int, owner: int) -> None:
+        """The owner of this input gives every party its share."""
+        import numpy as np
+
+        if self.seat == owner:
+            value = self.values[at]
+            made = self.io.make_shares(value if value.dtype == np.int64 else value.astype(np.float32), self.secret)
+            for other in range(self.count):
+                if other != owner:
+                    self.link.send(other, pickle.dumps((made[other].meta, list(made[other].share_chunks))))
+            mine = made[owner]
+        else:
+            mine = self.read(owner)
+        self.runtime.set_var(self.names[at], mine)
+
+    def read(self, seat: int) -> Any:
+        from spu import libspu
+
+        share = libspu.Share()
+        share.meta, share.share_chunks = pickle.loads(self.link.recv(seat))
+        return share
+
+    def open(self) -> Any:
+        """To party 0."""
+        mine = self.runtime.get_var("out0")
+        if self.seat:
+            self.link.send(0, pickle.dumps((mine.meta, list(mine.share_chunks))))
+            return None
+        return self.io.reconstruct([mine, *(self.read(seat) for seat in range(1, self.count))])
+
+    def run(self) -> None:
+        self.runtime.run(self.executable)
+
+
+def role(party: Party) -> None:
+    import numpy as np
+
+    case, seat = party.given["case"], Seat(party)
+    if case == "sum":
+        opened: list[Any] = []
+
+        def whole() -> None:
+            for at in range(3):
+                seat.share(at, at)
+            seat.run()
+            opened[:] = [seat.open()]
+
+        party.measure(whole, party.given["repetitions"])
+        right = opened[0] is None or bool((opened[0] == sum(seat.values)).all())
+        party.found["rounds"] = 2
+    else:
+        for at in range(len(seat.values)):
+            seat.share(at, 0)
+        party.measure(seat.run, party.given["repetitions"])
+        found, wanted = seat.open(), np.asarray(program(case)(*seat.values))
+        right = found is None or float(np.abs(found.astype(float) - wanted).mean()) < 0.01
+    if not right:
+        raise ValueError("SPU's result is wrong")
+    party.wait()
+
+
+def counted(party: Party) -> None:
+    """Once more, for what SPU itself counts and only tells its log: how often party 0 sends."""
+    with tempfile.TemporaryFile() as told:
+        kept = os.dup(1)
+        os.dup2(told.fileno(), 1)
+        seat = Seat(party, profile=party.seat == 0)
+        for at in range(len(seat.values)):
+            seat.share(at, 0)
+        party.measure(seat.run, 1, warm=0)
+        os.dup2(kept, 1)
+        told.seek(0)
+        lines = told.read().decode("utf-8", "replace")
+    for sends in re.findall(r"Link details: .*send actions (\d+)", lines):
+        party.found["rounds"] = int(sends)
+
+
+def main() -> None:
+    protocol, case, repetitions, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    seats = 2 if protocol == "semi2k" and case != "sum" else 3
+    given = {"protocol": protocol, "case": case, "repetitions": repetitions, "size": size}
+    found = parties.run([role] * seats, **given)
+    if case != "sum":  # one message with shares, one to open
+        found["rounds"] = parties.run([counted] * seats, **given)["rounds"]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
