@@ -89,6 +89,8 @@ SDK_MEANINGS = {
     "job.timeout": "waiting ended, the job goes on: wait again",
     "agreement.timeout": "the lead provider has not signed yet",
     "grant.timeout": "not every grant is active yet",
+    "order.engine": "there is no such engine, or what was said does not go with it",
+    "order.minimum": "as many hospitals as this cannot be needed: from three to all of the product's",
     "order.key_reused": "the idempotency key belongs to another order",
     "function.unknown": "this SDK does not know the function, or knows other code of it",
     "portal.unavailable": "the portal could not be asked; says nothing of the answer",
