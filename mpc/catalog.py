@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "1a41038574211dc5d5eaa2a736c4e78b20e957e539b7f75d2baa8b684c4430b0",
-    "describe@1": "9243db52d0356c33e4fc7c173648360dc642c19ce969d3263c1bc11428e8287f",
+    "crosstab@1": "7de1ace799f60488ac358c3f1bd2070068198d2a86f9f4d4c833b045e2628bd3",
+    "describe@1": "4d2c39976747a550995f7dc09df83331b6f8f56a4b10bdca92f22230106403dc",
 }
 
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ledger.documents import canonical
 from mpc.catalog import CATALOG, digest_of, validate_parameters
 from mpc.disclosure import Opening, gate_hash, gate_key, strictest
+from mpc.engines import budget
 from mpc.engines.base import Engine
 from mpc.errors import FloorTooLow, SpecRefused
 from mpc.functions.plan import Counted, Plan, with_filter
@@ -55,6 +56,7 @@ def plan_of(order: Order | Task) -> Plan:
     if order.floor < entry.minimum_floor:
         raise FloorTooLow("the floor lies under the function's own")
     made = function(order.function).plan(order.parameters, order.columns, order.parties, order.rows_max_total)
+    budget.check(made.products, made.uses)
     return with_filter(made, order.filter, order.columns)
 
 

@@ -25,6 +25,8 @@ from mpc.spec import IDENTIFIER
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mpc.engines.budget import Product, Use
+
 Columns = Sequence[Mapping[str, Any]]
 MISSING = "missing"
 PERSON = "\0person"
@@ -80,6 +82,8 @@ class Plan:
     tree: Tree
     filter: Expression | None = None
     filtered: tuple[Mapping[str, Any], ...] = ()
+    products: tuple[Product, ...] = ()  # of shared numbers; none of today's functions has any
+    uses: tuple[Use, ...] = ()
 
     @property
     def used(self) -> Columns:
