@@ -16,6 +16,7 @@
   - DeadlinePassed          session.deadline           the order's deadline passed first
   - ProtocolBroken          session.protocol           a peer sent what the protocol does not allow
   - RelayRefused            relay.refused              the relay does not let this seat in, or not any longer
+  - ProxyRefused            proxy.refused              the hospital's own proxy does not let this seat out
   - RelayLost               relay.lost                 the relay cannot be reached, or not any longer
   - Tampered                relay.tampered             what arrived is not what the peer sent: somebody on the way lies
   - Stopped                 the agent's own code       the agent (or a peer's agent) asked to stop, e.g. grant.revoked
@@ -99,6 +100,10 @@ class ProtocolBroken(MpcError):
 
 class RelayRefused(MpcError):
     code = "relay.refused"
+
+
+class ProxyRefused(MpcError):
+    code = "proxy.refused"
 
 
 class RelayLost(MpcError):

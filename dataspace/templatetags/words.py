@@ -232,6 +232,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "dealer.lost": _("The dealer was lost during the computation."),
         "relay.refused": _("The relay did not admit a party, or no longer."),
         "relay.lost": _("A party could not reach the relay."),
+        "proxy.refused": _("A party's own proxy did not let it out."),
         "relay.tampered": _("Something on the way changed the parties' messages; the session was ended."),
         "node.stopped": _("The hospital has stopped its node."),
         "node.disk_full": _("A node's disk is full."),

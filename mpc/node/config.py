@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mpc.node.errors import Unfit
+from urllib.parse import quote, urlsplit
 from mpc.node.policy import DEFAULT_TEXT
 
 ROLES = ("provider", "dealer", "regulator", "consumer")
 FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name", "relay",
+PROXY_SECRET = "XINGLIN_PROXY_PASSWORD"  # noqa: S105 - a name
           "proxy", "syslog", "worker")
 
 
@@ -112,6 +114,23 @@ def create(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(home / "fingerprint.key", secrets.token_hex(32) + "\n")
     if config.role == "provider":
+    def proxy_address(self) -> str | None:
+        """The proxy with its user and password, if it asks for them: for a connection, never for a log or an argument.
+
+        They stand as `user:password` in `proxy.password`, a file that only its owner may read, or in the environment.
+        """
+        secret = os.environ.get(PROXY_SECRET, "")
+        file = self.home / "proxy.password"
+        if file.exists():
+            if file.stat().st_mode & 0o077:
+                raise Unfit("config.malformed", "proxy.password may be read by others: chmod 600 proxy.password")
+            secret = file.read_text().strip()
+        if not self.proxy or not secret:
+            return self.proxy or None
+        user, _, password = secret.partition(":")
+        parts = urlsplit(self.proxy)
+        return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}").geturl()
+
         config.policy.write_text(DEFAULT_TEXT)
     save(config)
 
@@ -185,6 +204,8 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    if "@" in config.proxy:
+        raise Unfit("config.malformed", "config.toml: proxy without user and password; those go into proxy.password")
     part.replace(path)
 
 

@@ -13,12 +13,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -102,13 +103,22 @@ def _switch(patient: Patient) -> Iterator[Finding]:
 
 
 def _proxy(patient: Patient) -> Iterator[Finding]:
-    address = patient.room.config.proxy
-    if not address:
+    if not patient.room.config.proxy:
         yield Finding("proxy", True, "-")
         return
-    parts = urlsplit(address)
-    with socket.create_connection((parts.hostname or "", parts.port or 3128), timeout=5):
-        yield Finding("proxy", True, f"{parts.hostname}:{parts.port or 3128}")
+    parts = urlsplit(patient.room.config.proxy_address() or "")
+    there, wanted = f"{parts.hostname}:{parts.port or 3128}", urlsplit(patient.room.config.portal)
+    aim = f"{wanted.hostname}:{wanted.port or (80 if wanted.scheme == 'http' else 443)}"
+    lines = [f"CONNECT {aim} HTTP/1.1", f"Host: {aim}"]
+    if parts.username:
+        given = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        lines.append(f"Proxy-Authorization: Basic {b64encode(given).decode()}")
+    with socket.create_connection((parts.hostname or "", parts.port or 3128), timeout=5) as line:
+        line.sendall("\r\n".join([*lines, "", ""]).encode())
+        answer = line.recv(64).split(b" ", 2)
+    lets = len(answer) > 1 and answer[1] == b"200"
+    yield Finding("proxy", lets, there if lets else f"{there} {answer[1][:3].decode('ascii', 'replace')}"
+                  if len(answer) > 1 else there)
 
 
 def _dns(patient: Patient) -> Iterator[Finding]:
@@ -122,7 +132,7 @@ def _dns(patient: Patient) -> Iterator[Finding]:
 def _portal(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     begun = time.monotonic()
-    answer = patient.http(f"{config.portal}/healthz", timeout=10.0, proxy=config.proxy or None, trust_env=False)
+    answer = patient.http(f"{config.portal}/healthz", timeout=10.0, proxy=config.proxy_address(), trust_env=False)
     if stamp := answer.headers.get("date"):
         patient.date = parsedate_to_datetime(stamp).astimezone(UTC)
     tls = "TLS" if config.portal.startswith("https:") else "no TLS: for one machine alone"

@@ -55,6 +55,7 @@ CODES = MappingProxyType({
     "dealer.lost": "regulator",
     "relay.refused": "operator",
     "relay.lost": "operator",
+    "proxy.refused": "custodian",
     "relay.tampered": "operator",
     "node.stopped": "custodian",
     "node.disk_full": "custodian",

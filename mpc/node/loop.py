@@ -97,7 +97,7 @@ def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -
 
 def door_of(known: Config, keys: KeyFile) -> Door:
     """The signed way to the portal, through the hospital's HTTP proxy where one is configured."""
-    client = httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False, proxy=known.proxy or None)
+    client = httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False, proxy=known.proxy_address())
     return Door(known.portal, known.participant, keys.signing, client=client)
 
 

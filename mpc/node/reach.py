@@ -32,7 +32,7 @@ def way(offered: object, config: Config) -> dict[str, Any]:
 def proxy_for(url: str, config: Config) -> str | None:
     """The HTTP CONNECT proxy on the way, if there is one."""
     if config.proxy:
-        return config.proxy
+        return config.proxy_address()
     parts = urlsplit(url)
     if urllib.request.proxy_bypass(parts.hostname or ""):
         return None

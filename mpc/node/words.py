@@ -109,7 +109,9 @@ MENDS: Mapping[str, Both] = MappingProxyType({
             "check /etc/resolv.conf, or ask the network's administrator for the name {host}"),
     "portal": ("请网络管理员放行到 {host} 的出站 HTTPS；检查 config.toml 的 portal 与 proxy",
                "ask for outbound HTTPS to {host}; check portal and proxy in config.toml"),
-    "proxy": ("检查 config.toml 的 proxy；代理须允许 CONNECT", "check proxy in config.toml; it must allow CONNECT"),
+    "proxy": ("检查 config.toml 的 proxy；代理须允许 CONNECT。407：写好 proxy.password（用户名:密码，chmod 600）",
+              "check proxy in config.toml; it must allow CONNECT. 407: put user:password into proxy.password "
+              "(chmod 600)"),
     "relay": ("检查 config.toml 的 relay；与门户不在同一主机的中继只能写在那里",
               "check relay in config.toml; a relay on another host than the portal's is named there alone"),
     "clock": ("打开 NTP（timedatectl set-ntp true）；误差超过一分钟的节点拒绝一切任务",

@@ -25,7 +25,7 @@ from websockets.exceptions import (
     WebSocketException,
 )
 
-from mpc.errors import RelayRefused
+from mpc.errors import ProxyRefused, RelayRefused
 from mpc.transport.window import FRAME, HEAD
 
 REFUSED = {4003: "the token is over", 4008: "more was sent than the window allows", 4009: "the job's bytes are used up"}
@@ -59,7 +59,7 @@ class Relay:
 
     url: str
     token: str = field(repr=False)
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # with its password, if it asks for one
 
 
 class _Eager(ClientConnection):
@@ -107,7 +107,7 @@ class WebSocketCarrier:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connection]:
-        """One connection, or `Broken`, or `RelayRefused`."""
+        """One connection, or `Broken`, or `RelayRefused`, or `ProxyRefused`."""
         relay = self._relay
         try:
             raw = await connect(
@@ -121,7 +121,10 @@ class WebSocketCarrier:
                 raise Broken(str(status)) from trouble
             raise RelayRefused(f"the relay answers {status}") from trouble
         except InvalidProxyStatus as trouble:
-            raise RelayRefused(f"the proxy answers {trouble.response.status_code}") from trouble
+            status = trouble.response.status_code
+            if status in LATER:
+                raise Broken(f"proxy {status}") from trouble
+            raise ProxyRefused(f"the proxy answers {status}") from trouble
         except (InvalidURI, InvalidProxy) as trouble:
             raise RelayRefused("the relay's or the proxy's address is malformed") from trouble
         except ssl.SSLCertVerificationError as trouble:

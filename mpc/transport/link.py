@@ -21,6 +21,7 @@ from mpc.errors import (
     PeerLost,
     PeerSilent,
     ProtocolBroken,
+    ProxyRefused,
     RelayLost,
     RelayRefused,
     SessionMismatch,
@@ -32,7 +33,7 @@ from mpc.transport.window import FRAME, Frame, Window
 
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
-                                      ProtocolBroken, RelayLost, RelayRefused, SessionMismatch, Tampered)}
+                                      ProtocolBroken, ProxyRefused, RelayLost, RelayRefused, SessionMismatch, Tampered)}
 
 
 def reason(error: MpcError) -> bytes:
@@ -50,7 +51,7 @@ def told(seat: int, body: bytes, *, seats: int) -> MpcError:
             code = said["code"]
         if isinstance(said["about_seat"], int) and 0 <= said["about_seat"] <= seats:
             about = said["about_seat"]
-        elif code.startswith("relay."):
+        elif code.startswith(("relay.", "proxy.")):
             about = None
     return _TOLD.get(code, Stopped)("a peer ended the session", code=code, about_seat=about)
 

@@ -26,6 +26,7 @@ from mpc.errors import (
     PeerLost,
     PeerSilent,
     ProtocolBroken,
+    ProxyRefused,
     RelayLost,
     RelayRefused,
     SessionMismatch,
@@ -273,7 +274,7 @@ class Mesh:
         self._look_whether_over()
 
     def _look_whether_over(self) -> None:
-        if self._ending and isinstance(self.failure, RelayLost | RelayRefused):
+        if self._ending and isinstance(self.failure, RelayLost | RelayRefused | ProxyRefused):
             self._quiet.set()  # nobody can be told
         elif self._ending and not any(link.window.control for link in self._links.values()) and all(
                 link.over for link in self._links.values()):

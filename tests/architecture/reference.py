@@ -63,6 +63,7 @@ NODE_MEANINGS = {
     "dealer.lost": "the dealer's connection broke or fell silent",
     "relay.refused": "the relay does not let this node in, or no longer",
     "relay.lost": "the relay cannot be reached, or no longer",
+    "proxy.refused": "the hospital's own proxy does not let this node out: a wrong password (407), or no CONNECT",
     "relay.tampered": "what arrived is not what a peer sent: somebody on the way lies",
     "node.stopped": "the hospital has stopped its node, for all jobs",
     "node.disk_full": "no room on the node's disk: what cannot be written down is not done",

@@ -138,11 +138,11 @@ def test_a_slow_link_only_takes_longer(make: Make, wire: SlowWire) -> None:
     is_right(session)
 
 
-def test_an_http_proxy_on_the_way_is_enough(make: Make) -> None:
-    """The node speaks to nothing but the proxy, which connects it to the relay (CONNECT)."""
+def test_an_http_proxy_with_a_password_is_enough_and_a_wrong_one_has_a_name(make: Make) -> None:
+    """The node speaks to nothing but the proxy, which lets it out under its password alone (CONNECT, Basic)."""
     port = free_port()
     command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1",
-               "--num-acceptors", "1", "--log-level", "ERROR"]
+               "--num-acceptors", "1", "--log-level", "ERROR", "--basic-auth", "node:s3:cret/"]
     proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 30
@@ -151,11 +151,17 @@ def test_an_http_proxy_on_the_way_is_enough(make: Make) -> None:
                 break
             assert time.monotonic() < end
             time.sleep(0.05)
-        session = make(change=lambda _, order: order["relay"].update(proxy=f"http://127.0.0.1:{port}"))
+        good = f"http://node:s3%3Acret%2F@127.0.0.1:{port}"
+        session = make(change=lambda _, order: order["relay"].update(proxy=good))
         session.order()
         session.started()
         session.proceed()
         is_right(session)
+        for wrong in (good.replace("cret", "crot"), f"http://127.0.0.1:{port}"):
+            lost = make(extra={"link_seconds": 2}, change=lambda seat, order, at=wrong: order["relay"].update(
+                proxy=at) if seat == 0 else None)
+            lost.order()
+            assert lost.last(within=60)[0]["code"] == "proxy.refused"
     finally:
         proxy.terminate()
         proxy.wait(20)

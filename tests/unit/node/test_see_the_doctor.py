@@ -3,7 +3,11 @@
 import json
 import os
 import shutil
+import socket
+import threading
+from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -17,6 +21,7 @@ from mpc.node import config, console, doctor
 from mpc.node.book import Book, Dataset
 from mpc.node.console import Said
 from mpc.node.data import fingerprint
+from mpc.node.errors import Unfit
 from tests.simulators.node_world import ChainInMemory, World
 
 Examine = Callable[..., Said]
@@ -158,6 +163,41 @@ def test_a_kernel_that_prevents_nothing(examine: Examine, monkeypatch: pytest.Mo
 def test_a_proxy_that_is_not_there(examine: Examine, home: Path) -> None:
     config.save(config.Config(**{**config.load(home).__dict__, "proxy": "http://127.0.0.1:1"}))
     assert failed(examine()) == ["proxy"]
+
+
+def test_a_proxy_that_asks_for_a_password(examine: Examine, home: Path) -> None:
+    heard = []
+
+    def answer() -> None:
+        for status in (b"407 Proxy Authentication Required", b"200 Connection established"):
+            line, _ = server.accept()
+            with line:
+                heard.append(line.recv(4096))
+                line.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        config.save(config.Config(**{**config.load(home).__dict__, "proxy": address}))
+        assert failed(examine()) == ["proxy"]
+        config.write_private(home / "proxy.password", "node:s3:cret/\n")
+        assert failed(examine()) == []
+        thread.join()
+    assert b"Authorization" not in heard[0]
+    assert b"Proxy-Authorization: Basic " + b64encode(b"node:s3:cret/") in heard[1]
+
+
+def test_a_password_that_others_read_is_refused(home: Path) -> None:
+    known = replace(config.load(home), proxy="http://proxy:3128")
+    config.write_private(home / "proxy.password", "node:s3:cret/\n")
+    assert known.proxy_address() == "http://node:s3%3Acret%2F@proxy:3128"
+    (home / "proxy.password").chmod(0o640)
+    with pytest.raises(Unfit, match="chmod 600"):
+        known.proxy_address()
+    config.save(replace(known, proxy="http://node:secret@proxy:3128"))
+    with pytest.raises(Unfit, match=r"proxy\.password"):
+        config.load(home)
 
 
 def test_nothing_is_left_behind(examine: Examine, home: Path) -> None:
