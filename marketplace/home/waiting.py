@@ -143,6 +143,17 @@ def _provider(actor: Actor) -> Iterator[Item]:
             _("Your own policy asks that a person looks at it first."),
             job.created_at,
         )
+    collecting = jobs_for(actor).filter(state=JobState.COLLECTING, parties__participant_id=me)
+    for job in collecting.exclude(contributions__participant_id=me).exclude(verdicts__participant_id=me)[:LATEST]:
+        yield Item(
+            "users",
+            _("Let your node contribute"),
+            job.agreement.product,
+            "title",
+            reverse("job", args=[job.pk]),
+            _("Your node has not asked for work since; it contributes by itself once it is awake."),
+            job.created_at,
+        )
 
 
 def _consumer(actor: Actor) -> Iterator[Item]:

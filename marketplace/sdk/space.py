@@ -164,8 +164,8 @@ class Space:
             apart = asked(engine, contribute_until, minimum, now=datetime.now(UTC))
             order = self._new_order(self._product(product), call, scenario, apart)
             self.cache.write(path, order)
-        elif (order["function"], order["parameters"], order.get("filter")) != (
-                call.key, dict(call.parameters), call.filter):
+        elif (order["function"], order["parameters"], order.get("filter"), _engine_of(order)) != (
+                call.key, dict(call.parameters), call.filter, engine):
             raise Refused(f"idempotency key {key!r} was used for another order", code="order.key_reused")
         try:
             answer = self.portal.post("/jobs", {"spec": order["spec"]}, idempotency_key=key)
@@ -328,3 +328,8 @@ class Space:
 
     def _product(self, product: Product | str) -> Product:
         return product if isinstance(product, Product) else self.product(product)
+
+
+def _engine_of(order: Mapping[str, Any]) -> str:
+    """As `Space.buy` calls it: the spec's, without its version."""
+    return str(order["spec"]["document"]["engine"]).partition("/")[0]

@@ -14,6 +14,7 @@ from dataspace.provenance.models import Event
 from ledger import acts
 from ledger.documents import document_hash, from_b64, to_b64
 from ledger.errors import PortalRefused
+from marketplace.home import waiting
 from marketplace.jobs.models import Contribution, Job, JobParty, Total, Verdict
 from marketplace.jobs.services import tend
 from mpc import ciphertext
@@ -176,6 +177,19 @@ def test_what_is_no_ciphertext_of_the_key_is_refused(people: Space, spec: Wire, 
     assert code_of(people.door("hospital_a").post, f"/jobs/{spec['id']}/contributions", body) == "paillier.malformed"
 
 
+@pytest.mark.parametrize("change", [
+    {"ciphertexts": 5}, {"ciphertexts": "no base64!"}, {"ciphertexts": None}, {"contribution": []}, {"more": 1},
+    {"contribution": {"document": {"type": "contribution"}, "signatures": []}},
+])
+def test_an_odd_body_is_refused(people: Space, spec: Wire, change: dict[str, Any]) -> None:
+    data = apart.ciphertexts()
+    body = {"contribution": apart.contribution(people, spec, "hospital_a", data), "ciphertexts": to_b64(data), **change}
+    with pytest.raises(PortalRefused) as refused:
+        people.door("hospital_a").post(f"/jobs/{spec['id']}/contributions", body)
+    assert refused.value.status == 422
+    assert Contribution.objects.count() == 0
+
+
 def test_other_ciphertexts_than_signed_are_refused(people: Space, spec: Wire) -> None:
     wire = apart.contribution(people, spec, "hospital_a", apart.ciphertexts())
     body = {"contribution": wire, "ciphertexts": to_b64(apart.ciphertexts())}
@@ -279,6 +293,8 @@ def test_its_page_tells_who_has_contributed_and_what_is_waited_for(people: Space
 
     given = [apart.contribute(people, spec, name) for name in HOSPITALS[:2]]
     told = page()
+    waits = {name: [str(one.verb) for one in waiting.for_me(people.actor(name))] for name in HOSPITALS}
+    assert waits == {"hospital_a": [], "hospital_b": [], "hospital_c": ["Let your node contribute"]}
     assert "2 of 3 have contributed; at least 3 must." in told
     assert f'datetime="{spec["contributions"]["by"]}"' in told, "in the reader's own zone, by the page's script"
     assert told.count("> Contributed<") + told.count(">Contributed<") == 2

@@ -219,6 +219,12 @@ def test_what_cannot_be_ordered_is_refused_here(world: World, wrong: dict[str, A
     assert not any(path == "/jobs" for path, _, _ in world.portal.posted)
 
 
+def test_a_key_used_for_one_engine_orders_nothing_from_the_other(world: World, released: Job) -> None:
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, CALL, idempotency_key="k1")
+    assert refused.value.code == "order.key_reused"
+
+
 def test_a_time_with_its_zone_will_do(world: World) -> None:
     until = datetime.now(UTC) + timedelta(days=2)
     contributions = world.job(buy(world, "k4", contribute_until=until).id)["spec"]["document"]["contributions"]
