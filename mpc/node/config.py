@@ -11,14 +11,14 @@ import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from mpc.node.errors import Unfit
-from urllib.parse import quote, urlsplit
 from mpc.node.policy import DEFAULT_TEXT
 
+PROXY_SECRET = "XINGLIN_PROXY_PASSWORD"  # noqa: S105 - a name
 ROLES = ("provider", "dealer", "regulator", "consumer")
 FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name", "relay",
-PROXY_SECRET = "XINGLIN_PROXY_PASSWORD"  # noqa: S105 - a name
           "proxy", "syslog", "worker")
 
 
@@ -94,6 +94,23 @@ class Config:
         """Where datasets may lie; registered files may lie elsewhere too."""
         return self.home / "data"
 
+    def proxy_address(self) -> str | None:
+        """The proxy with its user and password, if it asks for them: for a connection, never for a log or an argument.
+
+        They stand as `user:password` in `proxy.password`, a file that only its owner may read, or in the environment.
+        """
+        secret = os.environ.get(PROXY_SECRET, "")
+        file = self.home / "proxy.password"
+        if file.exists():
+            if file.stat().st_mode & 0o077:
+                raise Unfit("config.malformed", "proxy.password may be read by others: chmod 600 proxy.password")
+            secret = file.read_text().strip()
+        if not self.proxy or not secret:
+            return self.proxy or None
+        user, _, password = secret.partition(":")
+        parts = urlsplit(self.proxy)
+        return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}").geturl()
+
     def local_key(self) -> bytes:
         """The 32 bytes under which this node keys its fingerprints; never leaves the home."""
         try:
@@ -114,23 +131,6 @@ def create(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(home / "fingerprint.key", secrets.token_hex(32) + "\n")
     if config.role == "provider":
-    def proxy_address(self) -> str | None:
-        """The proxy with its user and password, if it asks for them: for a connection, never for a log or an argument.
-
-        They stand as `user:password` in `proxy.password`, a file that only its owner may read, or in the environment.
-        """
-        secret = os.environ.get(PROXY_SECRET, "")
-        file = self.home / "proxy.password"
-        if file.exists():
-            if file.stat().st_mode & 0o077:
-                raise Unfit("config.malformed", "proxy.password may be read by others: chmod 600 proxy.password")
-            secret = file.read_text().strip()
-        if not self.proxy or not secret:
-            return self.proxy or None
-        user, _, password = secret.partition(":")
-        parts = urlsplit(self.proxy)
-        return parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}").geturl()
-
         config.policy.write_text(DEFAULT_TEXT)
     save(config)
 
@@ -181,6 +181,8 @@ def load(home: Path) -> Config:
         syslog=_text(table, "syslog"),
         limits=_limits(table.get("worker", {})),
     )
+    if "@" in config.proxy:
+        raise Unfit("config.malformed", "config.toml: proxy without user and password; those go into proxy.password")
     seconds = table.get("session_seconds", config.session_seconds)
     if config.role not in ROLES or type(seconds) is not int or not 5 <= seconds <= 86_400:
         raise Unfit("config.malformed", "config.toml: role or session_seconds")
@@ -204,8 +206,6 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    if "@" in config.proxy:
-        raise Unfit("config.malformed", "config.toml: proxy without user and password; those go into proxy.password")
     part.replace(path)
 
 
