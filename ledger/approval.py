@@ -23,6 +23,7 @@ from ledger.schemas import admission as ADMISSION
 from ledger.schemas import approval as APPROVAL
 from ledger.schemas import cancellation as CANCELLATION
 from ledger.schemas import suspension as SUSPENSION
+from ledger.schemas import veto as VETO
 from ledger.trust import Trust
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ CANCELLATION_TYPE = "Cancellation(bytes32 grantId,bytes32 nonce,address decider)
 GRANT_SUSPENSION_TYPE = "Suspension(bytes32 grantId,bool suspended,uint64 number,address decider)"
 PARTICIPANT_SUSPENSION_TYPE = "Suspension(bytes32 participantId,bool suspended,uint64 number,address decider)"
 CONTENT = "bytes32 participantId,bytes32 recordHash,uint64 number,address controller"
-RECORD_TYPE = f"Record({CONTENT},address decider)"
-PROPOSAL_TYPE = f"Proposal({CONTENT},address decider)"
+RECORD_TYPE = f"Record({CONTENT},uint48 signBy,address decider)"
+PROPOSAL_TYPE = f"Proposal({CONTENT},uint48 signBy,address decider)"
 VETO_TYPE = f"Veto({CONTENT},address decider)"
 GRANTS_NAME, PARTICIPANTS_NAME = "Xinglin GrantRegistry", "Xinglin ParticipantRegistry"
 NO_SERVICE = "0x" + "00" * 20
@@ -291,21 +292,39 @@ def _suspension_type(domain: Domain) -> str:
 
 
 def sign_record(participant: str, record_hash: str, number: int, key: EthKey, domain: Domain, *, controller: str,
-                type: str = RECORD_TYPE) -> dict[str, Any]:
-    """A regulator's admission of a participant record, as ParticipantRegistry takes it; `participant`: its id on chain.
-
-    With PROPOSAL_TYPE to replace a record whose holder's key is lost, with VETO_TYPE (also the holder's own) against
-    such a proposal.
+                sign_by: int, type: str = RECORD_TYPE) -> dict[str, Any]:
+    """A regulator's admission of a participant record, as ParticipantRegistry takes it until `sign_by` (Unix seconds);
+    `participant`: its id on chain. With PROPOSAL_TYPE to replace a record whose holder's key is lost.
     """
-    value = digest(domain, type, participant, "0x" + record_hash.removeprefix("0x"), number, controller, key.address)
-    return {"number": number, **signed_by(key, value)}
+    value = digest(domain, type, participant, _hex32(record_hash), number, controller, sign_by, key.address)
+    return {"number": number, "sign_by": sign_by, **signed_by(key, value)}
 
 
 def verify_record(participant: str, record_hash: str, admission: Mapping[str, Any], *, domain: Domain,
                   controller: str, type: str = RECORD_TYPE, passkeys: Passkeys = NO_PASSKEYS) -> str:
-    """The address that admitted (proposed, vetoed) this record; whether it may is the caller's to know."""
+    """The address that admitted (proposed) this record; whether it may is the caller's to know."""
     ADMISSION(dict(admission), "")
-    value = digest(domain, type, participant, "0x" + record_hash.removeprefix("0x"), admission["number"], controller,
-                   admission["decider"])
+    value = digest(domain, type, participant, _hex32(record_hash), admission["number"], controller,
+                   admission["sign_by"], admission["decider"])
     verify_digest(value, admission, passkeys)
     return str(admission["decider"])
+
+
+def sign_veto(participant: str, record_hash: str, number: int, key: EthKey, domain: Domain, *,
+              controller: str) -> dict[str, Any]:
+    """Against a proposal, which these values name: by the holder, or by any regulator."""
+    value = digest(domain, VETO_TYPE, participant, _hex32(record_hash), number, controller, key.address)
+    return {"number": number, **signed_by(key, value)}
+
+
+def verify_veto(participant: str, record_hash: str, veto: Mapping[str, Any], *, domain: Domain, controller: str,
+                passkeys: Passkeys = NO_PASSKEYS) -> str:
+    """The address that vetoed this proposal; whether it may is the caller's to know."""
+    VETO(dict(veto), "")
+    value = digest(domain, VETO_TYPE, participant, _hex32(record_hash), veto["number"], controller, veto["decider"])
+    verify_digest(value, veto, passkeys)
+    return str(veto["decider"])
+
+
+def _hex32(value: str) -> str:
+    return "0x" + value.removeprefix("0x")

@@ -285,18 +285,18 @@ class Chain(Blockchain):
             bytes32(grant_id), suspended, number, decider, _blob(signature)])
 
     def sign_put_participant(self, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, number: int,
-                             controller: str, decider: str, signature: str, control: str,
+                             controller: str, decider: str, sign_by: int, signature: str, control: str,
                              handover: str = "0x") -> RawTx:
         """`control` is signed by the controller; `handover` by who held the record before, if it was another."""
         return self._sign(key, nonce, "participants", "put", [
-            (bytes32(participant_id), bytes32(record_hash), number, controller), decider, _blob(signature),
-            _blob(control), _blob(handover)])
+            (bytes32(participant_id), bytes32(record_hash), number, controller),
+            (decider, sign_by, _blob(signature)), _blob(control), _blob(handover)])
 
     def sign_propose_participant(self, key: EthKey, nonce: int, *, participant_id: str, record_hash: str, number: int,
-                                 controller: str, decider: str, signature: str, control: str) -> RawTx:
+                                 controller: str, decider: str, sign_by: int, signature: str, control: str) -> RawTx:
         return self._sign(key, nonce, "participants", "propose", [
-            (bytes32(participant_id), bytes32(record_hash), number, controller), decider, _blob(signature),
-            _blob(control)])
+            (bytes32(participant_id), bytes32(record_hash), number, controller),
+            (decider, sign_by, _blob(signature)), _blob(control)])
 
     def sign_veto_participant(self, key: EthKey, nonce: int, *, participant_id: str, number: int, decider: str,
                               signature: str) -> RawTx:

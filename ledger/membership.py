@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from ledger.approval import (
     PROPOSAL_TYPE,
     RECORD_TYPE,
-    VETO_TYPE,
     participants_domain_of,
     sign_record,
     sign_suspension,
+    sign_veto,
 )
 from ledger.documents import Document, document_hash, new_document, sign
 from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable, VerificationError
@@ -37,6 +37,7 @@ from ledger.trust import Trust
 
 FINGERPRINT_LENGTH = 32
 POLL_EVERY = 0.2
+SIGN_WITHIN = 7 * 86_400  # seconds in which an admission or proposal must have come to the chain
 
 
 class DoorLike(Protocol):
@@ -187,7 +188,8 @@ def _stands(answer: Mapping[str, Any], record: Mapping[str, Any], *, later: bool
 
 def _decided(record: Mapping[str, Any], key: EthKey, trust: Trust, type: str) -> Document:
     return sign_record(record_chain_id(record), document_hash(record), record["number"], key,
-                       participants_domain_of(trust), controller=controller_of(record), type=type)
+                       participants_domain_of(trust), controller=controller_of(record), type=type,
+                       sign_by=int(time.time()) + SIGN_WITHIN)
 
 
 def _admitted(wire: Mapping[str, Any], office_keys: KeyFile, trust: Trust, fingerprint: str) -> Document:
@@ -264,8 +266,8 @@ def veto(door: DoorLike, trust: Trust, former: Mapping[str, Any], proposal: Any,
     """
     if approver.address not in (controller_of(former), *trust.regulator.approvers):
         raise VerificationError("key.wrong_role", "neither the controller of the record nor the regulator's approver")
-    signed = sign_record(record_chain_id(former), proposal.record_hash, proposal.number, approver,
-                         participants_domain_of(trust), controller=proposal.controller, type=VETO_TYPE)
+    signed = sign_veto(record_chain_id(former), proposal.record_hash, proposal.number, approver,
+                       participants_domain_of(trust), controller=proposal.controller)
     return {"veto": signed, "delivered": delivered(door, f"/participants/{former['id']}/veto", {"veto": signed})}
 
 

@@ -111,7 +111,7 @@ def verify_next(wire: object, former: Mapping[str, Any], trust: Trust, *, lost: 
     if document["number"] <= former["number"]:
         raise VerificationError("participant.stale_number", "the number of a later record is higher")
     if (document["name"], document["admitted_as"]) != (former["name"], former["admitted_as"]):
-        raise VerificationError("participant.other_role", "a later record changes keys, not what somebody is admitted as")
+        raise VerificationError("participant.other_role", "a later record changes keys, no name and no role")
     holder, given = controller_of(former), wire
     if not lost and holder != controller_of(document):
         handover = given["handover"]  # type: ignore[index]

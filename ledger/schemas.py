@@ -236,7 +236,8 @@ approval = fields({
 
 # Signatures that the registries take: of a regulator over one record, of a decider over what it holds or takes back.
 decided = {"decider": address, "scheme": scheme, "public_key": hexadecimal(64), "signature": signature0x}
-admission = fields({"number": integer(1), **decided})
+admission = fields({"number": integer(1), "sign_by": integer(1, 2**48 - 1), **decided})
+veto = fields({"number": integer(1), **decided})
 suspension = fields({"suspended": boolean, "number": integer(1), **decided})
 cancellation = fields({"nonce": hex0x(32), **decided})
 

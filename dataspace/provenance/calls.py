@@ -40,6 +40,7 @@ def put_participant(
         number=admission["number"],
         controller=controller_of(record["document"]),
         decider=admission["decider"],
+        sign_by=admission["sign_by"],
         signature=admission["signature"],
         control=record["control"]["signature"],
         handover=handover["signature"] if handover else "0x",
@@ -65,6 +66,7 @@ def propose_participant(
         number=proposal["number"],
         controller=controller_of(record["document"]),
         decider=proposal["decider"],
+        sign_by=proposal["sign_by"],
         signature=proposal["signature"],
         control=record["control"]["signature"],
     )

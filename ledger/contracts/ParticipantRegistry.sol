@@ -10,14 +10,18 @@ import {SpaceRoles} from "./SpaceRoles.sol";
 ///      controller who holds it; where the holder's key is lost, the regulator proposes, and the holder or any regulator
 ///      has `vetoDelay` to say no. So neither the operator nor one stolen regulator key swaps a participant's keys, nor
 ///      does the participant change its own record without the regulator. Removing somebody's REGULATOR_ROLE leaves the
-///      records that they admitted; what they proposed lapses. The zero hash says: no longer admitted.
+///      records that they admitted; what they proposed lapses, as does what nobody finished for long, and another may
+///      take its place. What a regulator signed and nobody relayed lapses too. The zero hash says: no longer admitted.
 contract ParticipantRegistry is SpaceRoles, SpaceDomain {
     uint48 public constant LONGEST_VETO = 30 days;
+    /// How long a proposal waits to be finished, once it may be.
+    uint48 public constant LAPSES_AFTER = 30 days;
+    uint48 public constant LONGEST_SIGNING = 92 days;
     /// How far a record's number may rise at once, so that nobody uses the numbers up.
     uint64 public constant LARGEST_STEP = 1000;
 
     bytes32 private constant RECORD_TYPEHASH = keccak256(
-        "Record(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,address decider)"
+        "Record(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,uint48 signBy,address decider)"
     );
     bytes32 private constant CONTROL_TYPEHASH =
         keccak256("Control(bytes32 participantId,bytes32 recordHash,uint64 number,address controller)");
@@ -25,7 +29,7 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
         "Handover(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,address holder)"
     );
     bytes32 private constant PROPOSAL_TYPEHASH = keccak256(
-        "Proposal(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,address decider)"
+        "Proposal(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,uint48 signBy,address decider)"
     );
     bytes32 private constant VETO_TYPEHASH = keccak256(
         "Veto(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,address decider)"
@@ -38,6 +42,13 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
         bytes32 recordHash;
         uint64 number;
         address controller;
+    }
+
+    /// A regulator's word on a record, good until `signBy`.
+    struct Decision {
+        address decider;
+        uint48 signBy;
+        bytes signature;
     }
 
     struct Entry {
@@ -85,6 +96,8 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
     error NoProposal(uint64 number);
     error NotRipe(uint48 ripe);
     error Burned(uint64 number);
+    error SignedTooLate(uint48 signBy);
+    error Lapsed(uint64 number);
 
     constructor(address admin, address[] memory regulators, uint48 vetoDelay_, bytes32 salt)
         SpaceRoles(admin)
@@ -98,42 +111,39 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
     /// @notice Put a record in place: a regulator's Record and the controller's Control; where the controller changes,
     ///         also a Handover by the one who holds it until now. Repeating what stands is no error.
     /// @param handover the holder's signature; empty for a first record, or when the controller stays.
-    function put(
-        Record calldata r,
-        address decider,
-        bytes calldata signature,
-        bytes calldata control,
-        bytes calldata handover
-    ) external {
+    function put(Record calldata r, Decision calldata d, bytes calldata control, bytes calldata handover) external {
         Entry storage entry = entries[r.participantId];
         if (
             entry.number != 0 && r.number == entry.number && r.recordHash == entry.recordHash
                 && r.controller == entry.controller
         ) return;
         _checkNumber(r, entry);
-        _requireRegulator(decider, _hash(RECORD_TYPEHASH, r, decider), signature);
+        _requireDecision(RECORD_TYPEHASH, r, d);
         _requireSigned(r.controller, _controlHash(r), control);
         address holder = entry.controller;
         if (holder != address(0) && holder != r.controller) {
             _requireSigned(holder, _hash(HANDOVER_TYPEHASH, r, holder), handover);
         }
         _dropProposal(r.participantId);
-        _store(r, entry, decider);
+        _store(r, entry, d.decider);
     }
 
     /// @notice Replace a record whose holder cannot sign: takes effect by `finish`, after the delay, if nobody vetoes.
-    function propose(Record calldata r, address decider, bytes calldata signature, bytes calldata control) external {
+    function propose(Record calldata r, Decision calldata d, bytes calldata control) external {
         Entry storage entry = entries[r.participantId];
         if (entry.number == 0) revert NotRegistered(r.participantId);
         Proposal storage p = proposals[r.participantId];
-        if (p.number != 0) revert ProposalPending(p.number);
+        if (p.number != 0) {
+            if (!_isDead(p)) revert ProposalPending(p.number);
+            _dropProposal(r.participantId);
+        }
         _checkNumber(r, entry);
         if (burned[_controlHash(r)]) revert Burned(r.number);
-        _requireRegulator(decider, _hash(PROPOSAL_TYPEHASH, r, decider), signature);
+        _requireDecision(PROPOSAL_TYPEHASH, r, d);
         _requireSigned(r.controller, _controlHash(r), control);
         uint48 ripe = uint48(block.timestamp) + vetoDelay;
-        proposals[r.participantId] = Proposal(r.recordHash, r.controller, r.number, decider, ripe);
-        emit RecordProposed(r.participantId, r.recordHash, r.number, r.controller, decider, ripe);
+        proposals[r.participantId] = Proposal(r.recordHash, r.controller, r.number, d.decider, ripe);
+        emit RecordProposed(r.participantId, r.recordHash, r.number, r.controller, d.decider, ripe);
     }
 
     /// @notice Stop a proposal: the holder, or any regulator (a stolen key of one is thus not enough).
@@ -156,6 +166,7 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
         if (p.number == 0) revert NoProposal(0);
         if (block.timestamp < p.ripe) revert NotRipe(p.ripe);
         if (!hasRole(REGULATOR_ROLE, p.decider)) revert NotRegulator(p.decider);
+        if (_isOver(p.ripe)) revert Lapsed(p.number);
         _dropProposal(participantId);
         _store(Record(participantId, p.recordHash, p.number, p.controller), entries[participantId], p.decider);
     }
@@ -200,6 +211,24 @@ contract ParticipantRegistry is SpaceRoles, SpaceDomain {
         if (r.number <= entry.number || r.number - entry.number > LARGEST_STEP) {
             revert StaleNumber(entry.number, r.number);
         }
+    }
+
+    /// Nobody can finish it any more; it still stands where its holder would look, until another takes its place.
+    function _isDead(Proposal storage p) private view returns (bool) {
+        return _isOver(p.ripe) || !hasRole(REGULATOR_ROLE, p.decider);
+    }
+
+    function _isOver(uint48 ripe) private view returns (bool) {
+        return block.timestamp > uint256(ripe) + LAPSES_AFTER;
+    }
+
+    function _requireDecision(bytes32 typeHash, Record calldata r, Decision calldata d) private view {
+        if (d.signBy < block.timestamp) revert SignedTooLate(d.signBy);
+        if (d.signBy - block.timestamp > LONGEST_SIGNING) revert BadRecord();
+        bytes32 structHash = keccak256(
+            abi.encode(typeHash, r.participantId, r.recordHash, r.number, r.controller, d.signBy, d.decider)
+        );
+        _requireRegulator(d.decider, structHash, d.signature);
     }
 
     function _requireRegulator(address decider, bytes32 structHash, bytes calldata signature) private view {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.waiting import wait_until
-from ledger.approval import PROPOSAL_TYPE, RECORD_TYPE, VETO_TYPE, sign_record, sign_suspension, signed_by
+from ledger.approval import PROPOSAL_TYPE, RECORD_TYPE, sign_record, sign_suspension, sign_veto, signed_by
 from ledger.approval import digest as eip712
 from ledger.errors import ChainRefused
 from ledger.keys import EthKey
@@ -40,10 +40,11 @@ def refused(code: str) -> pytest.RaisesExc[ChainRefused]:
 def content(space: ChainSpace, participant: str, record: str, number: int, holder: EthKey, *, by: EthKey | None,
             type: str) -> dict[str, Any]:
     signed = sign_record(participant, record, number, by or space.regulator, space.participants,
-                         controller=holder.address, type=type)
+                         controller=holder.address, type=type, sign_by=int(time.time()) + 600)
     control = signed_by(holder, eip712(space.participants, CONTROL_TYPE, participant, record, number, holder.address))
     return {"participant_id": participant, "record_hash": record, "number": number, "controller": holder.address,
-            "decider": signed["decider"], "signature": signed["signature"], "control": control["signature"]}
+            "decider": signed["decider"], "sign_by": signed["sign_by"], "signature": signed["signature"],
+            "control": control["signature"]}
 
 
 def put(space: ChainSpace, participant: str, record: str, number: int, holder: EthKey, *, by: EthKey | None = None,
@@ -132,8 +133,7 @@ def test_the_holder_vetoes(space: ChainSpace, participant: str) -> None:
 
 
 def veto(space: ChainSpace, participant: str, record: str, number: int, controller: EthKey, *, by: EthKey) -> None:
-    signed = sign_record(participant, record, number, by, space.participants, controller=controller.address,
-                         type=VETO_TYPE)
+    signed = sign_veto(participant, record, number, by, space.participants, controller=controller.address)
     space.send(space.chain.sign_veto_participant(
         space.stranger, space.nonce(space.stranger), participant_id=participant, number=number,
         decider=signed["decider"], signature=signed["signature"]))

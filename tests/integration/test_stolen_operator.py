@@ -18,7 +18,6 @@ from deploy.devchain import DevChain
 from deploy.waiting import wait_until
 from ledger import acts
 from ledger.approval import (
-    RECORD_TYPE,
     approve,
     domain_of,
     grant_chain_id,
@@ -78,10 +77,11 @@ class Stolen:
         admission = sign_record(record_chain_id(document), document_hash(document), document["number"],
                                 lies.pop("by", self.world.approver("office")),
                                 participants_domain_of(self.world.trust), controller=controller_of(document),
-                                type=RECORD_TYPE)
+                                sign_by=int(time.time()) + 600)
         return {"participant_id": record_chain_id(document), "record_hash": "0x" + document_hash(document),
                 "number": document["number"], "controller": controller_of(document), "decider": admission["decider"],
-                "signature": admission["signature"], "control": wire["control"]["signature"],
+                "sign_by": admission["sign_by"], "signature": admission["signature"],
+                "control": wire["control"]["signature"],
                 "handover": wire["handover"]["signature"] if wire["handover"] else "0x", **lies}
 
     def settle(self) -> None:

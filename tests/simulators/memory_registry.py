@@ -57,13 +57,13 @@ class Registry:
         self._propose_none(height, participant)
         return self._keep(height, participant, replace(record, suspended=known.suspended if known else False))
 
-    def _propose(self, height: int, now: int, given: Any, decider: str, *rest: Any) -> bool:
+    def _propose(self, height: int, now: int, given: Any, decision: Any, *rest: Any) -> bool:
         participant, record = _read(given)
         known = self.record(participant)
         if known is None or record.number <= known.number or self.proposal(participant) is not None:
             return False
         self.proposals.setdefault(participant, []).append((height, ProposalOnChain(
-            record.record_hash, record.controller, record.number, decider, now + self.veto_delay)))
+            record.record_hash, record.controller, record.number, decision[0], now + self.veto_delay)))
         return True
 
     def _veto(self, height: int, now: int, participant: bytes, number: int, *rest: Any) -> bool:

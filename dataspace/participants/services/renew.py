@@ -21,7 +21,7 @@ from dataspace.participants.states import State
 from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
 from dataspace.provenance.record import record as write_event
-from ledger.approval import PROPOSAL_TYPE, RECORD_TYPE, VETO_TYPE, participants_domain_of, verify_record
+from ledger.approval import PROPOSAL_TYPE, RECORD_TYPE, participants_domain_of, verify_record, verify_veto
 from ledger.documents import Document, document_hash
 from ledger.participant import controller_of, passkeys_of, read_wire, verify_next, verify_wire
 
@@ -89,13 +89,12 @@ def veto(participant: Participant, *, veto: Signed, actor: Actor, now: datetime)
     renewal = _proposed(row)
     document, trust = read_wire(renewal.record), space.trust()
     former = row.record["document"]
-    decider = verify_record(
+    decider = verify_veto(
         row.chain_id,
         renewal.record_hash,
         veto,
         domain=participants_domain_of(trust),
         controller=controller_of(document),
-        type=VETO_TYPE,
         passkeys={**trust.regulator.passkeys, **passkeys_of(former)},
     )
     if decider not in (controller_of(former), *trust.regulator.approvers):
@@ -137,12 +136,14 @@ def carry(renewal: Renewal) -> None:
         _stand(renewal, now=timezone.now())
     elif found is not None and found.number >= renewal.number:
         _close(renewal, Renewal.Outcome.REPLACED)
-    elif renewal.proposal is not None and sent.status == ChainTx.State.FINAL and _dropped(row):
+    elif renewal.proposal is not None and sent.status == ChainTx.State.FINAL and _dropped(row, renewal):
         _close(renewal, Renewal.Outcome.VETOED)
 
 
-def _dropped(row: Participant) -> bool:
-    return space.chain().participant_proposal(row.chain_id, "finalized") is None
+def _dropped(row: Participant, renewal: Renewal) -> bool:
+    """Vetoed, or another took its place."""
+    found = space.chain().participant_proposal(row.chain_id, "finalized")
+    return found is None or found.record_hash != "0x" + renewal.record_hash
 
 
 def _sent(renewal: Renewal, row: Participant) -> ChainTx | None:

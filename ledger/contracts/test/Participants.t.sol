@@ -42,8 +42,7 @@ contract ParticipantsTest is Signing {
             registry.put,
             (
                 r,
-                vm.addr(decider),
-                says("Record", r, decider),
+                decided("Record", r, decider),
                 accepts(r, controller),
                 former == 0 ? bytes("") : says("Handover", r, former)
             )
@@ -56,6 +55,14 @@ contract ParticipantsTest is Signing {
         returns (bytes memory)
     {
         return signed(key, registry, recordOf(kind, r, vm.addr(key)));
+    }
+
+    function decided(string memory kind, ParticipantRegistry.Record memory r, uint256 key)
+        internal
+        view
+        returns (ParticipantRegistry.Decision memory)
+    {
+        return ParticipantRegistry.Decision(vm.addr(key), SIGN_BY, says(kind, r, key));
     }
 
     function accepts(ParticipantRegistry.Record memory r, uint256 key) internal view returns (bytes memory) {
@@ -71,8 +78,7 @@ contract ParticipantsTest is Signing {
             registry.propose,
             (
                 r,
-                vm.addr(decider),
-                says(kind, r, decider),
+                decided(kind, r, decider),
                 accepts(r, controller)
             )
         );
@@ -178,6 +184,43 @@ contract ParticipantsTest is Signing {
         ok(proposeCall(record("y", 2, NEXT), COLLEAGUE, NEXT, "Proposal"));
     }
 
+    function test_a_dead_proposal_makes_room_for_another() public {
+        first();
+        ok(proposeCall(record("x", 2, THIEF), REGULATOR, THIEF, "Proposal"));
+        no(proposeCall(record("y", 3, NEXT), COLLEAGUE, NEXT, "Proposal"), ParticipantRegistry.ProposalPending.selector);
+        vm.warp(block.timestamp + DELAY + registry.LAPSES_AFTER());
+        no(proposeCall(record("y", 3, NEXT), COLLEAGUE, NEXT, "Proposal"), ParticipantRegistry.ProposalPending.selector);
+        vm.warp(block.timestamp + 1);
+        no(abi.encodeCall(registry.finish, (HOSPITAL)), ParticipantRegistry.Lapsed.selector);
+        ok(proposeCall(record("y", 3, NEXT), COLLEAGUE, NEXT, "Proposal"));
+        check(registry.proposalOf(HOSPITAL).number == 3, "replaced");
+        bytes32 role = registry.REGULATOR_ROLE();
+        vm.prank(vm.addr(ADMIN));
+        registry.revokeRole(role, vm.addr(COLLEAGUE));
+        no(proposeCall(record("x", 2, THIEF), REGULATOR, THIEF, "Proposal"), ParticipantRegistry.Burned.selector);
+        ok(proposeCall(record("z", 4, NEXT), REGULATOR, NEXT, "Proposal")); // at once: who proposed it was dismissed
+        vm.warp(block.timestamp + DELAY);
+        ok(abi.encodeCall(registry.finish, (HOSPITAL)));
+        stands("z", NEXT);
+    }
+
+    /// What a regulator signed and nobody relayed does not lie about for ever.
+    function test_what_was_signed_lapses() public {
+        first();
+        vm.warp(SIGN_BY + 1);
+        ParticipantRegistry.Record memory r = record("two", 2, NEXT);
+        no(putCall(r, REGULATOR, NEXT, HOLDER), ParticipantRegistry.SignedTooLate.selector);
+        no(proposeCall(r, REGULATOR, NEXT, "Proposal"), ParticipantRegistry.SignedTooLate.selector);
+        ok(putCall(record("one", 1, HOLDER), REGULATOR, HOLDER, 0)); // what stands may be repeated
+        uint48 far = uint48(block.timestamp + registry.LONGEST_SIGNING() + 1);
+        bytes memory long = signed(REGULATOR, registry, decisionOf("Record", r, vm.addr(REGULATOR), far));
+        ParticipantRegistry.Decision memory d = ParticipantRegistry.Decision(vm.addr(REGULATOR), far, long);
+        bytes memory handed = says("Handover", r, HOLDER);
+        no(abi.encodeCall(registry.put, (r, d, accepts(r, NEXT), handed)), ParticipantRegistry.BadRecord.selector);
+        d.signBy = uint48(block.timestamp); // nor is the date anybody's to change
+        no(abi.encodeCall(registry.put, (r, d, accepts(r, NEXT), handed)), SpaceDomain.BadSigner.selector);
+    }
+
     function test_the_holders_key_alone_changes_nothing() public {
         first();
         no(putCall(record("x", 2, HOLDER), HOLDER, HOLDER, 0), ParticipantRegistry.NotRegulator.selector);
@@ -204,8 +247,7 @@ contract ParticipantsTest is Signing {
             registry.put,
             (
                 r,
-                vm.addr(REGULATOR),
-                says("Proposal", r, REGULATOR),
+                decided("Proposal", r, REGULATOR),
                 accepts(r, NEXT),
                 says("Handover", r, HOLDER)
             )
@@ -215,8 +257,7 @@ contract ParticipantsTest is Signing {
             registry.put,
             (
                 r,
-                vm.addr(REGULATOR),
-                says("Record", r, REGULATOR),
+                decided("Record", r, REGULATOR),
                 accepts(r, NEXT),
                 accepts(r, HOLDER) // the holder accepted to be asked, and did not hand over
             )

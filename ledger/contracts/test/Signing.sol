@@ -12,6 +12,7 @@ import {Check} from "./Vm.sol";
 abstract contract Signing is Check {
     uint256 private constant P256_N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551;
     string internal constant ORIGIN = "https://office.example";
+    uint48 internal constant SIGN_BY = uint48(START + 60 days);
 
     function digest(SpaceDomain domain, bytes memory encoded) internal view returns (bytes32) {
         return keccak256(abi.encodePacked(hex"1901", domain.domainSeparator(), keccak256(encoded)));
@@ -102,7 +103,11 @@ abstract contract Signing is Check {
         pure
         returns (bytes memory)
     {
-        string memory role = keccak256(bytes(kind)) == keccak256("Handover") ? "holder" : "decider";
+        bytes32 which = keccak256(bytes(kind));
+        if (which == keccak256("Record") || which == keccak256("Proposal")) {
+            return decisionOf(kind, r, speaker, SIGN_BY);
+        }
+        string memory role = which == keccak256("Handover") ? "holder" : "decider";
         bytes memory typeString = bytes.concat(
             bytes(kind),
             "(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,address ",
@@ -110,6 +115,20 @@ abstract contract Signing is Check {
             ")"
         );
         return abi.encode(keccak256(typeString), r.participantId, r.recordHash, r.number, r.controller, speaker);
+    }
+
+    function decisionOf(string memory kind, ParticipantRegistry.Record memory r, address speaker, uint48 signBy)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        bytes memory typeString = bytes.concat(
+            bytes(kind),
+            "(bytes32 participantId,bytes32 recordHash,uint64 number,address controller,uint48 signBy,address decider)"
+        );
+        return abi.encode(
+            keccak256(typeString), r.participantId, r.recordHash, r.number, r.controller, signBy, speaker
+        );
     }
 
     function controlOf(ParticipantRegistry.Record memory r) internal pure returns (bytes memory) {

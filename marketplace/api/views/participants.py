@@ -14,6 +14,7 @@ from dataspace.participants.services import entry, renew, suspend
 from dataspace.participants.states import State
 from ledger.errors import ChainRefused, ChainUnavailable
 from ledger.schemas import admission, suspension
+from ledger.schemas import veto as VETO
 from marketplace.api import schemas
 from marketplace.api.auth import EnrolAuthentication, SignatureAuthentication
 from marketplace.api.schemas import SignedSchema
@@ -97,7 +98,7 @@ class Veto(ApiView):
     @documented("Who held the keys until now, or the regulator, says no to a proposed record")
     def post(self, request: Request, participant_id: UUID) -> Response:
         (veto,) = schemas.body_of(request, "veto")
-        admission(veto, "/veto")
+        VETO(veto, "/veto")
         row = queries.participant_for(self.actor, participant_id)
         made = renew.veto(row, veto=veto, actor=self.actor, now=self.now)
         _carry(lambda: renew.carry(made))

@@ -19,11 +19,13 @@ from ledger.approval import (
     sign_record,
     sign_revocation,
     sign_use,
+    sign_veto,
     terms_digest,
     verify_approval,
     verify_record,
     verify_revocation,
     verify_use,
+    verify_veto,
 )
 from ledger.documents import document_hash
 from ledger.errors import VerificationError
@@ -84,8 +86,9 @@ def test_the_digests_are_those_of_eth_account(people: People, grant: dict[str, A
             (domain, ap.CANCELLATION_TYPE, [NONCE, NONCE, decider]),
             (domain, ap.GRANT_SUSPENSION_TYPE, [NONCE, True, 3, decider]),
             (participants_domain_of(people.trust), ap.PARTICIPANT_SUSPENSION_TYPE, [NONCE, False, 3, decider]),
-            *((participants_domain_of(people.trust), one, [NONCE, NONCE, 3, decider, decider])
-              for one in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE, ap.VETO_TYPE))):
+            (participants_domain_of(people.trust), ap.VETO_TYPE, [NONCE, NONCE, 3, decider, decider]),
+            *((participants_domain_of(people.trust), one, [NONCE, NONCE, 3, decider, SIGN_BY, decider])
+              for one in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE))):
         assert digest(where, type, *values) == typed(where, type, values)
 
 
@@ -199,12 +202,13 @@ def test_uses_and_records_name_their_signer(people: People) -> None:
             verify_use(grant_id, job, shown, domain=domain)
     registry = participants_domain_of(people.trust)
     controller = people.approver("hospital_a").address
-    for type in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE, ap.VETO_TYPE):
-        admission = sign_record(NONCE, "09" * 32, 1, key, registry, controller=controller, type=type)
+    for type in (ap.RECORD_TYPE, ap.PROPOSAL_TYPE):
+        admission = sign_record(NONCE, "09" * 32, 1, key, registry, controller=controller, type=type, sign_by=SIGN_BY)
         say = {"domain": registry, "controller": controller, "type": type}
         assert verify_record(NONCE, "09" * 32, admission, **say) == key.address
         for wrong in ({**admission, "number": 2}, {**admission, "decider": people.approver("outsider").address},
-                      {**admission, "number": True}, {**admission, "public_key": "zz" * 64}, {**admission, "more": 1},
+                      {**admission, "sign_by": SIGN_BY + 1}, {**admission, "number": True},
+                      {**admission, "public_key": "zz" * 64}, {**admission, "more": 1},
                       {}, {**admission, "scheme": "passkey"}, {**admission, "scheme": "none"}):
             with pytest.raises(VerificationError):
                 verify_record(NONCE, "09" * 32, wrong, **say)
@@ -212,6 +216,13 @@ def test_uses_and_records_name_their_signer(people: People) -> None:
                                                     ap.RECORD_TYPE}):
             with pytest.raises(VerificationError):
                 verify_record(NONCE, "09" * 32, admission, **{**say, **other})
+    against = sign_veto(NONCE, "09" * 32, 1, key, registry, controller=controller)
+    assert verify_veto(NONCE, "09" * 32, against, domain=registry, controller=controller) == key.address
+    for wrong in ({**against, "number": 2}, {**against, "sign_by": SIGN_BY}, {}):
+        with pytest.raises(VerificationError):
+            verify_veto(NONCE, "09" * 32, wrong, domain=registry, controller=controller)
+    with pytest.raises(VerificationError):
+        verify_veto(NONCE, "08" * 32, against, domain=registry, controller=controller)
     with pytest.raises(VerificationError):
         recover(bytes(31), bytes(65))
 

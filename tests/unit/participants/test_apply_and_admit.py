@@ -101,6 +101,7 @@ def test_only_the_regulator_admits(people: Space) -> None:
     admission = {
         "decider": "0x" + "11" * 20,
         "number": 1,
+        "sign_by": 2**40,
         "scheme": "secp256k1",
         "public_key": "22" * 64,
         "signature": "0x" + "33" * 65,
@@ -129,6 +130,7 @@ def test_an_admission_under_another_key_than_the_trust_files_is_refused(people: 
         people.approver("rival"),
         participants_domain_of(people.trust),
         controller=document["keys"]["approval"][0]["address"],
+        sign_by=2**40,
     )
     with pytest.raises(PortalRefused) as refused:
         people.door("office").post(f"/participants/{row.pk}/admission", {"record": both_signed, "approval": admission})

@@ -236,8 +236,9 @@ def test_only_the_regulator_proposes(people: Space, fresh: KeyFile) -> None:
         acts.propose(people.door("maker"), people.keys["maker"], people.trust, wire,
                      fingerprint=acts.fingerprint_of(wire))
     body = {"record": {**wire, "signatures": [*wire["signatures"], sign(wire["document"], fresh.signing)]},
-            "proposal": acts.veto(people.door("maker"), people.trust, maker(people).record["document"],
-                                  _like(wire), approver=people.approver("maker"))["veto"]}
+            "proposal": {"sign_by": 2**40, **acts.veto(
+                people.door("maker"), people.trust, maker(people).record["document"], _like(wire),
+                approver=people.approver("maker"))["veto"]}}
     with pytest.raises(PortalRefused) as caught:
         people.door("maker").post(f"/participants/{people.id('maker')}/proposal", body)
     assert caught.value.status == 403
@@ -261,7 +262,8 @@ def test_while_the_chain_is_away_new_keys_wait_and_are_not_lost(people: Space, f
     assert maker(people).record_hash == document_hash(wire["document"])
 
 
-@pytest.mark.parametrize("change", [{"admitted_as": ["consumer", "provider"]}, {"name": {"zh": "监管办", "en": "Office"}}])
+@pytest.mark.parametrize("change", [
+    {"admitted_as": ["consumer", "provider"]}, {"name": {"zh": "监管办", "en": "Office"}}])
 def test_new_keys_bring_no_new_name_and_no_new_role(people: Space, fresh: KeyFile, change: dict[str, Any]) -> None:
     """Whoever confirms a fingerprint on the telephone has keys in mind, not that a buyer becomes a hospital."""
     former = maker(people).record["document"]
