@@ -1,4 +1,4 @@
-"""Two verifiers, one answer: receipts by the thousand, true and mutated, and every single bit of two flipped.
+"""Two verifiers, one answer: receipts by the thousand, true and mutated, and every single bit of one flipped.
 
     ./run bench receipts [COUNT] [SEED]
 
@@ -36,10 +36,11 @@ def main() -> int:
     with page() as judge:
         different = tell("agreement", judge, whole, list(cases(whole, count, seed)), seed=seed)
         golden = Corpus(((GOLDEN / "trust.json").read_bytes(),), whole.fingerprint, (whole.trusts[0],), ())
-        for name, what in (("receipt.small.json", "one grant"), ("receipt.json", "a job at three hospitals")):
+        for name, what, step in (("receipt.small.json", "every single bit of a receipt", 1),
+                                 ("receipt.json", "every 13th bit of a job's receipt", 13)):
             true = (GOLDEN / name).read_bytes()
-            bits = [(0, flipped(true, bit)) for bit in range(8 * len(true))]
-            different += tell(f"every single bit of a receipt: {what}", judge, golden, bits, must_fail=True)
+            bits = [(0, flipped(true, bit)) for bit in range(0, 8 * len(true), step)]
+            different += tell(what, judge, golden, bits, must_fail=True)
     return 1 if different else 0
 
 
