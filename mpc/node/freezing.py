@@ -5,55 +5,21 @@ first. A question is named by what it would open (function, parameters, filter, 
 does not open another set. The same set asked again gets the very same word again.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from ledger.documents import document_hash, new_document, parse_time, signed, to_b64
 from mpc import masked
 from mpc.errors import MpcError
-from mpc.node.book import Book
 from mpc.node.contributing import question_of
 from mpc.node.errors import CODES, Refused
+from mpc.node.frozen import Frozen
 from mpc.node.logs import note
 from mpc.node.papers import Document, Papers
 from mpc.node.sessions import Home
 
 MOST = 70
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS frozen (
-  release_key TEXT PRIMARY KEY, job_hash TEXT NOT NULL, members TEXT NOT NULL, word TEXT NOT NULL) STRICT;
-"""
-
-
-class Frozen:
-    """The dealer's durable memory: one set for one question, for ever."""
-
-    def __init__(self, book: Book) -> None:
-        self._book = book
-        book.prepare(SCHEMA)
-
-    def standing(self, release_key: str, job_hash: str, members: Sequence[Mapping[str, Any]]) -> Document | None:
-        """The word given on this set; raises if it was given on another, or to another job."""
-        rows = self._book.rows("SELECT job_hash, members, word FROM frozen WHERE release_key = ?", release_key)
-        return _same(rows[0], job_hash, members) if rows else None
-
-    def claim(self, release_key: str, job_hash: str, members: Sequence[Mapping[str, Any]], word: Document) -> Document:
-        """Atomically: enter this word if none stands, and return the one that stands."""
-        with self._book.write() as db:
-            db.execute("INSERT OR IGNORE INTO frozen VALUES (?, ?, ?, ?)",
-                       (release_key, job_hash, json.dumps(list(members)), json.dumps(word)))
-            row = db.execute("SELECT job_hash, members, word FROM frozen WHERE release_key = ?",
-                             (release_key,)).fetchone()
-        return _same(row, job_hash, members)
-
-
-def _same(row: Sequence[str], job_hash: str, members: Sequence[Mapping[str, Any]]) -> Document:
-    if (row[0], json.loads(row[1])) != (job_hash, list(members)):
-        raise Refused("paillier.second_freeze", "another set was frozen for this question, once and for ever")
-    word: Document = json.loads(row[2])
-    return word
 
 
 class Freezer:

@@ -18,6 +18,7 @@ from mpc.node.book import History, is_full
 from mpc.node.cases import Cases
 from mpc.node.config import Config
 from mpc.node.errors import NodeError, Refused, Unfit, Unsettled
+from mpc.node.frozen import Frozen
 from mpc.node.logs import note
 from mpc.node.papers import Me, Papers, verify_papers
 from mpc.node.policy import Policy, Ruling, deny_all
@@ -130,6 +131,8 @@ class Judge:
         checks.check_book(papers, history, self._home.trust)
         made.passed("book")
         if papers.own is None:
+            if not are_apart(papers.spec):
+                Frozen(self._home.book).check_session(papers.release_key)
             made.floor = checks.strictest(papers.floor, CATALOG[papers.function].minimum_floor)
             return
         standing = self._hospital(made, papers, history)

@@ -31,6 +31,7 @@ from mpc.node.book import Book, SeenJob, is_full
 from mpc.node.chainview import ChainView
 from mpc.node.checks import Session, check_not_revoked
 from mpc.node.errors import CODES, NodeError, Refused, Unsettled
+from mpc.node.frozen import Frozen
 from mpc.node.logs import note
 from mpc.node.papers import Grant, Papers
 from mpc.node.workers import Worker
@@ -275,6 +276,8 @@ class Run:
         if code := self.home.chain.stopped(self.papers):
             raise Failed(code, "a grant was revoked or suspended on chain, or a participant suspended")
         self._still_allowed(self.papers)
+        if not self.home.party:
+            Frozen(self.home.book).deal(self.papers.release_key)
         self.attempt.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:

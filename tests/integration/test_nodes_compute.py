@@ -9,13 +9,15 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas
 import pytest
 
 from ledger.approval import domain_of, sign_revocation
-from ledger.documents import from_b64
+from ledger.documents import from_b64, timestamp
+from mpc import masked, paillier
 from mpc.disclosure import open_result
 from mpc.functions.registry import function
 from mpc.node import config, data, inbox
@@ -82,7 +84,8 @@ class Space:
             for one in envelopes]
         plan = function(key).plan(spec["parameters"], self.columns, len(envelopes), 500 + 500 + 200)
         pattern, values = open_result(plains, parties=len(envelopes), session=envelopes[0]["session"],
-                                      gate_hash_hex=envelopes[0]["gate_hash"], spans=plan.spans)
+                                      gate_hash_hex=envelopes[0]["gate_hash"], spans=plan.spans,
+                                      limbs=plan.limbs)
         found: Document = function(key).finish(values, pattern, plan)
         return found
 
@@ -153,6 +156,34 @@ def test_it_works(space: Space, key: str, parameters: Document) -> None:
         assert opened["withheld"] > 0
     gates = {door.documents("envelope")[-1]["gate_hash"] for name, door in space.doors.items() if name != "dealer"}
     assert len(gates) == 1
+
+
+def test_hospitals_that_are_not_online_together(space: Space) -> None:
+    """One contribution each, by true workers without any link; the office freezes as soon as all are in."""
+    secret, names = paillier.generate(2048), [name for name in space.agents if name != "dealer"]
+    parameters = {"columns": ["age", "max_heart_rate"], "by": "exercise_angina"}
+    plan = function("describe@1").plan(parameters, space.columns, 3, 500 + 500 + 200)
+    by = timestamp(datetime.now(UTC) + timedelta(minutes=30))
+    item = space.world.item(parameters=parameters, engine="paillier/1", contributions={
+        "by": by, "minimum": 3, "ciphertexts": masked.width(plan, 2048), "key": secret.public.document()})
+    space.chain.register(item)
+    for name in names:
+        agent = space.agents[name]
+        policy = agent.config.policy
+        policy.write_text(policy.read_text().replace('engines = ["crypten"]', 'engines = ["paillier"]'))
+        agent.handle({**item, "kind": "contribute"})
+        space.wait()
+    bodies = [next(body for _, body in space.doors[name].posted if "contribution" in body) for name in names]
+    wires = sorted((body["contribution"] for body in bodies), key=lambda one: int(one["document"]["seat"]))
+    space.agents["dealer"].handle({**item, "kind": "freeze", "contributions": wires})
+    word = space.doors["dealer"].posted[-1][1]["freeze"]
+    question = masked.question_of(item["spec"]["document"], plan, space=space.world.trust.space_id)
+    pattern, totals = masked.open_total(
+        question, item["spec"]["document"], [(body["contribution"], from_b64(body["ciphertexts"])) for body in bodies],
+        word, secret=secret, sealing=space.world.keys["maker"].sealing)
+    opened, plain = function("describe@1").finish(totals, pattern, plan), space.plain(item)
+    shown = [row for row in opened["rows"] if row["n"] is not None]
+    assert shown and all(row in plain["rows"] for row in shown), "what opens is exact; more may stay closed"
 
 
 def test_two_nodes_shown_different_specs_never_meet(space: Space) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,6 +20,7 @@ from mpc.functions.plan import Counted
 from mpc.functions.registry import function
 from mpc.masked import Parcel, Question, contribute, members_of, open_total, question_of
 from mpc.paillier import Layout
+from mpc.wire import Task, parse
 
 SECRET = paillier.generate(2048)
 HOSPITALS = [Ed25519PrivateKey.generate() for _ in range(4)]
@@ -310,3 +312,24 @@ class TestTheQuestion:
         wide = replace(PLAN, rows_max=2**45)
         assert masked.layout_of(wide).limit > 2**45 * 120 * 120
         assert Layout.holding(2**255 - 1, count=1, parties=16).limit >= 2**255
+
+
+class TestTheWorkersOrder:
+    LINE: ClassVar[dict[str, Any]] = {
+        "role": "contributor", "space": SPACE, "spec": {**SPEC, "filter": None}, "columns": [], "rows_max_total": 2000,
+        "floor": FLOOR, "data": {"path": "/x", "kind": "csv"}, "sender": NAMES[0], "dealer_key": hex_of(DEALER),
+        "deadline": 1.0}
+
+    def test_it_works(self) -> None:
+        task = parse(json.dumps(self.LINE))
+        assert isinstance(task, Task) and (task.function, task.parties, task.dials) == ("describe@1", 4, ())
+
+    @pytest.mark.parametrize("change", [
+        {"more": 1}, {"role": "dealer"}, {"spec": {}}, {"spec": None}, {"columns": None}, {"rows_max_total": 0},
+        {"floor": True}, {"data": {"path": ""}}, {"data": None}, {"dealer_key": "00"}, {"deadline": "soon"},
+        {"sender": ""}, {"spec": {**SPEC, "filter": None, "engine": "crypten/1"}},
+        {"spec": {**SPEC, "filter": None, "contributions": {**SPEC["contributions"], "minimum": 2}}},
+    ])
+    def test_anything_odd_is_refused(self, change: dict[str, Any]) -> None:
+        with pytest.raises(SpecRefused):
+            parse(json.dumps({**self.LINE, **change}))

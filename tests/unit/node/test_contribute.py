@@ -319,6 +319,35 @@ class TestTheDealersOffice:
         member = space.world.name_of(wire["document"]["participant"])
         return resigned(wire, space.world.keys[member].signing, **changes)
 
+    def session(self, space: Space) -> Node:
+        """The same question as a session over all four, under the same grants."""
+        spec = {name: value for name, value in space.spec.items() if name != "contributions"}
+        spec |= {"engine": "crypten/1", "id": new_id(), "nonce": "33" * 32}
+        one = space.dealer
+        one.item = {**space.item, "kind": "check", "job": spec["id"],
+                    "spec": signed(spec, space.world.keys["maker"].signing)}
+        return one
+
+    def test_no_session_over_a_question_of_which_a_set_was_frozen(self, space: Space, parts: list[Document]) -> None:
+        """It would open the total of all, and so, by subtraction, those who were not in the set: a portal that says to
+        the others that their job is over could bring it about."""
+        assert "document" in space.freeze(parts[:3])
+        assert self.session(space).check()["code"] == "disclosure.already_released"
+
+    def test_no_set_of_a_question_that_a_session_opened(self, space: Space, parts: list[Document]) -> None:
+        one = self.session(space)
+        assert one.check()["decision"] == "accept"
+        one.agent.handle(one.session())
+        one.wait()
+        assert one.door.documents("failure") == []
+        assert space.freeze(parts[:3])["code"] == "paillier.second_freeze"
+
+    def test_a_session_that_opened_nothing_is_no_hindrance(self, space: Space, parts: list[Document]) -> None:
+        one = self.session(space)
+        assert one.check()["decision"] == "accept"
+        one.agent.handle({"kind": "stop", "job": one.item["job"], "attempt": 1, "code": "session.peer_silent"})
+        assert "document" in space.freeze(parts[:3])
+
     def test_neither_too_early_nor_with_too_few(self, space: Space, parts: list[Document]) -> None:
         assert space.freeze(parts[:3], now=None)["code"] == "paillier.too_early"
         assert space.freeze(parts[:2])["code"] == "paillier.too_few"
