@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "7de1ace799f60488ac358c3f1bd2070068198d2a86f9f4d4c833b045e2628bd3",
-    "describe@1": "4d2c39976747a550995f7dc09df83331b6f8f56a4b10bdca92f22230106403dc",
+    "crosstab@1": "02464151b59aa0ce88f56a418e49120a9b43fbce0cde34cae79c8ba496c279f2",
+    "describe@1": "29ed482ed4ec5bb3df4f3b5ea367470bce8feb196f0e2aaf8cd116a3c753712c",
 }
 
 

@@ -208,7 +208,7 @@ class Opening:
         return canonical({
             "type": "xinglin/opening", "version": 1, "seat": self.seat, "floor": self.floor, "gate_key": self.key.hex(),
             "pattern": "".join("1" if bit else "0" for bit in self.pattern), "values": len(self.shares),
-            "told": [list(one) for one in self.told],
+            "limbs": self.shares.shape[1], "told": [list(one) for one in self.told],
         })
 
     @classmethod
@@ -220,7 +220,8 @@ class Opening:
                 raise NotOpenable("the sealed part is of another kind")
             opening = cls(
                 seat=int(body["seat"]), floor=int(body["floor"]), key=bytes.fromhex(body["gate_key"]),
-                pattern=tuple(bit == "1" for bit in body["pattern"]), shares=unpack(memoryview(plain)[: max(end, 0)]),
+                pattern=tuple(bit == "1" for bit in body["pattern"]),
+                shares=unpack(memoryview(plain)[: max(end, 0)], int(body["values"])),
                 told=tuple(Told(str(what), str(to), int(numbers)) for what, to, numbers in body["told"]),
             )
         except (KeyError, TypeError, ValueError, LedgerError) as trouble:
@@ -240,8 +241,9 @@ def withhold(shares: Limbs, pattern: Pattern, spans: Sequence[Sequence[int]]) ->
 
 
 def open_result(plains: Sequence[bytes], *, parties: int, session: str, gate_hash_hex: str,
-                spans: Sequence[Sequence[int]]) -> tuple[Pattern, list[int]]:
-    """Pattern and totals, from the opened envelopes of *every* party; anything less opens nothing."""
+                spans: Sequence[Sequence[int]], limbs: int) -> tuple[Pattern, list[int]]:
+    """Pattern and totals, from the opened envelopes of *every* party; anything less opens nothing. `spans` and `limbs`
+    are the plan's."""
     openings = [Opening.from_bytes(plain) for plain in plains]
     if sorted(opening.seat for opening in openings) != list(range(parties)):
         raise NotOpenable("one envelope of every party is needed")
@@ -252,6 +254,6 @@ def open_result(plains: Sequence[bytes], *, parties: int, session: str, gate_has
     if any(item.told != told_of(len(spans)) for item in openings):
         raise NotOpenable("a party made more known, or less, than the protocol does")
     width = sum(len(span) for span in spans)
-    if len(first.pattern) != len(spans) or any(len(item.shares) != width for item in openings):
+    if len(first.pattern) != len(spans) or any(item.shares.shape != (width, limbs) for item in openings):
         raise NotOpenable("the result has another shape than the function")
     return first.pattern, integers(withhold(add_up([item.shares for item in openings]), first.pattern, spans))

@@ -78,11 +78,15 @@ class Grid:
         """What one row adds to the sum of magnitudes (1) or of squares (2), on the coarser grid, rounded up."""
         return int((-(-abs(steps) // coarse)) ** power)
 
-    def check_fit(self, rows: int, moment: int = 2) -> None:
-        """Sums of values up to their power `moment`, over that many rows, stay inside the ring, counted in bits: those
-        of a power, those of the number of rows, one for the sign, one in reserve. A little stricter than need be (such
-        a sum is at most 2^254, the ring holds all below 2^255), from dictionary and record alone, never from data."""
-        if moment * _bits(self.reach) + _bits(rows) + 2 > RING_BITS:
+    def bits(self, rows: int, moment: int = 2) -> int:
+        """What sums of values up to their power `moment`, over that many rows, can take: the bits of a power, those of
+        the number of rows, one for the sign, one in reserve. From dictionary and record alone, never from data."""
+        return moment * _bits(self.reach) + _bits(rows) + 2
+
+    def check_fit(self, rows: int) -> None:
+        """Sums of squares stay inside the ring. A little stricter than need be: such a sum is at most 2^254, and the
+        ring holds all below 2^255."""
+        if self.bits(rows) > RING_BITS:
             raise RangeExceeded(f"column {self.column}: sums of squares may not fit")
 
 

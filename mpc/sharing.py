@@ -9,8 +9,10 @@
 Keys live in memory for one session. A keystream is drawn once for one label: `PairKeys` refuses a second draw.
 
 A vector of n ring elements is a numpy array (n, 4) of 64-bit limbs, the lowest first, negative numbers in two's
-complement; each limb's column lies in one piece. Limb l of element i gets word i of the pair's AES-256-CTR stream that
-starts at counter l * 2^96. Work goes by chunks that stay in the cache, so beyond the vector itself no memory is used.
+complement; each limb's column lies in one piece. Where dictionary and record prove that no total needs them all
+(`Plan.limbs`), the lower limbs alone are shared: numbers modulo 2^64 follow from those modulo 2^256, so what is opened
+stays the same. Limb l of element i gets word i of the pair's AES-256-CTR stream that starts at counter l * 2^96. Work
+goes by chunks that stay in the cache, so beyond the vector itself no memory is used.
 """
 
 from __future__ import annotations
@@ -30,9 +32,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded
 
 LIMBS = 4
-WIDTH = 8 * LIMBS
-RING = 1 << (8 * WIDTH)
-HALF = RING >> 1
 CHUNK = 1 << 14
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
@@ -161,34 +160,36 @@ def words(values: Integers) -> npt.NDArray[np.int64]:
         raise RangeExceeded("a value does not fit a word") from trouble
 
 
-def limbs(values: Integers) -> Limbs:
-    """Signed whole numbers as ring elements."""
-    if isinstance(values, np.ndarray):
-        unsigned = values.dtype == np.uint64 and values.ndim == 1
-        return _short_limbs(values.view(np.int64), signed=False) if unsigned else _short_limbs(words(values))
-    try:
-        return _short_limbs(words(values))
-    except RangeExceeded:
-        return _long_limbs(values)
+def limbs(values: Integers, count: int = LIMBS) -> Limbs:
+    """Signed whole numbers as ring elements of so many limbs."""
+    if not isinstance(values, np.ndarray):
+        try:
+            return _short_limbs(words(values), count)
+        except RangeExceeded:
+            return _long_limbs(values, count)
+    if values.dtype == np.uint64 and values.ndim == 1 and count > 1:
+        return _short_limbs(values.view(np.int64), count, signed=False)
+    return _short_limbs(words(values), count)
 
 
-def _short_limbs(low: npt.NDArray[np.int64], *, signed: bool = True) -> Limbs:
-    columns = np.empty((LIMBS, len(low)), np.uint64)
+def _short_limbs(low: npt.NDArray[np.int64], count: int, *, signed: bool = True) -> Limbs:
+    columns = np.empty((count, len(low)), np.uint64)
     columns[0] = low.view(np.uint64)
     columns[1:] = (low >> 63).view(np.uint64) if signed else 0
     return columns.T
 
 
-def _long_limbs(values: Sequence[int]) -> Limbs:
-    if any(not -HALF <= value < HALF for value in values):
+def _long_limbs(values: Sequence[int], count: int) -> Limbs:
+    half = 1 << (64 * count - 1)
+    if any(not -half <= value < half for value in values):
         raise RangeExceeded("a value does not fit the ring")
-    data = b"".join(value.to_bytes(WIDTH, "little", signed=True) for value in values)
-    return np.frombuffer(data, "<u8").reshape(-1, LIMBS).astype(np.uint64, order="F")
+    data = b"".join(value.to_bytes(8 * count, "little", signed=True) for value in values)
+    return np.frombuffer(data, "<u8").reshape(-1, count).astype(np.uint64, order="F")
 
 
-def share_total(values: Integers, keys: PairKeys, *, label: str = "total") -> Limbs:
+def share_total(values: Integers, keys: PairKeys, *, wide: int = LIMBS, label: str = "total") -> Limbs:
     """This seat's shares of the sum, over all seats, of these vectors."""
-    shares = limbs(values)
+    shares = limbs(values, wide)
     keys.hide(shares.T, label=label)
     return shares
 
@@ -240,10 +241,12 @@ def pack(shares: Limbs) -> memoryview:
     return np.ascontiguousarray(shares.T, "<u8").reshape(-1).view(np.uint8).data
 
 
-def unpack(data: bytes | memoryview) -> Limbs:
-    if len(data) % WIDTH:
+def unpack(data: bytes | memoryview, count: int) -> Limbs:
+    """So many elements, of as many limbs as there are."""
+    found, rest = divmod(len(data), 8 * count) if count > 0 else (0, 1)
+    if rest or not 0 < found <= LIMBS:
         raise NotOpenable("shares are cut short")
-    return np.frombuffer(data, "<u8").reshape(LIMBS, -1).T.astype(np.uint64, copy=False)
+    return np.frombuffer(data, "<u8").reshape(found, count).T.astype(np.uint64, copy=False)
 
 
 def seal(plain: bytes, *, recipient_key: str, info: bytes) -> bytes:

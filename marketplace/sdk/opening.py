@@ -44,7 +44,8 @@ def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: K
     plains = [_unseal(envelope, held, trust=trust, keys=keys) for envelope in held.envelopes]
     try:
         pattern, totals = open_result(
-            plains, parties=len(held.envelopes), session=held.session, gate_hash_hex=held.gate_hash, spans=plan.spans
+            plains, parties=len(held.envelopes), session=held.session, gate_hash_hex=held.gate_hash, spans=plan.spans,
+            limbs=plan.limbs,
         )
     except NotOpenable as error:
         raise EnvelopeError(error.text, code="envelope.invalid") from error

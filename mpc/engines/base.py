@@ -21,8 +21,8 @@ class Engine(Protocol):
     def told(self) -> tuple[Told, ...]:
         """This party's own log of what the engine made known so far."""
 
-    def share_total(self, values: Integers) -> Limbs:
-        """This party's shares over Z_2^256 of the sum of all parties' vectors."""
+    def share_total(self, values: Integers, limbs: int) -> Limbs:
+        """This party's shares of the sum of all parties' vectors, modulo 2^64 to the power of `limbs`."""
 
     def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
         """Which cells every party may let go. `own` is what this party brings: its counts of the cells, then the

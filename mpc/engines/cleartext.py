@@ -56,8 +56,8 @@ class CleartextEngine:
     def parties(self) -> int:
         return self._hub.parties
 
-    def share_total(self, values: Integers) -> Limbs:
-        return share_total(values, self._keys)
+    def share_total(self, values: Integers, limbs: int) -> Limbs:
+        return share_total(values, self._keys, wide=limbs)
 
     def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
         self.told = told_of(len(count_shares))

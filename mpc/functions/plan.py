@@ -113,6 +113,15 @@ class Plan:
         return len(self.cells) + sum(len(cell.moments) for cell in self.cells)
 
     @cached_property
+    def limbs(self) -> int:
+        """How many words of the ring the shares of totals need, by dictionary and record: one, unless sums of squares
+        can be large. Counts always fit one."""
+        if not self.cells[0].moments:
+            return 1
+        bits = [Grid.of(one).bits(self.rows_max) for one in self.used if one["kind"] == "number"]
+        return -(-max(bits) // 64)
+
+    @cached_property
     def spans(self) -> tuple[tuple[int, ...], ...]:
         """For each cell the indices of the values that open with it, its count first."""
         spans, at = [], len(self.cells)

@@ -3,7 +3,8 @@
 Party i holds an integer vector v_i: counts of cells, then the sums attached to them; and numbers g_i that only the gate
 compares (`mpc.disclosure`): persons in every node of the tree, persons without and with a value of each column, and for
 each group's sums their total and two largest contributions. [x] is x held in shares.
-1. Each party turns its vector into its share of the total, [v] = share of Σ v_i over Z_2^256: no message.
+1. Each party turns its vector into its share of the total, [v] = share of Σ v_i over Z_2^256, or as many of its lower
+   words as the plan proves to be enough: no message.
 2. Each party shares its own counts and the gate's numbers, [n_i] and [g_i] modulo 2^64; the low words of [v] are shares
    of n modulo 2^64.
 3. Opened to the parties: Σ[n_i] - [n], one number a cell, which must be 0 everywhere, else the job ends.
@@ -44,6 +45,6 @@ def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Outcome:
     counts = words((*counted.values[:cells], *numbers[: plan.gate.counts]))
     if counts.min(initial=0) < 0 or counts.max(initial=0) > plan.rows_max:
         raise RangeExceeded("a party holds more rows than its record declares")
-    shares = engine.share_total(counted.values)
+    shares = engine.share_total(counted.values, plan.limbs)
     pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *numbers), floor)
     return Outcome(pattern, withhold(shares, pattern, plan.spans))

@@ -207,7 +207,7 @@ class Session:
                              recipient="consumer", recipient_key=self.recipient_key, gate_hash=message["gate_hash"])
             plains.append(open_sealed(from_b64(message["sealed"]), private=self.recipient, info=info))
         return open_result(plains, parties=self.parties, session=session, gate_hash_hex=sealed[0]["gate_hash"],
-                           spans=self.plan.spans)
+                           spans=self.plan.spans, limbs=self.plan.limbs)
 
     def end(self) -> None:
         if not self.logs:

@@ -100,7 +100,7 @@ def main() -> None:
         engine = CryptenEngine(cast(Any, pipes), PARTIES, PairKeys.agree(
             private[seat], among, session=SESSION, seat=seat), with_dealer(seat, DEALER), gate)
         try:
-            shares = engine.share_total(counts[seat])
+            shares = engine.share_total(counts[seat], 1)
             said = [counts[seat][0] + (lie if seat == 1 else 0), *counts[seat][1:]]
             pattern = engine.gate(gate, shares, [*said, *numbers[seat]], FLOOR)
             engine.finish()

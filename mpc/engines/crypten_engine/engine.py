@@ -71,8 +71,8 @@ class CryptenEngine:
     def told(self) -> tuple[Told, ...]:
         return tuple(self._of.told)
 
-    def share_total(self, values: Integers) -> Limbs:
-        return share_total(values, self._keys)
+    def share_total(self, values: Integers, limbs: int) -> Limbs:
+        return share_total(values, self._keys, wide=limbs)
 
     def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
         if gate != self._gate:

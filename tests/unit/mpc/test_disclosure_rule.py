@@ -21,7 +21,7 @@ def openings() -> list[Opening]:
 
 def opened(parts: list[Opening], digest: str | None = None) -> tuple[tuple[bool, ...], list[int]]:
     return open_result([part.to_bytes() for part in parts], parties=3, session=SESSION,
-                       gate_hash_hex=digest or gate_hash(KEY, SESSION, PATTERN), spans=SPANS)
+                       gate_hash_hex=digest or gate_hash(KEY, SESSION, PATTERN), spans=SPANS, limbs=4)
 
 
 def test_it_works() -> None:
@@ -73,6 +73,8 @@ def test_every_contribution_counts_and_has_its_length() -> None:
     lambda parts: [parts[0], parts[1], replace(parts[2], key=bytes(32))],
     lambda parts: [replace(part, pattern=(True, True)) for part in parts],
     lambda parts: [replace(part, shares=limbs([1, 2, 3])) for part in parts],
+    lambda parts: [replace(part, shares=limbs([1, 2, 3, 4], 1)) for part in parts],
+    lambda parts: [parts[0], parts[1], replace(parts[2], shares=limbs([1, 2, 3, 4], 3))],
     lambda parts: [*parts[:2], replace(parts[2], told=(*TOLD, Told("one count", "parties", 1)))],
     lambda parts: [replace(part, told=TOLD[:1]) for part in parts],
     lambda parts: [replace(part, told=(TOLD[0], Told("gate", "consumer", 2))) for part in parts],

@@ -47,7 +47,7 @@ def together(key: str, parameters: dict[str, Any], columns: list[dict[str, Any]]
     gate = gate_key([bytes(32)] * len(files))
     plains = [Opening(seat, floor, gate, outcome.pattern, outcome.shares, hub.engines[seat].told).to_bytes()
               for seat, outcome in enumerate(outcomes)]
-    pattern, totals = open_result(plains, parties=len(files), session=SESSION, spans=plan.spans,
+    pattern, totals = open_result(plains, parties=len(files), session=SESSION, spans=plan.spans, limbs=plan.limbs,
                                   gate_hash_hex=gate_hash(gate, SESSION, outcomes[0].pattern))
     return outcomes, one.finish(totals, pattern, plan)
 
@@ -112,7 +112,7 @@ def test_own_counts_that_do_not_add_up_end_the_job() -> None:
 
     def party(seat: int) -> None:
         engine = hub.engines[seat]
-        shares = engine.share_total([10] * plan.width)
+        shares = engine.share_total([10] * plan.width, 1)
         own = [10 + (seat == 1)] * len(plan.cells) + [10] * plan.gate.width
         engine.gate(plan.gate, shares[: len(plan.cells)], own, 5)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mpc.encoding import COUNT_LIMIT, Grid, check_count_fit, decimal
 from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
-from mpc.sharing import HALF, add_up, integers, limbs
+from mpc.sharing import add_up, integers, limbs
 
 
 def number(low: str, high: str, step: str) -> dict[str, str]:
@@ -56,7 +56,8 @@ def test_sums_that_may_not_fit_are_refused_before_any_row() -> None:
 
 @pytest.mark.parametrize(("reach", "rows", "fits"), [
     (2**104, 2**46, True), (2**104 + 1, 2**46, False), (2**104, 2**46 + 1, False), (2**127, 1, True),
-    (2**127 + 1, 1, False), (0, COUNT_LIMIT, True), (1, 2**254, True), (1, 2**254 + 1, False),
+    (2**127 + 1, 1, False), (2**31, 1, True), (2**15, 2**32, True), (2**15, 2**33, True),
+    (0, COUNT_LIMIT, True), (1, 2**254, True), (1, 2**254 + 1, False),
 ])
 def test_the_bits_that_sums_need_are_counted_from_dictionary_and_record(reach: int, rows: int, fits: bool) -> None:
     """m * ceil(log2(max|x| / step)) + ceil(log2(N_max)) + 2 <= 256, at its very edge."""
@@ -68,7 +69,10 @@ def test_the_bits_that_sums_need_are_counted_from_dictionary_and_record(reach: i
         grid.check_fit(rows)
         largest = rows * reach**2
         assert integers(add_up([limbs([largest, -largest]), limbs([0, 0])])) == [largest, -largest]
-        assert largest < HALF
+        assert largest < 2**255
+        wide = -(-grid.bits(rows) // 64)
+        assert wide <= 4
+        assert integers(add_up([limbs([largest, -largest], wide), limbs([0, 0], wide)])) == [largest, -largest]
 
 
 def test_the_number_of_rows_is_bounded() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mpc import sharing
 from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded
 from mpc.sharing import (
-    HALF,
+    LIMBS,
     PairKeys,
     add_up,
     combine,
@@ -48,6 +48,7 @@ def test_it_works() -> None:
     assert combine(shares) == [3, -30]
 
 
+HALF = oracle.RING // 2
 EDGES = [0, 1, -1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64 - 1, 2**64, -(2**64), 2**128, -(2**128) - 1, 2**192,
          HALF - 1, -HALF]
 WHOLE = st.one_of(st.sampled_from(EDGES), st.integers(-HALF, HALF - 1), st.integers(-(2**63), 2**63 - 1),
@@ -89,12 +90,14 @@ def test_own_shares_are_those_of_the_oracle(vectors: list[list[int]]) -> None:
     assert np.sum(rows, axis=0, dtype=np.uint64).view(np.int64).tolist() == vectors
 
 
+@settings(deadline=None)
 @given(st.lists(WHOLE))
 def test_limbs_are_exact_and_signed(values: list[int]) -> None:
     assert integers(limbs(values)) == values
     assert limbs(values).shape == (len(values), 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.integers(0, 2**64 - 1)), st.lists(st.integers(-9, 9)))
 def test_arrays_are_taken_as_they_are(signed: list[int], unsigned: list[int], small: list[int]) -> None:
     assert integers(limbs(np.array(signed, np.int64))) == signed
@@ -169,10 +172,13 @@ def test_a_null_exchange_key_is_refused() -> None:
         pair_key(X25519PrivateKey.generate(), bytes(32), session=SESSION, seat=0, peer_seat=1)
 
 
-@pytest.mark.parametrize("value", [HALF, -HALF - 1, 2**300])
-def test_what_does_not_fit_the_ring_is_refused(value: int) -> None:
+@pytest.mark.parametrize(("value", "count"), [
+    (HALF, 4), (-HALF - 1, 4), (2**300, 4), (2**63, 1), (-(2**63) - 1, 1), (2**127, 2), (-(2**191) - 1, 3)])
+def test_what_does_not_fit_the_ring_is_refused(value: int, count: int) -> None:
     with pytest.raises(RangeExceeded):
-        share_total([0, value], seats(3)[0])
+        share_total([0, value], seats(3)[0], wide=count)
+    with pytest.raises(RangeExceeded):
+        limbs(np.array([2**63], np.uint64), 1)
 
 
 @pytest.mark.parametrize("values", [[2**63], [-(2**63) - 1], np.array([2**63], np.uint64), np.array([0.5]),
@@ -188,10 +194,26 @@ def test_nothing_is_rounded(values: Any) -> None:
         limbs(values)
 
 
-@given(st.lists(WHOLE, max_size=5))
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, LIMBS), st.lists(st.lists(WHOLE, min_size=4, max_size=4), min_size=3, max_size=4))
+def test_as_many_limbs_as_the_total_needs_open_the_same(count: int, vectors: list[list[int]]) -> None:
+    """The lower limbs of values that fit them; and the oracle's keystreams for so many."""
+    half = 1 << (64 * count - 3)
+    vectors = [[value % half - half // 2 for value in vector] for vector in vectors]
+    keys = seats(len(vectors))
+    shares = [share_total(vector, key, wide=count) for vector, key in zip(vectors, keys, strict=True)]
+    assert {share.shape for share in shares} == {(4, count)}
+    assert combine(shares) == [sum(column) for column in zip(*vectors, strict=True)]
+    hidden = oracle.zeros(0, keys[0]._keys, "total", 4, count)
+    assert [value % (1 << 64 * count) for value in integers(shares[0])] == [
+        (value + zero) % (1 << 64 * count) for value, zero in zip(vectors[0], hidden, strict=True)]
+
+
+@settings(deadline=None)
+@given(st.lists(WHOLE, min_size=1, max_size=5))
 def test_packing_is_exact(values: list[int]) -> None:
     data = pack(limbs(values))
-    assert integers(unpack(data)) == values
+    assert integers(unpack(data, len(values))) == values
     assert len(data) == 32 * len(values)
     assert [data[at : at + 8] for at in range(0, 8 * len(values), 8)] == [
         (value % oracle.WORD).to_bytes(8, "little") for value in values]
@@ -200,8 +222,9 @@ def test_packing_is_exact(values: list[int]) -> None:
 def test_shares_of_two_lengths_open_nothing() -> None:
     with pytest.raises(NotOpenable):
         combine([limbs([1, 2]), limbs([1])])
-    with pytest.raises(NotOpenable):
-        unpack(bytes(31))
+    for size, count in ((31, 1), (32, 0), (32, -1), (0, 1), (24, 2), (40, 1), (0, 0), (64, 3)):
+        with pytest.raises(NotOpenable):
+            unpack(bytes(size), count)
 
 
 def test_a_sealed_part_opens_only_with_its_own_info() -> None:

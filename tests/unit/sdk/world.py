@@ -262,7 +262,7 @@ class World:
         plan = part.plan(spec["parameters"], columns, len(names), rows_max_total(records))
         hub = Hub(len(names), session)
         counted = [part.local(self._rows(HOSPITALS.index(name), plan.columns), plan) for name in names]
-        shares = [hub.engines[seat].share_total(one.values) for seat, one in enumerate(counted)]
+        shares = [hub.engines[seat].share_total(one.values, plan.limbs) for seat, one in enumerate(counted)]
         floor = spec["disclosure"]["floor"]
         pattern = plan.gate.decide([one.numbers for one in counted], floor)
         key = gate_key([sha256(name.encode()).digest() for name in names])
