@@ -299,6 +299,7 @@ class Agent:
             return
         known = self.book.seen(job=job)
         if known is not None:
+            self.book.withdraw(known.job_hash)
             self.book.end(known.job_hash, known.attempt, "stopped")
             self.book.unrelease(known.job_hash)
 
@@ -315,6 +316,10 @@ class Agent:
             self._told(attempt)  # all of them, before anything waits for the lock: a file may be read under it for long
         for attempt in standing:
             self._obey(attempt)
+        for known in self.book.sealed():  # the portal was away: what lies in the outbox has not left the house
+            code = self._ruled(known.job_hash, known.job)
+            if code and self.book.withdraw(known.job_hash):
+                report_failure(self.home, known, code)
         if self.cases.stopped is not None:
             return
         for case in self.cases.newest(decision="hold"):
@@ -326,13 +331,16 @@ class Agent:
 
     def _told(self, attempt: Attempt) -> str:
         """Mark an attempt that they ended; the code, or nothing."""
-        papers = attempt.papers
-        code = "node.stopped" if self.cases.stopped is not None else ""
-        if not code and self.cases.ruling(job_hash=papers.job_hash, job=papers.job) == "deny":
-            code = "policy.denied"
+        code = self._ruled(attempt.papers.job_hash, attempt.papers.job)
         if code:
             attempt.stop_code = attempt.stop_code or code
         return code
+
+    def _ruled(self, job_hash: str, job: str) -> str:
+        """The code under which they ended a job, or nothing."""
+        if self.cases.stopped is not None:
+            return "node.stopped"
+        return "policy.denied" if self.cases.ruling(job_hash=job_hash, job=job) == "deny" else ""
 
     def _obey(self, attempt: Attempt) -> None:
         papers, code = attempt.papers, self._told(attempt)

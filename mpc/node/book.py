@@ -178,6 +178,9 @@ class Book:
                 others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
                 if others >= max_uses:
                     raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
+                if self._one("SELECT 1 FROM job WHERE release_key = ? AND job_hash <> ? AND state IN (?, ?)",
+                             release_key, job_hash, *OPEN_STATES):
+                    raise Refused("disclosure.already_released", "the same question is being answered for another job")
                 db.execute("INSERT OR IGNORE INTO use VALUES (?, ?, 'reserved')", (grant, job_hash))
                 db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (grant, job_hash, shape.to_text()))
             try:
@@ -259,6 +262,22 @@ class Book:
                        (job_hash,))
             db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",
                        (path, json.dumps(dict(envelope)), until))
+
+    def sealed(self) -> list[SeenJob]:
+        """Jobs whose sealed word has not left the house yet."""
+        rows = self.rows("SELECT job, job_hash, attempt, state, deadline FROM job WHERE state = 'sealed' AND EXISTS "
+                         "(SELECT 1 FROM outbox WHERE path LIKE '/jobs/' || job || '/%')")
+        return [SeenJob(*row) for row in rows]
+
+    def withdraw(self, job_hash: str) -> bool:
+        """What was sealed for this job does not leave any more; whether it had not left already. Its use is spent."""
+        with self.write() as db:
+            taken = db.execute("DELETE FROM outbox WHERE path LIKE (SELECT '/jobs/' || job || '/%' FROM job WHERE "
+                               "job_hash = ? AND state = 'sealed')", (job_hash,))
+            if taken.rowcount:
+                db.execute("UPDATE job SET state = 'stopped' WHERE job_hash = ?", (job_hash,))
+                db.execute("DELETE FROM released WHERE job_hash = ?", (job_hash,))
+            return bool(taken.rowcount)
 
     def unrelease(self, job_hash: str) -> None:
         """The job failed after this node had sealed: the same question may be asked by a new job (its use is spent)."""

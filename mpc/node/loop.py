@@ -38,6 +38,7 @@ from mpc.node.sessions import Home
 from mpc.node.workers import Workers
 
 WAIT = 10
+SEALED = ("envelopes", "contributions", "freeze")
 POLL_TIMEOUT = 30.0
 AWAY_LEAST, AWAY_MOST = 0.3, 2.0
 
@@ -51,6 +52,7 @@ class Courier:
 
     def __init__(self, door: Any, book: Book) -> None:
         self._door, self._book, self._lock = door, book, threading.Lock()
+        self._cases = Cases(book)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send at once; raises what the door raises."""
@@ -60,6 +62,8 @@ class Courier:
         """Deliver what lies there; a refused or overdue message is struck off, an unreachable portal ends the round."""
         with self._lock:
             for number, path, body, until in self._book.outbox():
+                if self._is_held(path):
+                    continue
                 if until < time.time():
                     note("outbox.overdue", path=path)
                     self._book.delivered(number)
@@ -71,6 +75,16 @@ class Courier:
                 except PortalRefused as error:
                     note("outbox.refused", path=path, code=error.code)
                 self._book.delivered(number)
+
+
+    def _is_held(self, path: str) -> bool:
+        """What was sealed stays in the house once its people said so, however long the portal was away."""
+        _, _, job, what = path.split("/", 3) if path.startswith("/jobs/") and path.count("/") == 3 else ("",) * 4
+        if what not in SEALED:
+            return False
+        known = self._book.seen(job=job)
+        return self._cases.stopped is not None or self._cases.ruling(
+            job_hash=known.job_hash if known else "", job=job) == "deny"
 
 
 def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -> tuple[Agent, Any]:

@@ -23,10 +23,11 @@ def book(tmp_path: Path) -> Any:
 
 
 def accept(book: Book, job_hash: str, *, job: str | None = None, nonce: str | None = None, attempt: int = 1,
-           max_uses: int = 5, release_key: str = "question") -> None:
+           max_uses: int = 5, release_key: str = "") -> None:
     book.accept(job=job or f"job-{job_hash}", job_hash=job_hash, consumer="maker", nonce=nonce or f"n-{job_hash}",
-                attempt=attempt, deadline=2**33, grant=GRANT, max_uses=max_uses, release_key=release_key,
-                shape=SHAPE, verdict={"attempt": attempt})
+                attempt=attempt, deadline=2**33, grant=GRANT, max_uses=max_uses, shape=SHAPE,
+                release_key=release_key or ("question" if job_hash == "a" else f"question of {job_hash}"),
+                verdict={"attempt": attempt})
 
 
 def history(book: Book) -> History:
@@ -159,6 +160,17 @@ def test_a_change_that_breaks_off_leaves_the_book_usable(book: Book) -> None:
         raise KeyboardInterrupt
     accept(book, "a")
     assert history(book).released_by is None
+
+
+def test_the_same_question_is_not_computed_twice_at_once(book: Book) -> None:
+    """Two jobs of one question: what the first releases is given again, so the second waits for it."""
+    accept(book, "a")
+    with pytest.raises(Refused, match="same question") as refused:
+        accept(book, "b", release_key="question")
+    assert refused.value.code == "disclosure.already_released" and book.seen(job_hash="b") is None and uses(book) == 1
+    accept(book, "c")
+    book.end("a", 1, "failed")
+    accept(book, "b", release_key="question")
 
 
 def test_a_question_may_be_asked_again_after_a_failed_job(book: Book) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ledger.documents import document_hash, new_id
+from ledger.errors import PortalUnavailable
 from mpc.node import console
 from mpc.node.__main__ import main
 from mpc.node.errors import Unfit
@@ -145,6 +146,31 @@ def test_stop_aborts_at_once_and_refuses_until_start(node: Maker, world: World, 
     say(one, "start", capsys=capsys)
     one.item["attempt"] = 2
     assert one.check()["code"] != "node.stopped"
+
+
+@pytest.mark.parametrize(("word", "code"), [("stop", "node.stopped"), ("deny", "policy.denied")])
+def test_what_was_sealed_while_the_portal_was_away_does_not_leave_any_more(
+        node: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, code: str) -> None:
+    one = node()
+    post, away = one.door.post, True
+
+    def sometimes(path: str, body: Document | None = None, **more: Any) -> Any:
+        if away and path.endswith("/envelopes"):
+            raise PortalUnavailable("away")
+        return post(path, body, **more)
+
+    monkeypatch.setattr(one.door, "post", sometimes)
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    assert [path for _, path, _, _ in one.agent.book.outbox()] == [f"/jobs/{one.item['job']}/envelopes"]
+    say(one, word, *([one.item["job"]] if word == "deny" else []), capsys=capsys)
+    away = False
+    one.agent.home.flush()  # before anybody has looked
+    assert one.door.documents("envelope") == []
+    one.agent.look()
+    one.agent.tend()
+    assert one.failure() == code and one.door.documents("envelope") == [] and one.agent.book.outbox() == []
 
 
 def test_stop_reaches_an_attempt_that_waits_for_its_session(node: Maker, capsys: pytest.CaptureFixture[str]) -> None:
