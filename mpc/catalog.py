@@ -27,12 +27,12 @@ MAX_COLUMNS = 32
 MAX_CELLS = 20_000
 MIN_POINTS = 4
 SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.py", "functions/rows.py",
-                  "functions/sums.py", "filters.py", "sources/duck.py", "sources/shape.py",
-                  "sources/terms.py")
+                  "functions/sums.py", "filters.py", "sources/connect.py", "sources/duck.py", "sources/far.py",
+                  "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "02464151b59aa0ce88f56a418e49120a9b43fbce0cde34cae79c8ba496c279f2",
-    "describe@1": "29ed482ed4ec5bb3df4f3b5ea367470bce8feb196f0e2aaf8cd116a3c753712c",
+    "crosstab@1": "543c2490398a5ce4d6e9bb226c4026da8c79d6de7cb5cf6bc87fd747767db366",
+    "describe@1": "73d6115cb556b5a0930f92786dd7b514c55312c8a75266c2f655d0773e603f38",
 }
 
 

@@ -12,6 +12,7 @@ grant: docs/adr/0014-filters.md. Pure: no rows, no SQL; who compiles it binds th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ MAX_PARTS = 64
 MAX_VALUES = 256
 MAX_TEXT = 200
 ORDERED = {"lt": "<", "le": "≤", "gt": ">", "ge": "≥"}
+COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {
+    "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge}
 SAME = {"eq": "=", "ne": "≠"}
 FIELDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("and", "or", "not"), frozenset({"op", "of"})), "missing": frozenset({"op", "column"}),
@@ -148,9 +151,8 @@ def holds(given: Expression, cell: Callable[[str], object], constant: Callable[[
     if op == "between":
         return bool(others[0] <= value <= others[1])
     if op in ("eq", "in", "ne"):
-        return (value in others) != (op == "ne")
-    return {"lt": value < others[0], "le": value <= others[0], "gt": value > others[0],
-            "ge": value >= others[0]}[op] if op in ORDERED else False
+        return bool((value in others) != (op == "ne"))
+    return bool(COMPARED[op](value, others[0]))
 
 
 WORDS = {

@@ -33,6 +33,7 @@ TASK = frozenset({
 })
 OPTIONAL = frozenset({"silence_seconds", "link_seconds", "filter"})
 DATA_OPTIONAL = {"fingerprint_check", "unlisted_as_missing", "identifiers", "access"}
+ACCESS = {"host", "port", "database", "user", "passfile", "sslmode", "sslrootcert", "schema", "table", "seconds"}
 SILENCE, PATIENCE = 10.0, 30.0
 PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 STOP_CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
@@ -49,6 +50,18 @@ class Data:
     unlisted_as_missing: bool = False
     identifiers: tuple[str, ...] | None = None
     access: Mapping[str, Any] | None = None
+
+    @property
+    def dials(self) -> tuple[tuple[str, int], ...]:
+        """The hospital's own database, where the rows are in one."""
+        return () if self.access is None else ((str(self.access["host"]), int(self.access["port"])),)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What must be readable: the file itself, or what the way to the database needs."""
+        if self.access is None:
+            return (self.path,)
+        return tuple(str(self.access[name]) for name in ("passfile", "sslrootcert") if self.access[name])
 
 
 @dataclass(frozen=True)
@@ -183,7 +196,8 @@ def _data(value: object, role: str) -> Data | None:
         bytes.fromhex(check["key"])
         _hex32(check["expected"], "fingerprint")
     access = value.get("access")
-    if access is not None and not isinstance(access, dict):
+    if access is not None and (not isinstance(access, dict) or set(access) != ACCESS or not all(
+            type(one) is (int if name in ("port", "seconds") else str) for name, one in access.items())):
         raise _refuse("access")
     return Data(_text(value["path"], "path"), _text(value["kind"], "kind"), check, unlisted,
                 None if identifiers is None else tuple(identifiers), access)

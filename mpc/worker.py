@@ -106,7 +106,8 @@ def _where(trouble: BaseException) -> str:
 
 
 def _confine(order: Order | Task) -> None:
-    """From now on: this order's own file to read, a private folder to write, the relay to dial, and a last moment."""
+    """From now on: this order's own file to read, a private folder to write, relay and own database to dial, and a last
+    moment."""
     folder = tempfile.gettempdir()
     held = confinement.confine(
         read=[order.data.path] if order.data else [], write=[folder], ports=[port for _, port in order.dials],

@@ -207,6 +207,7 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "participant.record_mismatch": _("A participant's record differs from the one on the chain."),
         "participant.suspended": _("A participant of the job is suspended."),
         "agreement.invalid": _("The agreement does not cover this order."),
+        "dataset.unreachable": _("The hospital's database could not be reached."),
         "dataset.changed": _("The data at the hospital changed since they were registered."),
         "policy.denied": _("The hospital's own policy does not allow it."),
         "policy.held": _("The hospital's own policy holds it for a person to look at."),

@@ -50,20 +50,20 @@ def open_table(path: Path, kind: str, *, check: Mapping[str, str] | None, access
     """The one source of a job; what asks a database is imported only where there is one."""
     if kind in KINDS or access is None:
         return FileTable(path, kind, check=check, memory=memory)
-    from mpc.sources import far
+    from mpc.sources import connect
 
-    return far.connect(kind, access, check=check)
+    return connect.connect(kind, access, check=check)
 
 
 class Rows:
     """The columns of one job."""
 
     def __init__(self, table: Table, columns: Sequence[Mapping[str, Any]], given: Expression | None, *,
-                 unlisted_as_missing: bool) -> None:
+                 unlisted_as_missing: bool, registered: bool) -> None:
         self._table = table
         self._columns = {str(one["name"]): one for one in columns}
         base, self._checked = normal(columns, table.kinds(list(self._columns)), given,
-                                     unlisted_as_missing=unlisted_as_missing)
+                                     unlisted_as_missing=unlisted_as_missing, registered=registered)
         self._base = table.hold(base)
 
     @classmethod
@@ -79,7 +79,7 @@ class Rows:
         """
         table = open_table(Path(path), kind, check=check, access=access, memory=memory)
         try:
-            return cls(table, columns, only, unlisted_as_missing=unlisted_as_missing)
+            return cls(table, columns, only, unlisted_as_missing=unlisted_as_missing, registered=check is not None)
         except BaseException:
             table.close()
             raise
@@ -89,6 +89,14 @@ class Rows:
 
     def number(self) -> int:
         return int(self._table.ask(Select(self._base, {"n": call("rows")}))[0][0])
+
+    def misfits(self) -> dict[str, int]:
+        """How many cells of each column are not what the dictionary says, missing ones apart."""
+        names = sorted(self._checked)
+        asked = {f"c{at}": call("count", column(name)) for at, name in enumerate(names)}
+        asked |= {f"r{at}": call("count", column(RAW + name)) for at, name in enumerate(names)}
+        found = self._table.ask(Select(self._base, {"n": call("rows"), **asked}))[0][1:]
+        return {name: int(found[len(names) + at]) - int(found[at]) for at, name in enumerate(names)}
 
     @cached_property
     def person(self) -> str | None:

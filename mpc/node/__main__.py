@@ -144,7 +144,8 @@ def parser() -> argparse.ArgumentParser:
     made["admit"].add_argument("participant")
     made["admit"].add_argument("--fingerprint", required=True)
     for name in ("draft", "register"):
-        made[name].add_argument("--file", type=Path, required=True)
+        made[name].add_argument("--file", type=Path, required=True,
+                                help="a .csv or .parquet file, or SOURCE:SCHEMA.TABLE (config.toml: [source.SOURCE])")
     made["register"].add_argument("--dictionary", type=Path)
     made["register"].add_argument("--title-zh", default="")
     made["register"].add_argument("--title-en", default="")

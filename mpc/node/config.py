@@ -6,9 +6,11 @@ other than the local fingerprint key.
 
 import json
 import os
+import re
 import secrets
 import tomllib
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,9 +19,11 @@ from mpc.node.errors import Unfit
 from mpc.node.policy import DEFAULT_TEXT
 
 PROXY_SECRET = "XINGLIN_PROXY_PASSWORD"  # noqa: S105 - a name
+SSL = ("verify-full", "verify-ca", "require", "disable")
+SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,40}")
 ROLES = ("provider", "dealer", "regulator", "consumer")
 FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name", "relay",
-          "proxy", "syslog", "worker")
+          "proxy", "syslog", "worker", "source")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,21 @@ class Limits:
     cpu_seconds: int = 7200
     files: int = 256
     file_mb: int = 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database of this hospital, by reference: the password lies in `passfile`, which only its owner reads."""
+
+    kind: str
+    host: str
+    port: int
+    database: str = ""
+    user: str = ""
+    passfile: str = ""
+    sslmode: str = "verify-full"
+    sslrootcert: str = ""
+    seconds: int = 600
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,7 @@ class Config:
     proxy: str = ""
     syslog: str = ""
     limits: Limits = Limits()
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     @property
     def keys(self) -> Path:
@@ -152,6 +172,8 @@ def save(config: Config) -> None:
     lines += ["", "[name]", f"zh = {_quoted(config.name_zh)}", f"en = {_quoted(config.name_en)}", ""]
     if config.limits != Limits():
         lines += ["[worker]", *(f"{name} = {value}" for name, value in asdict(config.limits).items()), ""]
+    for name, source in config.sources.items():
+        lines += [f"[source.{name}]", *(f"{part} = {json.dumps(value)}" for part, value in asdict(source).items()), ""]
     write_private(config.home / "config.toml", "\n".join(lines))
 
 
@@ -180,6 +202,7 @@ def load(home: Path) -> Config:
         proxy=_text(table, "proxy"),
         syslog=_text(table, "syslog"),
         limits=_limits(table.get("worker", {})),
+        sources=_sources(table.get("source", {})),
     )
     if "@" in config.proxy:
         raise Unfit("config.malformed", "config.toml: proxy without user and password; those go into proxy.password")
@@ -196,6 +219,25 @@ def _limits(table: Any) -> Limits:
     if any(type(value) is not int or not 1 <= value <= 1 << 24 for value in table.values()):
         raise Unfit("config.malformed", "config.toml: [worker] holds whole numbers")
     return Limits(**{**known, **table})
+
+
+def _sources(table: Any) -> dict[str, Source]:
+    """Strictly: an unknown field, or a password in the place of its file, is refused."""
+    if not isinstance(table, dict):
+        raise Unfit("config.malformed", "config.toml: source is a table of tables, [source.NAME]")
+    found = {}
+    for name, one in table.items():
+        known = {part.name: part.type for part in fields(Source)}
+        if not SOURCE.fullmatch(name) or not isinstance(one, dict) or set(one) - set(known):
+            raise Unfit("config.malformed", f"config.toml: [source.{name[:40]}] knows {', '.join(known)}")
+        if any(type(value) is not (int if part in ("port", "seconds") else str) for part, value in one.items()):
+            raise Unfit("config.malformed", f"config.toml: [source.{name}] holds texts; port and seconds are numbers")
+        if one.get("kind") not in ("postgresql", "spark") or not one.get("host") or not 1 <= one.get("port", 0) < 65536:
+            raise Unfit("config.malformed", f"config.toml: [source.{name}] names kind, host and port")
+        if one.get("sslmode", "verify-full") not in SSL or not 1 <= one.get("seconds", 600) <= 86_400:
+            raise Unfit("config.malformed", f"config.toml: [source.{name}] sslmode is one of {', '.join(SSL)}")
+        found[name] = Source(**one)
+    return found
 
 
 def write_private(path: Path, text: str) -> None:

@@ -24,7 +24,7 @@ from ledger.errors import ChainUnavailable, LedgerError, PortalUnavailable, Veri
 from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.catalog import CATALOG
-from mpc.node import config, data, inbox
+from mpc.node import config, data, inbox, sources
 from mpc.node.book import Book, Dataset
 from mpc.node.config import Config
 from mpc.node.errors import Unfit
@@ -139,7 +139,7 @@ class Desk:
         dataset of ours; the rows stay."""
         words = self._dictionary(file, dictionary, accept_draft)
         title, columns = words.title, words.columns
-        findings = data.check_file(file, columns, unlisted_as_missing=words.unlisted_as_missing)
+        findings = sources.check(self.config, file, columns, unlisted_as_missing=words.unlisted_as_missing)
         name = SLUG.sub("-", file.stem.lower()).strip("-") or "dataset"
         title = {"zh": title_zh or title.get("zh") or file.stem, "en": title_en or title.get("en") or file.stem}
         book = Book(self.config.book)
@@ -149,9 +149,10 @@ class Desk:
                 raise Unfit("dataset.unknown", f"no dataset {version_of} is registered here")
             wire = acts.register_dataset(
                 self.door, self.keys, name=name, title=title, columns=columns, rows_max=data.rows_max(findings.rows),
-                fingerprint=data.fingerprint(file, self.config.local_key()), former=known.record if known else None)
+                fingerprint=sources.fingerprint(self.config, file), former=known.record if known else None)
             record = wire["document"]
-            book.put_dataset(Dataset(record["id"], file.resolve(), data.kind_of(file), record))
+            book.put_dataset(Dataset(record["id"], sources.resolved(self.config, file),
+                                     sources.kind_of(self.config, file), record))
         finally:
             book.close()
         return {"dataset": record["id"], "hash": document_hash(record), "columns": len(columns),

@@ -27,7 +27,7 @@ from ledger.chain import Chain
 from ledger.errors import LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
-from mpc.node import data, reach, rulebook, sandbox
+from mpc.node import reach, rulebook, sandbox, sources
 from mpc.node.checks import check_clock
 from mpc.node.console import Room, Said
 from mpc.node.errors import NodeError
@@ -211,7 +211,7 @@ def _datasets(patient: Patient) -> Iterator[Finding]:
     config, found = patient.room.config, patient.room.book.datasets()
     for one in found:
         try:
-            same = data.fingerprint(one.path, config.local_key()) == one.record["fingerprint"]
+            same = sources.fingerprint(config, one.path) == one.record["fingerprint"]
         except NodeError:
             same = False
         if not same:

@@ -32,6 +32,7 @@ CODES = MappingProxyType({
     "participant.suspended": "regulator",
     "agreement.invalid": "consumer",
     "dataset.changed": "custodian",
+    "dataset.unreachable": "custodian",
     "policy.denied": "custodian",
     "policy.held": "custodian",
     "chain.unavailable": "operator",

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from mpc.catalog import CATALOG
-from mpc.node import checks, contributing, data, inbox
+from mpc.node import checks, contributing, inbox, sources
 from mpc.node.book import History, is_full
 from mpc.node.cases import Cases
 from mpc.node.config import Config
@@ -140,7 +140,7 @@ class Judge:
         found: str | None = None
         if dataset is not None:
             try:
-                found = data.fingerprint(dataset.path, self._config.local_key())
+                found = sources.fingerprint(self._config, dataset.path)
             except Unfit:
                 found = ""
         checks.check_own_data(papers, found)
@@ -150,7 +150,7 @@ class Judge:
         # registration decided whether codes that are not listed may count as missing; the fingerprint pins that file
         made.floor = checks.strictest(papers.floor, standing)
         made.source = {
-            "path": str(dataset.path.resolve()), "kind": dataset.kind, "unlisted_as_missing": True,
+            **sources.worker_source(self._config, dataset), "unlisted_as_missing": True,
             "identifiers": [one["name"] for one in papers.datasets[papers.seat]["columns"]
                             if one["kind"] == IDENTIFIER],
             "fingerprint_check": {"key": self._config.local_key().hex(), "expected": dataset.record["fingerprint"]}}

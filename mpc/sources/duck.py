@@ -26,6 +26,7 @@ from mpc.sources.terms import Select, Term, column
 
 KINDS = ("csv", "parquet")
 BLOCK = 1 << 20
+FEW = 3
 OUT_OF_MEMORY, NO_ROOM = "worker.out_of_memory", "node.disk_full"
 LEAST_MB, MOST_MB, SHARE = 64, 4096, 20
 FULL = ("No space left", "File too large", "quota exceeded")
@@ -35,7 +36,8 @@ INFIX = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "p
          "modulo": "%", "quotient": "//", "and": "AND", "or": "OR"}
 PLAIN = {"present": "({} IS NOT NULL)", "filled": "({0} IS NOT NULL AND {0} <> '')", "text": "CAST({} AS VARCHAR)",
          "truth": "CASE WHEN {0} THEN 'True' WHEN NOT {0} THEN 'False' END", "case": "CASE WHEN {} THEN {} END",
-         "between": "({} BETWEEN {} AND {})", "not": "(NOT {})", "whole": "CAST({} AS BIGINT)", "round": "round({})",
+         "between": "({} BETWEEN {} AND {})", "not": "(NOT {})",
+         "whole": "CAST({} AS BIGINT)", "short": "CAST({} AS INTEGER)", "round": "round({})",
          "same_ratio": "({} = CAST({} AS DOUBLE) / CAST({} AS DOUBLE))", "matches": "regexp_matches({}, {})",
          "abs": "abs({})", "rows": "count(*)", "count": "count({})", "distinct": "count(DISTINCT {})", "sum": "sum({})",
          "max": "max({})", "top2": "max({}, 2)"}
@@ -50,7 +52,7 @@ class Writer:
 
     def __init__(self, table: str) -> None:
         self._table = table
-        self.values: dict[str, str | int] = {}
+        self.values: dict[str, str | int | list[str | int]] = {}
 
     def select(self, asked: Select) -> str:
         """The query; every name quoted, every constant a parameter."""
@@ -63,6 +65,11 @@ class Writer:
         grouping = f" GROUP BY {', '.join(map(quoted, keys))}" if keys else ""
         return f"SELECT {listed} FROM {source}{where}{grouping}"  # noqa: S608
 
+    def _bound(self, value: str | int | list[str | int]) -> str:
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"${name}"
+
     def term(self, of: Term) -> str:
         if of.op == "column":
             return quoted(str(of.of[0]))
@@ -70,9 +77,11 @@ class Writer:
             value = of.of[0]
             if isinstance(value, Term):
                 raise TypeError("bound")
-            name = f"p{len(self.values)}"
-            self.values[name] = value
-            return f"${name}"
+            return self._bound(value)
+        if of.op == "in" and len(of.of) > FEW:
+            listed = [one.of[0] for one in of.terms[1:]]
+            return f"list_contains({self._bound([one for one in listed if not isinstance(one, Term)])}, " \
+                   f"{self.term(of.terms[0])})"
         inner = [self.term(one) for one in of.terms]
         if of.op == "in":
             return f"({inner[0]} IN ({', '.join(inner[1:])}))"
@@ -134,8 +143,9 @@ class FileTable:
         self._folder = tempfile.mkdtemp(prefix="spill-")
         try:
             with _named("the file cannot be read"):
+                limit = memory or memory_mb()
                 self._connection = duckdb.connect(":memory:", config={
-                    "threads": min(4, os.cpu_count() or 1), "memory_limit": f"{memory or memory_mb()}MB",
+                    "threads": max(1, min(4, os.cpu_count() or 1, limit // 64)), "memory_limit": f"{limit}MB",
                     "temp_directory": self._folder, "preserve_insertion_order": False,
                     "autoinstall_known_extensions": False, "autoload_known_extensions": False})
                 self._types = self._open()

@@ -18,6 +18,7 @@ from mpc.sources.terms import Select, Term, among, bound, call, column, every, o
 
 INTEGER, DOUBLE, BOOLEAN, TEXT = "integer", "double", "boolean", "text"
 EXACT = 1 << 53
+SHORT = 46_341
 RAW = "raw_"
 
 
@@ -38,14 +39,17 @@ class Scale:
             raise RangeExceeded(f"column {grid.column}: so fine a grid over such bounds is not counted exactly")
         return cls(grid, places, size)
 
-    def units(self, name: str, kind: str) -> Term:
-        """The cell in units where it can be one, else missing."""
+    def units(self, name: str, kind: str, *, checked: bool) -> Term:
+        """The cell in units where it can be one, else missing; of a `checked` column every cell can."""
         raw, ten = column(name), bound(10**self.places)
         low, high = self.grid.low * self.size, self.grid.high * self.size
+        whole = "whole" if max(abs(low), abs(high)) >= SHORT else "short"  # the square of a short one is short enough
+        if checked and kind in (INTEGER, DOUBLE):
+            scaled = call("times", raw, ten) if self.places else raw
+            return call(whole, scaled if kind == INTEGER else call("round", scaled))
         if kind == INTEGER:
             inside = call("between", raw, bound(-(-low // 10**self.places)), bound(high // 10**self.places))
-            whole = call("whole", raw)
-            return only_if(inside, whole if self.places == 0 else call("times", whole, ten))
+            return only_if(inside, call("whole", raw) if self.places == 0 else call("times", call("whole", raw), ten))
         if kind == DOUBLE:
             # numbers that 53 bits hold exactly, their ratio rounded once: equal exactly if the decimals are
             reach = max(abs(low), abs(high)) // 10**self.places + 1
@@ -57,8 +61,10 @@ class Scale:
         form = call("matches", call("text", raw), bound(rf"^-?0{{0,20}}[0-9]{{1,{digits}}}{fraction}$"))
         return only_if(form, Term("decimal", (call("text", raw), self.places)))
 
-    def steps(self, units: Term) -> Term:
+    def steps(self, units: Term, *, checked: bool) -> Term:
         """Units as steps where they lie on the grid and within its bounds."""
+        if checked:
+            return units if self.size == 1 else call("quotient", units, bound(self.size))
         inside = call("between", units, bound(self.grid.low * self.size), bound(self.grid.high * self.size))
         if self.size == 1:
             return only_if(inside, units)
@@ -76,31 +82,33 @@ def _text(name: str, kind: str) -> Term:
 
 
 def normal(columns: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], given: Expression | None, *,
-           unlisted_as_missing: bool) -> tuple[Select, frozenset[str]]:
-    """The job's rows, and the names of the columns with a second one, `raw_NAME`, filled wherever the cell is."""
+           unlisted_as_missing: bool, registered: bool) -> tuple[Select, frozenset[str]]:
+    """The job's rows, and the names of the columns with a second one, `raw_NAME`, filled wherever the cell is.
+    What was `registered` was checked cell by cell then, and what is asked now is compared with that snapshot."""
     first: dict[str, Term] = {}
     second: dict[str, Term] = {}
-    checked: set[str] = set()
+    doubtful: set[str] = set()
     for one in columns:
         name, kind = str(one["name"]), kinds[str(one["name"])]
         filled = only_if(_filled(name, kind), bound(1))
         if one["kind"] == "number":
             scale = Scale.of(one)
-            first[name] = scale.units(name, kind)
-            second[name] = scale.steps(column(name))
+            checked = registered and kind in (INTEGER, DOUBLE)
+            first[name] = scale.units(name, kind, checked=checked)
+            second[name] = scale.steps(column(name), checked=checked)
         elif one["kind"] == "category":
             first[name] = only_if(_filled(name, kind), _text(name, kind))
             second[name] = only_if(among(name, list(one["codes"] or ())), column(name))
         else:
             first[name], second[name] = only_if(_filled(name, kind), _text(name, kind)), column(name)
-        if one["kind"] == "number" or (one["kind"] == "category" and not unlisted_as_missing):
+        if not registered and (one["kind"] == "number" or (one["kind"] == "category" and not unlisted_as_missing)):
             first[RAW + name], second[RAW + name] = filled, column(RAW + name)
-            checked.add(name)
+            doubtful.add(name)
     base = Select(Select(None, first), second)
     if given is not None:
         scales = {str(one["name"]): Grid.of(one) for one in columns if one["kind"] == "number"}
         base = Select(base, {name: column(name) for name in second}, where=condition(given, scales))
-    return base, frozenset(checked)
+    return base, frozenset(doubtful)
 
 
 def condition(given: Expression, grids: Mapping[str, Grid]) -> Term:

@@ -39,6 +39,7 @@ NODE_MEANINGS = {
     "participant.record_mismatch": "a participant's record or key is not the one the regulator admitted",
     "participant.suspended": "the regulator suspended a participant of the job",
     "agreement.invalid": "no agreement, signed by both sides, covers the job",
+    "dataset.unreachable": "the hospital's database cannot be reached, or does not let its own node read",
     "dataset.changed": "the file is not the one that was registered",
     "policy.denied": "the node's own policy says no",
     "policy.held": "the node's own policy wants a person to look",

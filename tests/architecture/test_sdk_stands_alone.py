@@ -9,10 +9,10 @@ import pytest
 
 from tests.architecture.source import dotted, module_level_imports, modules
 
-SDK_MPC = ("mpc.catalog", "mpc.spec", "mpc.sharing", "mpc.encoding", "mpc.disclosure", "mpc.errors", "mpc.ciphertext",
-           "mpc.paillier", "mpc.masked", "mpc.functions")
+SDK_MPC = ("mpc.catalog", "mpc.spec", "mpc.sharing", "mpc.encoding", "mpc.disclosure", "mpc.errors", "mpc.filters",
+           "mpc.ciphertext", "mpc.paillier", "mpc.masked", "mpc.functions")
 NOT_OF_THE_LEDGER = ("ledger.chain", "ledger.abi", "ledger.rpc")
-FUNCTIONS_MAY = (*SDK_MPC, "numpy")
+FUNCTIONS_MAY = (*SDK_MPC, "mpc.sources", "numpy")
 OURS = ("dataspace", "marketplace", "mpc", "ledger", "deploy")
 THIRD_PARTY = ("httpx", "http_message_signatures", "cryptography", "coincurve", "Crypto", "rfc8785", "pandas")
 

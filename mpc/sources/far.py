@@ -1,0 +1,195 @@
+"""The same questions to a hospital's own database or cluster: as Ibis expressions, compiled for PostgreSQL or Spark.
+
+Only aggregates come back. Every constant leaves as a bound parameter: a literal is put into the expression as a mark,
+and the mark is replaced by a parameter in the compiled tree, so that no constant is ever written into a query's text.
+Ibis compiles and does no more; who connects is `postgres` and `spark`. Imported where there is such a source alone: it
+costs a second.
+"""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import ibis
+from sqlglot import expressions
+
+from mpc.errors import DataRefused
+from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER
+from mpc.sources.terms import Select, Term
+
+TYPES = {INTEGER: "int64", DOUBLE: "float64", BOOLEAN: "boolean"}
+NUMBERS = 7_310_000_000_000_000_000
+EXACT = "decimal(38, 0)"
+METHODS = {"present": "notnull", "round": "round", "abs": "abs"}
+BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+    "plus": operator.add, "minus": operator.sub, "times": operator.mul, "modulo": operator.mod,
+    "quotient": operator.floordiv}
+
+
+@dataclass
+class Marks:
+    """The constants of one question, each behind a mark that nobody can guess."""
+
+    secret: str = field(default_factory=lambda: secrets.token_hex(16))
+    values: list[str | int] = field(default_factory=list)
+
+    def literal(self, value: str | int) -> Any:
+        self.values.append(value)
+        at = len(self.values) - 1
+        return ibis.literal(f"{self.secret}-{at}") if isinstance(value, str) else ibis.literal(NUMBERS + at, "int64")
+
+    def bind(self, tree: Any) -> tuple[Any, dict[str, str | int]]:
+        """The compiled tree with parameters in the place of marks, and their values."""
+        used: dict[str, str | int] = {}
+
+        def change(node: Any) -> Any:
+            if not isinstance(node, expressions.Literal):
+                return node
+            head, _, tail = str(node.this).partition("-")
+            at = int(tail) if node.is_string and head == self.secret else (
+                int(node.this) - NUMBERS if not node.is_string and str(node.this).isdigit() else -1)
+            if not 0 <= at < len(self.values):
+                return node
+            used[f"p{self.secret}_{at}"] = self.values[at]
+            return expressions.Placeholder(this=f"p{self.secret}_{at}")
+
+        return tree.transform(change), used
+
+
+class Lowering:
+    """One selection as an Ibis table."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.marks = Marks()
+
+    def select(self, asked: Select) -> Any:
+        table = self._table if asked.source is None else self.select(asked.source)
+        if asked.where is not None:
+            table = table.filter(self.term(asked.where, table))
+        if not any(term.op in ("rows", "count", "distinct", "sum", "max", "top2") for term in asked.fields.values()):
+            return table.select(**{name: self.term(term, table) for name, term in asked.fields.items()})
+        keys = list(asked.keys or ())
+        tops = {name: term.terms[0] for name, term in asked.fields.items() if term.op == "top2"}
+        if tops:
+            table = table.mutate(**{f"of_{name}": self.term(term, table) for name, term in tops.items()})
+            over = ibis.window(group_by=keys) if keys else ibis.window()
+            table = table.mutate(**{f"most_{name}": table[f"of_{name}"].max().over(over) for name in tops})
+        figures: dict[str, Any] = {}
+        for name, term in asked.fields.items():
+            if name in tops:
+                value, most = table[f"of_{name}"], table[f"most_{name}"]
+                figures |= {name: value.max(), f"ties_{name}": (value == most).sum(),
+                            f"next_{name}": ibis.cases((value < most, value)).max()}
+            else:
+                figures[name] = self._aggregate(term, table)
+        return table.group_by(keys).aggregate(**figures) if keys else table.aggregate(**figures)
+
+    def _aggregate(self, term: Term, table: Any) -> Any:
+        if term.op == "rows":
+            return table.count()
+        value = self.term(term.terms[0], table)
+        if term.op == "sum":
+            return value.cast(EXACT).sum()
+        return {"count": value.count, "distinct": value.nunique, "max": value.max}[term.op]()
+
+    def term(self, of: Term, table: Any) -> Any:
+        if of.op == "column":
+            return table[str(of.of[0])]
+        if of.op == "bound":
+            value = of.of[0]
+            if isinstance(value, Term):
+                raise TypeError("bound")
+            return self.marks.literal(value)
+        parts = [self.term(one, table) for one in of.terms]
+        if of.op in BINARY:
+            return BINARY[of.op](parts[0], parts[1])
+        if of.op in ("and", "or"):
+            return reduce(operator.and_ if of.op == "and" else operator.or_, parts)
+        if of.op == "decimal":
+            places = int(str(of.of[1]))
+            return (parts[0].cast(f"decimal(38, {places})") * 10**places).cast("int64")
+        return self._other(of.op, parts)
+
+    def _other(self, op: str, parts: Sequence[Any]) -> Any:
+        first = parts[0]
+        if op in METHODS:
+            return getattr(first, METHODS[op])()
+        made: dict[str, Callable[[], Any]] = {
+            "filled": lambda: first.notnull() & (first != ""),
+            "text": lambda: first.cast("string"), "truth": lambda: ibis.cases((first, "True"), (~first, "False")),
+            "case": lambda: ibis.cases((first, parts[1])), "between": lambda: first.between(*parts[1:]),
+            "not": lambda: ~first, "whole": lambda: first.cast("int64"), "short": lambda: first.cast("int64"),
+            "matches": lambda: first.re_search(parts[1]),
+            "same_ratio": lambda: first == parts[1].cast("float64") / parts[2].cast("float64"),
+            "in": lambda: first.isin(parts[1:]), "first": lambda: ibis.coalesce(*parts)}
+        return made[op]()
+
+
+class FarTable:
+    """The questions of one job to one table; subclasses connect, and name their errors."""
+
+    def __init__(self, types: Mapping[str, str]) -> None:
+        self._types = dict(types)
+        self._table = ibis.table({name: TYPES.get(kind, "string") for name, kind in types.items()}, name="far_rows")
+
+    def kinds(self, names: list[str]) -> dict[str, str]:
+        """How these columns are kept."""
+        for name in names:
+            if name not in self._types:
+                raise DataRefused(f"column {name} does not hold what the dictionary says")
+        return {name: self._types[name] for name in names}
+
+    def hold(self, base: Select) -> Select:
+        """Nothing is copied: every question is asked of the table."""
+        return base
+
+    def compiled(self, expression: Any) -> Any:
+        """The expression as a tree of this source's SQL."""
+        raise NotImplementedError
+
+    def run(self, tree: Any, values: Mapping[str, str | int]) -> list[tuple[Any, ...]]:
+        """The rows of an answer."""
+        raise NotImplementedError
+
+    def ask(self, asked: Select) -> list[tuple[Any, ...]]:
+        lowering = Lowering(self._table)
+        expression = lowering.select(asked)
+        tree, values = lowering.marks.bind(self.compiled(expression))
+        wanted = [*(asked.keys or ()), *asked.fields]
+        found = []
+        for row in self.run(tree, values):
+            cells = dict(zip(expression.columns, row, strict=True))
+            found.append(tuple(self._top2(cells, name) if name in asked.fields and asked.fields[name].op == "top2"
+                               else cells[name] for name in wanted))
+        return found
+
+    @staticmethod
+    def _top2(cells: Mapping[str, Any], name: str) -> list[int]:
+        if cells[name] is None:
+            return []
+        most = int(cells[name])
+        if int(cells[f"ties_{name}"]) > 1:
+            return [most, most]
+        return [most] if cells[f"next_{name}"] is None else [most, int(cells[f"next_{name}"])]
+
+
+def source_of(columns: Mapping[str, str], text_of: Callable[[Any], Any], table: Any) -> Callable[[Any], Any]:
+    """A change of the compiled tree: the named table becomes its columns, those of other types as text."""
+    listed = [expressions.alias_(expressions.column(name, quoted=True) if kind in (INTEGER, DOUBLE, BOOLEAN)
+                                 else text_of(expressions.column(name, quoted=True)), name, quoted=True)
+              for name, kind in columns.items()]
+
+    def change(node: Any) -> Any:
+        if not isinstance(node, expressions.Table) or node.name != "far_rows":
+            return node
+        inner = expressions.select(*(one.copy() for one in listed)).from_(table.copy())
+        return inner.subquery(node.alias or "far_rows")
+
+    return lambda tree: tree.transform(change)

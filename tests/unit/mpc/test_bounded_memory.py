@@ -1,0 +1,64 @@
+"""Files larger than memory: the same figures, from a folder that is wiped; too little memory has a code of its own."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from mpc.errors import MpcError
+from mpc.functions.plan import Counted
+from mpc.functions.registry import function
+from mpc.functions.rows import Rows
+
+ROWS = 300_000
+COST = {"name": "cost", "kind": "number", "unit": None, "min": "0", "max": "1000", "step": "1", "codes": None}
+WARD = COST | {"name": "ward", "kind": "category", "min": None, "max": None, "step": None, "codes": ["a", "b"]}
+WHO = WARD | {"name": "who", "kind": "identifier", "codes": None}
+COLUMNS: list[dict[str, Any]] = [COST, WARD, WHO]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("large")
+    for kind in ("csv", "parquet"):
+        duckdb.connect().execute(
+            f"COPY (SELECT CAST(i * 7 % 1000 AS INTEGER) AS cost, CASE WHEN i % 3 = 0 THEN 'a' ELSE 'b' END AS ward, "
+            f"'person of the long name ' || (i * 7919 % {ROWS // 2}) AS who FROM range({ROWS}) t(i)) "
+            f"TO '{made}/rows.{kind}'")
+    return made
+
+
+def counted(place: Path, memory: int, *, spilt: list[int] | None = None) -> Counted:
+    plan = function("describe@1").plan({"columns": ["cost"], "by": "ward"}, COLUMNS, 3, 10**6)
+    rows = Rows.open(place, place.suffix[1:], plan.read_by(None), memory=memory)
+    try:
+        found = function("describe@1").local(rows, plan)
+        if spilt is not None:
+            spilt += [file.stat().st_size for file in Path(tempfile.gettempdir()).rglob("spill-*/*")]
+        return found
+    finally:
+        rows.close()
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("csv", 24), ("parquet", 48)])
+def test_it_works(folder: Path, kind: str, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spilt: list[int] = []
+    small = counted(folder / f"rows.{kind}", memory, spilt=spilt)
+    assert small == counted(folder / f"rows.{kind}", 1000)
+    assert small.values[:2] == (ROWS // 3, ROWS - ROWS // 3)
+    assert small.numbers[0] == ROWS // 2, "persons"
+    assert kind == "parquet" or sum(spilt) > 0, "the rows of a CSV did not fit"
+    assert not os.listdir(tmp_path), "nothing is left of what was spilt"
+
+
+def test_too_little_memory_is_told_as_such_and_leaves_nothing(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(MpcError) as refused:
+        counted(folder / "rows.csv", 2)
+    assert refused.value.code == "worker.out_of_memory", "not dataset.changed: the file is the registered one"
+    assert not os.listdir(tmp_path)
