@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from dataspace.actor import SYSTEM, Actor
-from dataspace.errors import Conflict, Invalid, Refused
+from dataspace.errors import Conflict, Invalid
 from dataspace.provenance.record import record
 from ledger.documents import document_hash, from_b64
 from marketplace.jobs.models import Contribution, Failure, Job, Total, Verdict
@@ -26,7 +26,6 @@ from mpc.ciphertext import PublicKey
 from mpc.errors import MpcError
 from mpc.spec import fewest
 
-LARGEST = 8_000_000
 GRACE = timedelta(seconds=30)
 """After the order's time: what a hospital began in time is on its way."""
 PASSING = frozenset({
@@ -40,13 +39,6 @@ PASSING = frozenset({
 def key_of(job: Job) -> PublicKey:
     """The consumer's public key, of its signed order."""
     return PublicKey.read(job.spec["document"]["contributions"]["key"])
-
-
-def check_size(spec: Mapping[str, Any]) -> None:
-    """One contribution is not longer than a request may be."""
-    asked = spec["contributions"]
-    if asked["ciphertexts"] * PublicKey.read(asked["key"]).width > LARGEST:
-        raise Refused("a contribution would be larger than this portal keeps", code="spec.parameters")
 
 
 @transaction.atomic

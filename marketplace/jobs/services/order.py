@@ -22,7 +22,6 @@ from marketplace.agreements.models import Agreement
 from marketplace.agreements.states import State as AgreementState
 from marketplace.jobs import policies
 from marketplace.jobs.models import Job, JobParty
-from marketplace.jobs.services.collect import check_size
 from marketplace.jobs.services.say import audience_of, body_of
 from marketplace.jobs.states import BEGIN, INITIAL, OPEN, State
 from mpc.catalog import CATALOG, validate_parameters
@@ -160,8 +159,6 @@ def _check_roster(spec: Spec, grants: Sequence[Grant], *, consumer: Participant)
         check_engine(spec)
     except MpcError as trouble:
         raise Refused(trouble.text, code=trouble.code) from trouble
-    if are_apart(spec):
-        check_size(spec)
     trust = space.trust()
     dealer = {"participant": trust.dealer.participant, "signing": trust.dealer.signing}
     sealing = consumer.record["document"]["keys"]["sealing"]

@@ -107,8 +107,11 @@ def test_who_stays_silent_is_named(people: Space, spec: dict[str, Any]) -> None:
     for name in people.seats(spec):
         if name != "dealer":
             people.answer(spec, name)
-    assert swept(25).state == "offered"
-    assert (swept(31).state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("dealer"))
+    asked_until = job().answer_by
+    tend.sweep(now=asked_until)
+    assert job().state == "offered"
+    tend.sweep(now=asked_until + timedelta(seconds=1))
+    assert (job().state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("dealer"))
 
 
 def test_a_missing_envelope_is_named_at_the_deadline(people: Space, spec: dict[str, Any]) -> None:
