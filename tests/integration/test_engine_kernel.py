@@ -1,6 +1,9 @@
 """The engine refuses to run on anything but the CrypTen it was written for, with every patch in its place."""
 
+import ast
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,21 @@ def name_another_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(getattr(kernel.crypten.mpc, "__SUPPORTED_PROVIDERS"), "TFP", object())
 
 
+def a_mode(section: str, name: str, value: Any) -> Callable[[pytest.MonkeyPatch], None]:
+    def change(monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(getattr(kernel.crypten.cfg, section), name, value)
+    return change
+
+
+def an_original(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of CrypTen's own protocols under another name, as an import by name would have it."""
+    monkeypatch.setattr(kernel.crypten.mpc, "by_another_name", kernel._kept[-1], raising=False)
+
+
+def a_hidden_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel.crypten.nn, "generator", torch.Generator(), raising=False)
+
+
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
 
@@ -37,6 +55,11 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     undo("crypten.init", lambda: None), undo("crypten._setup_prng", lambda: None),
     undo("crypten.mpc.get_default_provider", lambda: None), undo("crypten.communicator.get", lambda: None),
     undo("mpc.engines.crypten_engine.kernel.KNOWN", (1, 2)), name_another_provider, two_threads,
+    undo("crypten.load", torch.load), undo("crypten.mpc.primitives.replicated.mul", lambda *_: None),
+    undo("crypten.communicator.distributed_communicator.DistributedCommunicator.initialize", lambda *_: None),
+    undo("crypten.mpc.provider.HomomorphicProvider.square", lambda *_: None),
+    a_mode("mpc", "protocol", "replicated"), a_mode("mpc", "provider", "TFP"), a_mode("mpc", "provider", "HE"),
+    a_mode("debug", "validation_mode", True), a_mode("debug", "debug_mode", True), an_original, a_hidden_generator,
 ])
 def test_a_patch_that_is_undone_is_noticed(monkeypatch: pytest.MonkeyPatch,
                                            undone: Callable[[pytest.MonkeyPatch], None]) -> None:
@@ -73,9 +96,21 @@ def test_all_256_bits_of_a_key_count() -> None:
 def test_crypten_cannot_be_set_up_its_own_way() -> None:
     first = kernel.crypten.mpc.provider.TrustedFirstParty()
     for own in (kernel.crypten.init, kernel.crypten.mpc.provider.TTPServer, kernel.crypten.mpc.get_default_provider,
-                kernel.crypten.communicator.get, first.generate_additive_triple, first.generate_binary_triple):
+                kernel.crypten.communicator.get, first.generate_additive_triple, first.generate_binary_triple,
+                kernel.crypten.mpc.provider.HomomorphicProvider().generate_additive_triple,
+                kernel.crypten.communicator.DistributedCommunicator, kernel.crypten.load, kernel.crypten.save,
+                kernel.crypten.manual_seed, kernel.crypten.mpc.primitives.replicated.mul,
+                kernel.crypten.mpc.primitives.beaver.truncate, kernel.crypten.mpc.primitives.converters.convert):
         with pytest.raises(EngineUnfit):
             own()
+
+
+def test_no_shared_number_of_crypten_can_be_made() -> None:
+    """Neither its tensors nor their pickles: there is no session that it could do it in."""
+    with pytest.raises(EngineUnfit):
+        kernel.crypten.cryptensor([1.0])
+    with pytest.raises(EngineUnfit):
+        kernel.crypten.mpc.primitives.ArithmeticSharedTensor(torch.ones(1))
 
 
 def a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,3 +132,29 @@ def test_no_session_begins_where_other_randomness_can_be_reached(
     kernel.begin_session()
     with pytest.raises(EngineUnfit, match="one session a process"):
         kernel.begin_session()
+
+
+HOME = Path(kernel.__file__).parent
+DRAWS = {"rand", "randn", "randint", "randperm", "random", "default_rng", "bernoulli", "normal", "multinomial",
+         "Random", "manual_seed", "seed", "RandomState", "dropout", "urandom"}
+
+
+def test_our_own_files_draw_from_keystreams_alone_and_know_no_pickle() -> None:
+    """No other generator is reachable from them: by no import, and by no name of numpy or torch."""
+    files = sorted(HOME.glob("*.py"))
+    assert len(files) >= 7
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert not names & DRAWS, file
+        roots = {alias.name.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import)
+                 for alias in node.names}
+        roots |= {(node.module or "").partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not roots & {"pickle", "marshal", "shelve", "random", "secrets", "multiprocessing", "socket"}, file
+
+
+def test_nothing_that_computes_reads_pickles() -> None:
+    for file in sorted(HOME.parents[1].rglob("*.py")):
+        assert not re.search(r"\bimport (pickle|marshal|shelve)\b|torch\.load|allow_pickle=True",
+                             file.read_text(encoding="utf-8")), file

@@ -31,14 +31,26 @@ VERSION = "0.4.1"
 SOURCES = {
     "__init__.py": "f2df9395a0fef0ba2aa66eca456bbdebd3668af462c7199810809c4ab906421f",
     "common/rng.py": "286ba7aed7c9693357eb01a876fa605a294ecba5128e9b38e93bfe03fead8a66",
+    "common/serial.py": "923885d4fc849c256e50a83684e58c92e5238ec5cc802d4de3ca74ba56c2b5da",
     "communicator/__init__.py": "5ebdafe44274804f84edfc11e3fb1c3fd63e67cb6a9f08ec7089afd495a18f12",
+    "communicator/communicator.py": "7d3c966d954188f79f0a6bc346a518beb36eec2f1c5439515c4c73efae167d5e",
+    "communicator/distributed_communicator.py": "7e136489d5c8d4ee68b4f6b03fdc113901c04023f6aca88f1de05f847d1cb2a8",
+    "communicator/in_process_communicator.py": "cc37e49b3460abf2a72f5ecb5485e0cf9c762f1e8e44890f3f41b6ce930863ca",
+    "config/config.py": "cfa52aad300435f99bfd8447b8d34eae9b6398f0b131d90d1349a858d085db9d",
     "encoder.py": "f5e6cf43a18971605bc706a0234a35ead5a71bb522fad56df7fad3dc630a2a53",
     "mpc/__init__.py": "21084853fe4763d27416b24761fcd12621c33ec3d6b7116c2a68491c2542cb9f",
+    "mpc/mpc.py": "4db83362646f781e73d27cbca0c6b971d00230ff19d451dd7fdeeff44cb61e99",
     "mpc/primitives/arithmetic.py": "697661d0fbd38dada56a8f9391da34ce8d96181e413fadbe305439b3da12ae60",
     "mpc/primitives/beaver.py": "f5945d3dc2a8afaa4215fb042048a7e2cbcf25c84d795ba90c2cee85d1bfd485",
     "mpc/primitives/binary.py": "950fd726e78dec03172a02413196583ca06e7b2722357569c892f27f75bf8765",
     "mpc/primitives/circuit.py": "9589e0f3f24e38ea6f15ae6efc1ccb0cf09919294421b4548512b630698bc6df",
     "mpc/primitives/converters.py": "f3791cf34f0665af8c11d9e9c2950c26a73e6e261ba02056a04dc61edfe28682",
+    "mpc/primitives/replicated.py": "41dd3f5506004d7b06d3ee66f6fe197cfcbce4e8c4ebc222a15eff1a206561a7",
+    "mpc/provider/__init__.py": "4baef3b6332b5d6daae6241b09b9d91d5a9d0688426ecbea6d5fb7daba1d089b",
+    "mpc/provider/homomorphic_provider.py": "3fd1468ea4dc25aa0f2e227100c2af56bea5cac716dc4532bc812ffc1c219e2a",
+    "mpc/provider/provider.py": "b26c4786d536feb77a2bd92337ce688ecfe734d9318017160892230be1d37324",
+    "mpc/provider/tfp_provider.py": "d7593d6a5e753c388d4af589bb21c17ba190e0c389607e838304a92c51e912d9",
+    "mpc/provider/ttp_provider.py": "981cc92f27bae0f3758ba38d9b3164ad6f32035f41999f6bad3a993e1ad624f3",
 }
 DRAWING = ("crypten.common.rng", "crypten.mpc.primitives.arithmetic", "crypten.mpc.primitives.binary",
            "crypten.mpc.provider.tfp_provider", "crypten.mpc.provider.ttp_provider")
@@ -154,17 +166,54 @@ def current_provider() -> Any:
 
 
 def refuse(*_: Any, **__: Any) -> Any:
-    """Stands in the place of what must never run: CrypTen's own set-up and its first-party provider."""
-    raise EngineUnfit("CrypTen's own set-up and its TFP provider are refused")
+    """Stands in the place of what must never run: see `REFUSED`."""
+    raise EngineUnfit("CrypTen's own set-up, providers, protocols and pickles are refused")
 
 
 def _providers() -> Sequence[type]:
-    from crypten.mpc.provider import TrustedFirstParty, TrustedThirdParty, TTPServer
+    from crypten.mpc.provider import HomomorphicProvider, TrustedFirstParty, TrustedThirdParty, TTPServer
 
-    return (TrustedFirstParty, TrustedThirdParty, TTPServer)
+    return (HomomorphicProvider, TrustedFirstParty, TrustedThirdParty, TTPServer)
 
 
-_MAKERS = ("generate_additive_triple", "square", "generate_binary_triple", "wrap_rng", "B2A_rng", "__init__")
+_MAKERS = ("generate_additive_triple", "square", "generate_binary_triple", "generate_xor_triple", "wrap_rng", "B2A_rng",
+           "__init__")
+# What must never run, by module: all its functions, or those that are named. CrypTen's protocols over shares are here
+# too: its products may fail by chance, its "replicated" ones are not masked again, its bits cost 432 bytes a number.
+REFUSED: dict[str, tuple[str, ...]] = {
+    "crypten": ("init", "init_thread", "_setup_prng", "_sync_seeds", "manual_seed", "load", "load_from_party", "save",
+                "save_from_party", "rand", "randn", "bernoulli", "fill_cache"),
+    "crypten.common.serial": (), "crypten.mpc.primitives.beaver": (), "crypten.mpc.primitives.replicated": (),
+    "crypten.mpc.primitives.converters": (), "crypten.mpc.primitives.circuit": (),
+}
+COMMUNICATORS = (("distributed_communicator", "DistributedCommunicator"),
+                 ("in_process_communicator", "InProcessCommunicator"))
+_originals: set[int] = set()
+_kept: list[Any] = []  # so that no identity is ever given to something else
+_places: list[tuple[types.ModuleType, str]] = []
+
+
+def _modules() -> list[types.ModuleType]:
+    return [module for name, module in list(sys.modules.items())
+            if module is not None and (name == "crypten" or name.startswith("crypten."))]
+
+
+def _refuse_functions() -> None:
+    """Each function of `REFUSED`, under every name that any module of CrypTen knows it by."""
+    for name, functions in REFUSED.items():
+        inside = vars(sys.modules[name])
+        _kept.extend(found for key, found in inside.items() if isinstance(found, types.FunctionType) and (
+            key in functions or (not functions and found.__module__ == name)))
+    _originals.update(map(id, _kept))
+    for module in _modules():
+        for key, found in list(vars(module).items()):
+            if id(found) in _originals:
+                setattr(module, key, refuse)
+                _places.append((module, key))
+
+
+def _communicators() -> Sequence[type]:
+    return [getattr(sys.modules[f"crypten.communicator.{module}"], name) for module, name in COMMUNICATORS]
 
 
 def patch() -> None:
@@ -179,7 +228,10 @@ def patch() -> None:
         for maker in _MAKERS:
             if maker in vars(provider):
                 setattr(provider, maker, refuse)
-    crypten.init = crypten._setup_prng = crypten.init_thread = refuse
+    for communicator in _communicators():
+        for maker in ("__init__", "initialize"):
+            setattr(communicator, maker, refuse)
+    _refuse_functions()
     crypten.mpc.get_default_provider = current_provider
     getattr(crypten.mpc, "__SUPPORTED_PROVIDERS").clear()
     crypten.communicator.get = current_communicator
@@ -211,7 +263,18 @@ def check_patches() -> None:
     for provider in _providers():
         _require(all(vars(provider)[maker] is refuse for maker in _MAKERS if maker in vars(provider)),
                  f"{provider.__name__} can be used")
-    _require(crypten.init is refuse and crypten._setup_prng is refuse, "CrypTen's own set-up can be used")
+    for communicator in _communicators():
+        _require(all(getattr(communicator, maker) is refuse for maker in ("__init__", "initialize")),
+                 f"{communicator.__name__} can be used")
+    for module in _modules():
+        for name, found in vars(module).items():
+            _require(id(found) not in _originals, f"{module.__name__}.{name} can be used")
+            _require(not isinstance(found, torch.Generator), f"{module.__name__} holds a generator")
+            _require(name not in (RING_NAME, KBIT_NAME) or found in (ring_element, kbit_tensor),
+                     f"{module.__name__} draws from elsewhere")
+    for module, name in _places:
+        _require(getattr(module, name) is refuse, f"{module.__name__}.{name} can be used")
+    _check_settings()
     _require(crypten.mpc.get_default_provider is current_provider, "the provider is not ours")
     _require(not getattr(crypten.mpc, "__SUPPORTED_PROVIDERS"), "another provider can be named")
     _require(crypten.communicator.get is current_communicator, "the communicator is not ours")
@@ -222,6 +285,14 @@ def check_patches() -> None:
     except EngineUnfit:
         return
     raise EngineUnfit("a torch.Generator is accepted")
+
+
+def _check_settings() -> None:
+    """No mode of CrypTen in which it opens, prints or computes otherwise."""
+    mpc, debug = crypten.cfg.mpc, crypten.cfg.debug
+    _require(mpc.protocol == "beaver", "the replicated protocol is refused")
+    _require(mpc.provider == "TTP", "no other provider may be named")
+    _require(not debug.validation_mode and not debug.debug_mode, "validation and debug mode open shared numbers")
 
 
 def check_session() -> None:
