@@ -1,5 +1,6 @@
 """Zero-sharings cancel, say nothing alone, are drawn once; sealed parts open only with their own info."""
 
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -156,6 +157,23 @@ def test_nothing_is_shared_without_keys() -> None:
             share_total([5], keys)
         with pytest.raises(ProtocolBroken):
             share_own([5], keys, 1)
+
+
+def test_little_memory_is_used_beyond_the_vectors() -> None:
+    keys, mine = seats(4), np.arange(400_000)
+    size = 32 * len(mine)
+    tracemalloc.start()
+    try:
+        shares = [share_total(mine, key) for key in keys]
+        assert tracemalloc.get_traced_memory()[1] < (len(keys) + 0.5) * size
+        tracemalloc.reset_peak()
+        total = add_up(shares)
+        assert tracemalloc.get_traced_memory()[1] < (len(keys) + 1.5) * size
+        pack(total)
+        assert tracemalloc.get_traced_memory()[1] < (len(keys) + 1.5) * size
+    finally:
+        tracemalloc.stop()
+    assert integers(total[:5]) == [0, 4, 8, 12, 16]
 
 
 def test_another_session_has_other_keys() -> None:
