@@ -20,7 +20,7 @@ from ledger.documents import load_json
 from ledger.errors import DocumentError, LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import load_trust
-from mpc import token
+from mpc import ciphertext, filters, masked, token
 from mpc.disclosure import Opening, told_of
 from mpc.errors import MpcError
 from mpc.node import config, data, inbox, papers, policyfile, reach
@@ -29,7 +29,7 @@ from mpc.node.policy import DEFAULT_TEXT
 from mpc.sharing import limbs
 from mpc.transport.identity import Place, check_leaf
 from mpc.transport.window import Frame, Window
-from mpc.wire import parse_order
+from mpc.wire import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "fixtures" / "golden"
@@ -37,6 +37,9 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC: Ed25519PublicKey = KEY.public_key()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 FOLDER = Path(tempfile.gettempdir())
+FILTERED = [{"name": name, "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": codes}
+            for name, codes in (("sex", ["Female", "Male"]), ("pain", ["yes", "no"]))] + [
+    {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "1", "codes": None}]
 
 
 @dataclass(frozen=True)
@@ -129,9 +132,36 @@ def assertion(body: bytes) -> None:
 
 
 def order_seed() -> list[bytes]:
+    from tests.unit.mpc.test_asynchronous_total import TestTheWorkersOrder
     from tests.unit.mpc.test_worker_order import order
 
-    return [json.dumps(order()).encode()]
+    return [json.dumps(line).encode() for line in (order(), TestTheWorkersOrder.LINE)]
+
+
+@cache
+def asynchronous() -> Any:
+    """A question whose hospitals are not online together, and one contribution to it."""
+    from tests.unit.mpc import test_asynchronous_total as world
+
+    return world.ASKED, world.SPEC, world.part(0)
+
+
+def contributions(body: bytes) -> object:
+    question, spec, _ = asynchronous()
+    return masked.check_set(question, spec, [load_json(body)])
+
+
+def ciphertexts(body: bytes) -> object:
+    question = asynchronous()[0]
+    return ciphertext.from_bytes(question.public, body, count=question.ciphertexts)
+
+
+def filter_seed() -> list[bytes]:
+    age = {"op": "between", "column": "age", "low": "18", "high": "65"}
+    women = {"op": "in", "column": "sex", "values": ["Female"]}
+    return [json.dumps(one).encode() for one in (
+        age, {"op": "and", "of": [age, {"op": "not", "of": women}, {"op": "missing", "column": "pain"}]},
+        {"op": "or", "of": [{"op": "lt", "column": "age", "value": "1e2"}, women]})]
 
 
 def token_seed() -> list[bytes]:
@@ -179,13 +209,20 @@ PARSERS: dict[str, Target] = {
     "trust file": Target(lambda body: load_trust(load_json(body) if body[:1] == b"{" else {}, fingerprint="00" * 32),
                          WRONG, golden("trust.json")),
     "inbox": Target(in_a_file("r.part", revocations), (), lambda: [b'{"type": "revocation", "version": 1}']),
-    "worker's order": Target(parse_order, (MpcError,), order_seed),
+    "worker's order": Target(parse, (MpcError,), order_seed),
     "relay token": Target(lambda body: token.read(body.decode("latin-1"), PUBLIC, now=0), (MpcError,), token_seed),
     "relay frames": Target(relay_frames, (MpcError,), lambda: [b"\0" * 80, b"\1\0\0\0" * 20]),
     "relay's address": Target(the_way, (LedgerError, MpcError),
                               lambda: [b'{"url": "wss://portal.example/", "token": ""}']),
     "session certificate": Target(lambda body: check_leaf(body, "00" * 32, Place("ab" * 32, 1, 0)), (MpcError,),
                                   leaf_seed),
+    "filter": Target(lambda body: filters.validate_filter(load_json(body), FILTERED, tabulated=frozenset({"pain"})),
+                     (LedgerError, MpcError), filter_seed),
+    "Paillier key": Target(lambda body: ciphertext.PublicKey.read(load_json(body)), (LedgerError, MpcError),
+                           lambda: [json.dumps(asynchronous()[0].public.document()).encode()]),
+    "contributions": Target(contributions, (LedgerError, MpcError),
+                            lambda: [json.dumps(asynchronous()[2][0]).encode()]),
+    "ciphertexts": Target(ciphertexts, (LedgerError, MpcError), lambda: [asynchronous()[2][1]]),
     "opening": Target(Opening.from_bytes, (MpcError,), opening_seed),
 }
 if hasattr(passkey.Assertion, "decode"):
