@@ -238,7 +238,7 @@ def test_explain_tells_each_step(node: Maker, capsys: pytest.CaptureFixture[str]
     steps = {step["step"]: step for step in said["steps"]}
     assert [name for name, step in steps.items() if step["outcome"] == "passed"] == [
         "switch", "signature", "freshness", "function", "roster", "grants", "own_grant", "datasets", "agreement",
-        "parameters", "period", "book", "data", "chain"]  # a person is asked about what holds in every other way
+        "parameters", "period", "engine", "book", "data", "chain"]  # a person is asked when all else holds
     assert steps["policy"]["outcome"] == "held" and steps["policy"]["rules"][0]["name"] == "look first"
     assert main(["explain", "--home", str(home(one)), "--lang", "zh", one.item["job"]]) == 0
     assert "待人处理" in capsys.readouterr().out
