@@ -239,6 +239,9 @@ decided = {"decider": address, "scheme": scheme, "public_key": hexadecimal(64), 
 admission = fields({"number": integer(1), "sign_by": integer(1, 2**48 - 1), **decided})
 veto = fields({"number": integer(1), **decided})
 suspension = fields({"suspended": boolean, "number": integer(1), **decided})
+# A suspension handed over outside the portal, with what it is about: its digest names only an id of the chain.
+hold = fields({"type": literal("hold"), "version": literal(VERSION), "about": literal("grant", "participant"),
+               "subject": uuid, "suspension": suspension})
 cancellation = fields({"nonce": hex0x(32), **decided})
 
 # A receipt as a verifier judges it, with everything in its own words.

@@ -5,16 +5,23 @@ with `papers.verify_papers` this is the whole of DESIGN 5.2; the order is from c
 is what is said. Which code is raised never depends on a value of a row.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from ledger.approval import domain_of, verify_revocation
+from ledger.approval import (
+    Domain,
+    domain_of,
+    grant_chain_id,
+    participants_domain_of,
+    verify_revocation,
+    verify_suspension,
+)
 from ledger.documents import document_hash, from_b64, parse_time, verify_signed
 from ledger.errors import LedgerError
-from ledger.participant import passkeys_of
+from ledger.participant import passkeys_of, record_chain_id
 from ledger.trust import Trust
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError
@@ -90,13 +97,42 @@ def _second_table(now: Shape, before: Shape) -> None:
 
 def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust,
                       records: Mapping[str, Document] = NOBODY) -> None:
-    """A signed revocation is final wherever it is seen, whatever the portal or the chain show. A custodian's passkeys
-    are those of its record."""
+    """A signed revocation is final wherever it is seen, whatever the portal or the chain show; a suspension that came
+    by file holds until a later one by the same side lets go. A custodian's passkeys are those of its record."""
     for grant in grants:
         for revocation in revocations:
             if revocation.get("grant") == grant.id and revokes(
                     grant.terms, revocation, trust, records.get(grant.terms["custodian"])):
                 raise Refused("grant.revoked", "a signed revocation of a grant is known here")
+        custodian = records.get(grant.terms["custodian"])
+        passkeys = {**(passkeys_of(custodian) if custodian else {}), **trust.regulator.passkeys}
+        sides = (trust.regulator.approvers, (grant.terms["custodian_approver"],))
+        said = _about(revocations, "grant", grant.id)
+        if _held(said, sides, grant_chain_id(grant.terms), domain_of(trust), passkeys):
+            raise Refused("grant.suspended", "a signed suspension of a grant is known here")
+    for id, record in records.items():
+        said, chain_id = _about(revocations, "participant", id), record_chain_id(record)
+        if _held(said, [trust.regulator.approvers], chain_id, participants_domain_of(trust), trust.regulator.passkeys):
+            raise Refused("participant.suspended", "a signed suspension of a participant is known here")
+
+
+def _about(handed: Iterable[Mapping[str, Any]], about: str, subject: str) -> list[Mapping[str, Any]]:
+    return [one["suspension"] for one in handed if (one.get("about"), one.get("subject")) == (about, subject)]
+
+
+def _held(said: Sequence[Mapping[str, Any]], sides: Sequence[Collection[str]], chain_id: str, domain: Domain,
+          passkeys: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether the last word of one side, by its number, is to hold; what was handed over is lifted only like this."""
+    last: dict[int, Mapping[str, Any]] = {}
+    for one in said:
+        try:
+            decider = verify_suspension(chain_id, one, domain=domain, passkeys=passkeys)
+        except LedgerError:
+            continue
+        for side, deciders in enumerate(sides):
+            if decider in deciders and one["number"] > last.get(side, {"number": 0})["number"]:
+                last[side] = one
+    return any(one["suspended"] for one in last.values())
 
 
 def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trust,

@@ -1,7 +1,7 @@
-"""Revocations that reach this node outside the portal: one signed JSON file each, dropped into `inbox/`.
+"""Revocations and suspensions that reach this node outside the portal: one signed JSON file each, put into `inbox/`.
 
-Taken into the book, where they stay for ever, and moved aside. Whether a revocation counts (whose key, which terms) is
-judged where the terms are at hand, so that a forged file does nothing.
+Taken into the book, where they stay for ever, and moved aside. Whether one counts (whose key, which terms) is judged
+where the terms are at hand, so that a forged file does nothing.
 """
 
 import os
@@ -12,18 +12,19 @@ from typing import Any
 
 from ledger.documents import canonical, check, load_json, sha256_hex
 from ledger.errors import DocumentError
+from ledger.schemas import hold as HOLD
 from mpc.node.book import Book
 from mpc.node.logs import note
 
 _taking = threading.Lock()
 
 
-def drop(inbox: Path, revocation: Mapping[str, Any]) -> Path:
-    """Hand a signed revocation to a node: written aside, then renamed, so that it is read whole or not at all."""
+def drop(inbox: Path, signed: Mapping[str, Any]) -> Path:
+    """Hand what was signed to a node: written aside, then renamed, so that it is read whole or not at all."""
     inbox.mkdir(parents=True, exist_ok=True, mode=0o700)
-    place = inbox / f"{sha256_hex(canonical(dict(revocation)))}.json"
+    place = inbox / f"{sha256_hex(canonical(dict(signed)))}.json"
     part = place.with_suffix(".part")
-    part.write_bytes(canonical(dict(revocation)))
+    part.write_bytes(canonical(dict(signed)))
     part.replace(place)
     return place
 
@@ -36,19 +37,28 @@ def take(inbox: Path, book: Book) -> int:
     with _taking:
         for place in sorted(inbox.glob("*.json")):
             try:
-                revocation = load_json(place.read_bytes())
-                check(revocation, "revocation")
+                signed = load_json(place.read_bytes())
+                subject = _subject(signed)
             except FileNotFoundError:
                 continue
             except (OSError, DocumentError):
                 note("inbox.refused", file=place.name)
                 _aside(place, "refused")
                 continue
-            book.add_revocation(revocation["grant"], revocation)
+            book.add_revocation(subject, signed)
             _aside(place, "taken")
-            note("inbox.taken", grant=revocation["grant"])
+            note("inbox.taken", subject=subject)
             taken += 1
     return taken
+
+
+def _subject(signed: Any) -> str:
+    """The grant or participant that a file of the right form is about."""
+    if isinstance(signed, dict) and signed.get("type") == "hold":
+        HOLD(signed, "")
+        return str(signed["subject"])
+    check(signed, "revocation")
+    return str(signed["grant"])
 
 
 def _aside(place: Path, folder: str) -> None:

@@ -6,7 +6,7 @@ holds the record that names them.
 """
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,8 @@ from ledger.errors import ChainUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import check_current
 from ledger.participant import read_wire, record_chain_id, verify_wire
-from mpc.node import config
+from ledger.schemas import VERSION
+from mpc.node import config, inbox
 from mpc.node.desk import Answer, Desk
 from mpc.node.errors import Unfit
 
@@ -163,8 +164,8 @@ def finish(desk: Desk, participant: str) -> Answer:
 
 # -- holds
 
-def suspend(desk: Desk, participant: str, *, suspended: bool) -> Answer:
-    """The regulator suspends a participant or restores it: by the portal, and by our own transaction."""
+def suspend(desk: Desk, participant: str, *, suspended: bool, homes: Sequence[Path] = ()) -> Answer:
+    """The regulator suspends a participant or restores it: by the portal, by our own transaction, and by file."""
     with chain_of(desk) as chain:
         done = acts.suspend_participant(desk.door, desk.keys, desk.roots, participant, suspended=suspended,
                                         approver=desk.approver(), chain=chain)
@@ -172,10 +173,18 @@ def suspend(desk: Desk, participant: str, *, suspended: bool) -> Answer:
     on_chain = relay(desk, lambda chain, sender: chain.sign_suspend_participant(
         sender, 0, participant_id=record_chain_id(done["record"]), suspended=suspended, number=said["number"],
         decider=said["decider"], signature=said["signature"]))
-    return {"participant": participant, "suspended": suspended, "portal": done["delivered"], "chain": on_chain}
+    handed = _hand_on(desk, "participant", participant, said, homes)
+    return {"participant": participant, "suspended": suspended, "portal": done["delivered"], "chain": on_chain,
+            "inboxes": handed}
 
 
-def suspend_grant(desk: Desk, grant: str, *, suspended: bool) -> Answer:
+def _hand_on(desk: Desk, about: str, subject: str, said: Mapping[str, Any], homes: Sequence[Path]) -> int:
+    """By file, to ourselves and to whose homes were named (the dealer's, a node's): they keep it for ever."""
+    hold = {"type": "hold", "version": VERSION, "about": about, "subject": subject, "suspension": dict(said)}
+    return len([inbox.drop(home / "inbox", hold) for home in (desk.config.home, *homes)])
+
+
+def suspend_grant(desk: Desk, grant: str, *, suspended: bool, homes: Sequence[Path] = ()) -> Answer:
     """Hold a grant, or let go of it, as the regulator or as its custodian."""
     with chain_of(desk) as chain:
         done = acts.suspend_grant(desk.door, desk.roots, grant, approver=desk.approver(), suspended=suspended,
@@ -184,7 +193,8 @@ def suspend_grant(desk: Desk, grant: str, *, suspended: bool) -> Answer:
     on_chain = relay(desk, lambda chain, sender: chain.sign_suspend_grant(
         sender, 0, grant_id=grant_chain_id(done["terms"]), suspended=suspended, number=said["number"],
         decider=said["decider"], signature=said["signature"]))
-    return {"grant": grant, "suspended": suspended, "portal": done["delivered"], "chain": on_chain}
+    return {"grant": grant, "suspended": suspended, "portal": done["delivered"], "chain": on_chain,
+            "inboxes": _hand_on(desk, "grant", grant, said, homes)}
 
 
 def cancel(desk: Desk, grant: str) -> Answer:
@@ -215,11 +225,13 @@ COMMANDS: dict[str, tuple[str, Callable[[Desk, Namespace], Any]]] = {
     "propose-record": ("propose the record of who lost its keys (regulator)",
                        lambda desk, a: propose(desk, a.file, a.fingerprint)),
     "finish-record": ("put a proposed record in place after its delay", lambda desk, a: finish(desk, a.participant)),
-    "suspend": ("suspend a participant (regulator)", lambda desk, a: suspend(desk, a.participant, suspended=True)),
+    "suspend": ("suspend a participant (regulator)",
+                lambda desk, a: suspend(desk, a.participant, suspended=True, homes=a.to)),
     "restore": ("let a suspended participant act again (regulator)",
-                lambda desk, a: suspend(desk, a.participant, suspended=False)),
-    "suspend-grant": ("hold a grant", lambda desk, a: suspend_grant(desk, a.grant, suspended=True)),
-    "resume-grant": ("let go of a grant that we held", lambda desk, a: suspend_grant(desk, a.grant, suspended=False)),
+                lambda desk, a: suspend(desk, a.participant, suspended=False, homes=a.to)),
+    "suspend-grant": ("hold a grant", lambda desk, a: suspend_grant(desk, a.grant, suspended=True, homes=a.to)),
+    "resume-grant": ("let go of a grant that we held",
+                     lambda desk, a: suspend_grant(desk, a.grant, suspended=False, homes=a.to)),
     "cancel-approval": ("take back our approval or consent before it is registered",
                         lambda desk, a: cancel(desk, a.grant)),
 }
@@ -241,3 +253,6 @@ def add_arguments(made: Mapping[str, ArgumentParser]) -> None:
         made[name].add_argument("participant")
     for name in ("suspend-grant", "resume-grant", "cancel-approval"):
         made[name].add_argument("grant")
+    for name in ("suspend", "restore", "suspend-grant", "resume-grant"):
+        made[name].add_argument("--to", type=Path, action="append", default=[], metavar="HOME",
+                                help="also hand it to this node's or dealer's home, which keeps it")

@@ -186,13 +186,13 @@ class Run:
         return known.get(seat) if type(seat) is int else None
 
     def _guard(self) -> None:
-        """Stop, deadline, and revocations that came by file: asked at every step and every tick."""
+        """Stop, deadline, and what takes permission away and came by file: asked at every step and every tick."""
         if self.attempt.stop_code:
             raise Failed(self.attempt.stop_code, "the portal or the agent stopped the job")
         if time.monotonic() > self.until + GRACE:
             raise Failed("session.deadline", "the session's time is over")
         inbox.take(self.home.inbox, self.home.book)
-        revocations = self.home.book.revocations(grant.id for grant in self.papers.grants)
+        revocations = self.home.book.revocations([*(one.id for one in self.papers.grants), *self.papers.records])
         try:
             check_not_revoked(self.papers.grants, revocations, self.home.trust, self.papers.records)
         except Refused as error:

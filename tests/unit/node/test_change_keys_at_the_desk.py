@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ledger.approval import domain_of, grant_chain_id, verify_suspension
 from ledger.documents import document_hash, sign
 from ledger.errors import PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.participant import controller_of, record_chain_id, verify_next, verify_wire
-from mpc.node import config, desk, keysdesk
+from mpc.node import config, desk, inbox, keysdesk
 from mpc.node.__main__ import main
+from mpc.node.book import Book
 from tests.simulators.node_world import ChainInMemory, Document, DoorInMemory, World
 
 
@@ -51,6 +53,12 @@ class Registry(ChainInMemory):
         return self.proposal
 
     def sign_veto_participant(self, sender: object, nonce: int, **values: Any) -> Any:
+        return SimpleNamespace(raw=(values["number"], values["decider"]))
+
+    def grant_suspensions(self, grant_id: str, *, by_custodian: bool) -> int:
+        return 2**52 + by_custodian
+
+    def sign_suspend_grant(self, sender: object, nonce: int, **values: Any) -> Any:
         return SimpleNamespace(raw=(values["number"], values["decider"]))
 
     def send_raw(self, raw: Any) -> str:
@@ -182,3 +190,20 @@ def _away(*_: Any, **__: Any) -> Any:
 def test_a_chain_that_is_away_is_said(capsys: pytest.CaptureFixture[str], home: Path, chain: Registry) -> None:
     chain.unavailable = "chain.unavailable"
     assert "chain.unavailable" in ran(capsys, "rotate", "--home", home, status=1)
+
+
+def test_a_hold_goes_to_portal_and_chain_and_by_file(
+        capsys: pytest.CaptureFixture[str], world: World, portal: Portal, chain: Registry, home: Path,
+        tmp_path: Path) -> None:
+    terms = next(one["terms"] for one in world.item()["grants"]
+                 if one["terms"]["custodian"] == world.keys["hospital_a"].participant)
+    portal.shelves[f"/grants/{terms['id']}"] = {"terms": terms}
+    answer = ran(capsys, "suspend-grant", terms["id"], "--home", home, "--to", tmp_path / "dealer")
+    assert (answer["suspended"], answer["chain"], answer["inboxes"]) == (True, True, 2)
+    assert chain.vetoes == [(2**52 + 2, world.approver("hospital_a").address)], "above the chain's last number"
+    book = Book(tmp_path / "dealer.sqlite3")
+    assert inbox.take(tmp_path / "dealer" / "inbox", book) == 1
+    (hold,) = book.revocations([terms["id"]])
+    book.close()
+    decider = verify_suspension(grant_chain_id(terms), hold["suspension"], domain=domain_of(world.trust))
+    assert (decider, hold["about"]) == (world.approver("hospital_a").address, "grant")
