@@ -109,9 +109,10 @@ def _confine(order: Order | Task) -> None:
     """From now on: this order's own file to read, a private folder to write, relay and own database to dial, and a last
     moment."""
     folder = tempfile.gettempdir()
+    places = (*order.dials, *(order.data.dials if order.data else ()))
     held = confinement.confine(
-        read=[order.data.path] if order.data else [], write=[folder], ports=[port for _, port in order.dials],
-        names=not all(_is_literal(host) for host, _ in order.dials))
+        read=order.data.files if order.data else (), write=[folder], ports=[port for _, port in places],
+        names=not all(_is_literal(host) for host, _ in places))
     log(f"confined {held}")
     if held.threads_before:  # they are not held by what this thread took from itself
         raise WorkerFailed("a thread ran before the confinement")
