@@ -186,8 +186,8 @@ class Judge:
     def _history(self, papers: Papers) -> History:
         return self._home.book.history(
             job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
-            own_grant=papers.own.id if papers.own else None, grants=[grant.id for grant in papers.grants],
-            release_key=papers.release_key)
+            own_grant=papers.own.id if papers.own else None, release_key=papers.release_key,
+            grants=[*(grant.id for grant in papers.grants), *papers.records])  # of participants: holds by file
 
     def _chain(self, papers: Papers) -> int:
         """The chain's facts, asked again for a moment when it cannot be reached; returns the block they stand on."""

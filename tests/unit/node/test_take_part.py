@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from ledger.approval import domain_of, sign_revocation, verify_use
+from ledger.approval import domain_of, participants_domain_of, sign_revocation, sign_suspension, verify_use
 from ledger.documents import chain_id_of, signed, timestamp, verify_signed
 from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable
+from ledger.participant import record_chain_id
 from mpc.node import inbox
 from tests.simulators.node_at_work import Maker
 from tests.simulators.node_world import HOSPITALS, NOW, Document, World
@@ -129,6 +130,15 @@ def test_a_revocation_that_the_portal_withholds(node: Maker, world: World, name:
     assert (verdict["decision"], verdict["code"]) == ("refuse", "grant.revoked")
     assert list(one.agent.config.inbox.glob("*.json")) == []
     assert one.agent.book.revocations([terms["id"]]) == [revocation]
+
+
+def test_a_suspension_that_the_portal_withholds(node: Maker, world: World) -> None:
+    one, record = node(), world.record("hospital_b")
+    said = sign_suspension(record_chain_id(record), True, 5, world.approver("office"),
+                           participants_domain_of(world.trust))
+    inbox.drop(one.agent.config.inbox, {"type": "hold", "version": 1, "about": "participant",
+                                        "subject": record["id"], "suspension": said})
+    assert one.check()["code"] == "participant.suspended"
 
 
 def test_a_revocation_during_the_session(node: Maker, world: World) -> None:
