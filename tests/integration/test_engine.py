@@ -116,6 +116,20 @@ def test_nothing_is_sealed_before_every_party_and_the_dealer_may(make: Make) -> 
     assert [message["event"] for message in session.last(range(3))] == ["sealed"] * 3
 
 
+def test_a_dealer_serves_several_jobs_at_once_in_a_process_each(make: Make) -> None:
+    """One session stands in its middle while another begins and ends beside it; their dealers share nothing."""
+    held, quick = make(parties=3), make(parties=3)
+    held.order(session="33" * 32)
+    held.started()
+    quick.order(session="44" * 32)
+    quick.proceed()
+    assert [message["event"] for message in quick.last()] == ["sealed"] * 3 + ["finished"]
+    held.proceed()
+    sealed = held.last()[:3]
+    pattern, totals = held.opened(sealed, session="33" * 32)
+    assert function(held.key).finish(totals, pattern, held.plan) == plain(held)
+
+
 @pytest.mark.parametrize(("seat", "code"), [(1, "session.peer_lost"), (4, "dealer.lost")])
 def test_a_killed_process_ends_the_session_by_name(make: Make, seat: int, code: str) -> None:
     session = make()
