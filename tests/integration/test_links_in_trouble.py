@@ -129,6 +129,18 @@ def test_a_connection_that_is_cut_all_the_time_still_carries_the_job(make: Make,
         thread.join()
 
 
+def test_a_party_that_is_cut_off_for_good_is_named_by_every_other(make: Make, wire: SlowWire) -> None:
+    """A partition: the party itself says that it cannot reach the relay, the others and the dealer that it is gone."""
+    session = make(change=through(wire), extra={"silence_seconds": 2})
+    session.order()
+    session.started()
+    wire.sever()
+    session.proceed()
+    cut_off, *others = session.last([1, 0, 2, 3], within=60)
+    assert cut_off["code"] == "relay.lost"
+    assert {(other["code"], other["about_seat"]) for other in others} == {("session.peer_lost", 1)}
+
+
 def test_a_slow_link_only_takes_longer(make: Make, wire: SlowWire) -> None:
     wire.delay = 0.03
     session = make(change=through(wire))

@@ -16,6 +16,7 @@ class SlowWire:
         self._dead: set[asyncio.StreamWriter] = set()
         self._open: set[asyncio.StreamWriter] = set()
         self.dials = 0
+        self._severed = False
         self._loop = asyncio.new_event_loop()
         up = threading.Event()
         threading.Thread(target=lambda: self._loop.run_until_complete(self._serve(up)), daemon=True).start()
@@ -35,6 +36,9 @@ class SlowWire:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.dials += 1
+        if self._severed:
+            writer.close()
+            return
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
@@ -80,6 +84,11 @@ class SlowWire:
     def die(self) -> None:
         """From now on nothing passes on the connections that are open, and nobody is told; new ones work."""
         self._call(lambda: self._dead.update(self._open))
+
+    def sever(self) -> None:
+        """End every connection, and carry none any more."""
+        self._severed = True
+        self.cut()
 
     def end(self) -> None:
         self.cut()

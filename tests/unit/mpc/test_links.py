@@ -14,6 +14,7 @@ from mpc.errors import DealerLost, MpcError, PeerLost, ProtocolBroken, RelayLost
 from mpc.transport.identity import Place, SessionIdentity, binding, check_leaf
 from mpc.transport.memory import MemoryRelay
 from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.wire import SILENCE
 
 SESSION = "ab" * 32
 JOB = "cd" * 32
@@ -174,6 +175,12 @@ def test_a_clock_that_is_off_by_minutes_is_borne_and_no_more(net: Net, ahead: in
     found = net.link()
     assert (found[0] is None) == works
     assert works or all(isinstance(error, SessionMismatch) for error in found.values()), found
+
+
+def test_who_left_is_named_within_five_seconds() -> None:
+    """By the defaults of an order: the time to come back, and until somebody looks."""
+    setting = Setting("ab" * 32, 0, 3, "one", 10, 0.0, SILENCE)
+    assert setting.grace + setting.pulse < 5
 
 
 def test_a_peer_that_never_comes_is_named(net: Net) -> None:
