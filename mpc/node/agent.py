@@ -130,7 +130,7 @@ class Agent:
         """Judge, and contribute at once; a contribution that was made is sent again as it was."""
         spec = item["spec"]["document"]
         made = self.contributions.made(document_hash(spec))
-        if made is not None:
+        if made is not None and not self._ruled(document_hash(spec), str(item["job"])):
             self.door.post(*made)
             return
         if not self.me.party or not are_apart(spec):

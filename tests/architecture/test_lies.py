@@ -54,7 +54,7 @@ def test_its_test_exists_and_names_its_code(lie: str, codes: list[str], test: st
 def strings_of(path: Path, name: str) -> frozenset[str] | None:
     """Every string in a test, its parameters and the constants of its module that it reads; None: no such test."""
     module = ast.parse(path.read_text("utf-8"))
-    test = next((one for one in module.body if isinstance(one, ast.FunctionDef) and one.name == name), None)
+    test = next((one for one in ast.walk(module) if isinstance(one, ast.FunctionDef) and one.name == name), None)
     if test is None:
         return None
     read = {node.id for node in ast.walk(test) if isinstance(node, ast.Name)}
