@@ -1,7 +1,8 @@
 """The dealer's part of a session: correlated randomness for one gate, and its own word before anything is sealed.
 
-Holds no data and receives no share. `check` looks at its revocation book (through its agent) at the start, at each
-round and before it says that it is ready: a grant it knows to be revoked ends the session, whatever the portal says.
+Holds no data and receives no share. What it deals follows from the plan, a few pieces ahead of need. `check` looks at
+its revocation book (through its agent) at the start, before each piece and before it says that it is ready: a grant it
+knows to be revoked ends the session, whatever the portal says.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ Serve = Callable[..., int]
 
 def serve(order: Order, plan: Plan, mesh: Mesh, *, deal: Serve, check: Callable[[], None],
           started: Callable[[], None], allowed: Callable[[], None]) -> int:
-    """Deal for the plan until party 0 ends it; returns the number of rounds."""
+    """Deal for the plan until party 0 has taken everything; returns the number of pieces."""
     check()
     _, keys = keys_of(order)
-    rounds = deal(mesh, [keys[seat] for seat in range(order.parties)], gate=plan.gate, check=check)
+    pieces = deal(mesh, [keys[seat] for seat in range(order.parties)], gate=plan.gate, check=check)
     started()
     allowed()
     check()
     wait_for_all(mesh)
-    return rounds
+    return pieces

@@ -29,7 +29,7 @@ from mpc.transport.mesh import Mesh
 Numbers = np.ndarray[Any, Any]
 PIECE, TAKEN = b"T", b"N"
 AHEAD = 4
-MOST_BYTES = 1 << 27
+MOST_BYTES = 1 << 26
 MOST_PIECES = 1 << 16
 ADD, XOR = np.add, np.bitwise_xor
 
