@@ -23,6 +23,7 @@ from dataspace.provenance.chainhealth import is_development
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size, published
 from dataspace.templatetags import words
+from mpc.filters import in_words
 
 register = template.Library()
 
@@ -255,6 +256,12 @@ def parameter(value: Any) -> SafeString:
     if value is None or value == []:
         return format_html("{}", "—")
     return codes([str(one) for one in value] if isinstance(value, list) else [str(value)])
+
+
+@register.simple_tag
+def filter_words(given: Mapping[str, Any]) -> str:
+    """Which rows an order is about, in words; the names of columns as they are."""
+    return in_words(given, get_language() or "zh-hans")
 
 
 @register.simple_tag
