@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,23 +61,27 @@ class Dataset:
 @dataclass(frozen=True)
 class Shape:
     """What a job's result depends on, data apart: the floor, the table (a hash of function, parameters, codes and
-    filter), all columns that the table is about, and the filter's hash (empty: none)."""
+    filter), all columns that the table is about, and the filter's hash (empty: none). Beside it, whose rows: the whole
+    question (its release key), and whether the job may end with a part of them (`apart`)."""
 
     floor: int
     table: str
     columns: frozenset[str]
     filter: str = ""
+    question: str = field(default="", compare=False)
+    apart: bool = field(default=False, compare=False)
 
     def to_text(self) -> str:
         """For the book."""
         return json.dumps({"floor": self.floor, "table": self.table, "columns": sorted(self.columns),
-                           "filter": self.filter})
+                           "filter": self.filter, "question": self.question, "apart": self.apart})
 
     @classmethod
     def from_text(cls, text: str) -> "Shape":
         """From the book."""
         body = json.loads(text)
-        return cls(body["floor"], body["table"], frozenset(body["columns"]), body.get("filter", ""))
+        return cls(body["floor"], body["table"], frozenset(body["columns"]), body.get("filter", ""),
+                   body.get("question", ""), body.get("apart", False))
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,17 @@ def _second_table(now: Shape, before: Shape) -> None:
     """Under a grant a column enters one table, at one floor. So all that other tables can tell about the cells of this
     one is how many persons there are in all, against which the gate's tree holds (docs/adr/0006-splits.md); two tables
     that share a column could be combined, and two floors tell how much of a cell one hospital holds. Nor is there
-    a second filter: the difference of two that part at one person is that person (docs/adr/0014-filters.md)."""
+    a second filter: the difference of two that part at one person is that person (docs/adr/0014-filters.md). Where a
+    total may be of a part of the roster, the same table over other grants or snapshots could be of another part, and
+    their difference one hospital (docs/adr/0011-one-total-of-one-frozen-set.md)."""
     if now.filter != before.filter:
         raise Refused("disclosure.another_filter", "another filter, or none, was asked for under the same grant")
     if now.columns & before.columns and now != before:
         raise Refused("disclosure.column_tabulated",
                       "a column of this table is in another table, or under another floor, of the same grant")
+    if now.columns & before.columns and (now.apart or before.apart) and now.question != before.question:
+        raise Refused("disclosure.column_tabulated",
+                      "the same table was asked for under other grants of the other hospitals, or of other snapshots")
 
 
 def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str, Any]], trust: Trust,

@@ -29,7 +29,7 @@ from mpc.errors import MpcError, SpecRefused
 from mpc.filters import check_form, columns_of, tabulated, validate_filter
 from mpc.node.book import SeenJob, Shape
 from mpc.node.errors import Refused
-from mpc.spec import check_engine, check_roster, common_columns, question_hash, rows_max_total
+from mpc.spec import are_apart, check_engine, check_roster, common_columns, question_hash, rows_max_total
 
 SKEW = timedelta(seconds=60)
 Document = dict[str, Any]
@@ -107,7 +107,7 @@ class Papers:
         codes = {name: by_name[name]["codes"] for name in names}
         asked = self.spec["filter"]
         return Shape(self.floor, sha256_hex(canonical({**table, "codes": codes})), names,
-                     "" if asked is None else sha256_hex(canonical(asked)))
+                     "" if asked is None else sha256_hex(canonical(asked)), self.release_key, are_apart(self.spec))
 
     @property
     def columns_named(self) -> frozenset[str]:

@@ -1,16 +1,18 @@
 """What the book knows against a job: replays, second specs, spent uses, second tables, withheld revocations."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ledger.approval import domain_of, sign_revocation
+from ledger.documents import timestamp
 from mpc.node import checks
 from mpc.node.book import History, SeenJob, Shape
 from mpc.node.errors import Refused
 from mpc.node.papers import Papers, verify_papers
-from tests.simulators.node_world import NOW, World
+from tests.simulators.node_world import HOSPITALS, NOW, World
 
 CLEAN = History(same_id=None, nonce_used_by=None, sealed=False, uses=0, asked=(), released_by=None, revocations=())
 
@@ -86,6 +88,33 @@ def test_the_same_table_at_another_floor(papers: Papers, world: World) -> None:
 def test_tables_of_other_columns(papers: Papers, world: World) -> None:
     others = tuple(Shape(floor, "00" * 32, frozenset({"age", "sex"})) for floor in (papers.floor, papers.floor + 1))
     checks.check_book(papers, replace(CLEAN, asked=others), world.trust)
+
+
+def test_one_table_over_two_sets_of_grants_gives_a_hospital_away(world: World) -> None:
+    """Of jobs that end with a part of the roster: one hospital's grant anew is another question to the dealer's office,
+    which would freeze another set for it; the difference of the two sets is a hospital. All members of a session are
+    in either total."""
+    plan = world.scenario()
+    records = sorted((world.datasets[name]["document"] for name in HOSPITALS), key=lambda one: str(one["id"]))
+    first = [world.grant(plan, one) for one in records]
+    own = next(at for at, one in enumerate(records) if one["provider"] == world.keys["hospital_a"].participant)
+    other = (own + 1) % 3
+    anew = [*first[:other], world.grant(plan, records[other]), *first[other + 1 :]]
+    waits = {"engine": "paillier/1", "contributions": {
+        "by": timestamp(NOW + timedelta(minutes=30)), "minimum": 3, "ciphertexts": 1,
+        "key": {"n": "f" * 512, "hs": "2b"}}}
+
+    def asked(grants: list[Any], **spec: Any) -> Papers:
+        item = world.item(scenario=plan, grants=grants, **spec)
+        return verify_papers(item, me=world.me("hospital_a"), trust=world.trust, now=NOW)
+
+    together, apart = asked(first), asked(first, **waits)
+    assert apart.shape == asked(anew, **waits).shape and apart.release_key != asked(anew, **waits).release_key
+    for before, now in ((apart, asked(anew, **waits)), (together, asked(anew, **waits)), (apart, asked(anew))):
+        kept = Shape.from_text(before.shape.to_text())
+        assert refused(now, world, asked=(kept,)) == "disclosure.column_tabulated"
+    for before, now in ((apart, asked(first, **waits)), (apart, together), (together, asked(anew))):
+        checks.check_book(now, replace(CLEAN, asked=(before.shape,)), world.trust)
 
 
 def test_rows_and_columns_swapped_are_another_table(world: World) -> None:
