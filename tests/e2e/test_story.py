@@ -116,7 +116,7 @@ def test_only_a_hospitals_own_node_and_worker_open_its_file(told):
         workers = [one for one in seen if one.pid != agent]
         assert agent in {one.pid for one in seen}, "the node compares the fingerprint"
         assert workers
-        assert all("mpc.worker" in one.command and one.line[1] == agent for one in workers)
+        assert all("mpc.nursery" in one.command and one.line[2] == agent for one in workers), "forks of the nursery"
 
 
 def _dump(url: str) -> str:
