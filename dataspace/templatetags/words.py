@@ -241,6 +241,9 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "worker.out_of_time": _("A node's worker asked for more time than it is given."),
         "worker.killed": _("A node's worker was killed from outside."),
         "worker.failed": _("A node's worker process failed."),
+        "chain.port_open": _("Other processes of this machine can reach the chain's own port past its door."),
+        "chain.rewound": _("A block of the chain that was final has changed."),
+        "chain.nonce_taken": _("Somebody else sent a transaction with the portal's chain key."),
     }
 )
 
