@@ -30,8 +30,8 @@ GRACE = timedelta(seconds=30)
 """After the order's time: what a hospital began in time is on its way."""
 PASSING = frozenset({
     "chain.unavailable", "chain.stale_head", "chain.disagree", "clock.skew", "node.disk_full", "node.stopped",
-    "worker.failed", "worker.killed", "worker.out_of_time", "worker.out_of_memory", "paillier.too_early",
-    "paillier.use_not_final",
+    "worker.failed", "worker.killed", "worker.out_of_time", "worker.out_of_memory", "session.deadline",
+    "paillier.too_early", "paillier.use_not_final",
 })  # fmt: skip
 """What may be otherwise a few minutes later: whoever said so is asked again."""
 
