@@ -106,6 +106,8 @@ def load_trust(source: str | Path | Mapping[str, Any], *, fingerprint: str) -> T
         raise VerificationError("trust.quorum", "the quorum is larger than the number of endpoints")
     if document["witnesses"]["k"] > len(document["witnesses"]["keys"]):
         raise VerificationError("trust.witnesses", "more witnesses are asked for than are named")
+    if 0 < 2 * document["witnesses"]["k"] <= len(document["witnesses"]["keys"]):
+        raise VerificationError("trust.witnesses", "two halves of the witnesses could cosign two histories")
     if {one["address"] for one in document["regulator"]["passkeys"]} - set(document["regulator"]["approvers"]):
         raise VerificationError("trust.passkeys", "keys are named of an account that is no approver")
     return _from_document(document)

@@ -21,7 +21,8 @@ export function loadTrust(data, fingerprint) {
   }
   if (document.log.origin !== `xinglin/${document.space_id}`) throw new Refused('trust.origin', 'another log');
   if (document.chain.quorum > document.chain.rpc.length) throw new Refused('trust.quorum', 'the quorum is too large');
-  if (document.witnesses.k > document.witnesses.keys.length) throw new Refused('trust.witnesses', 'k is too large');
+  const { k, keys } = document.witnesses;
+  if (k > keys.length || (k && 2 * k <= keys.length)) throw new Refused('trust.witnesses', 'k is too large, or too small');
   if (document.regulator.passkeys.some((one) => !document.regulator.approvers.includes(one.address))) {
     throw new Refused('trust.passkeys', 'keys are named of an account that is no approver');
   }

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Error as PlaywrightError
 
+from fixtures import build
+from ledger.documents import signed
 from tests.browser.conftest import AXE
 from tests.simulators.receipts import cases, corpus, crooked_note, edges, flipped, outcome
 
@@ -173,6 +176,14 @@ def test_no_signature_holds_for_one_verifier_alone(page: Page) -> None:
     assert ours.split(",")[1] == "invalid"
     trusts = [[text_of(wire), whole.fingerprint] for wire in whole.wires]
     assert page.evaluate(JUDGE, [trusts, [[number, text_of(data)]]]) == [ours]
+
+
+def test_a_trust_file_that_two_halves_of_the_witnesses_could_serve_is_refused(page: Page) -> None:
+    document = json.loads((GOLDEN / "trust.json").read_bytes())["document"]
+    few = {**document, "witnesses": {**document["witnesses"], "k": 1}}
+    wire = text_of(json.dumps(signed(few, build.ed25519("root"))).encode())
+    with pytest.raises(PlaywrightError, match="k is too large, or too small"):
+        page.evaluate(JUDGE, [[[wire, FINGERPRINT]], []])
 
 
 def test_bit_flips_of_a_receipt_fail_here_too(page: Page) -> None:

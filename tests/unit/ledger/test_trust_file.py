@@ -50,7 +50,8 @@ def test_what_cannot_hold_is_refused_though_signed(people: People) -> None:
     document = people.trust_wire["document"]
     for change, code in (({"log": {**document["log"], "origin": "xinglin/other"}}, "trust.origin"),
                          ({"chain": {**document["chain"], "quorum": 2}}, "trust.quorum"),
-                         ({"witnesses": {"k": 1, "keys": []}}, "trust.witnesses")):
+                         ({"witnesses": {"k": 1, "keys": []}}, "trust.witnesses"),
+                         ({"witnesses": {"k": 1, "keys": ["11" * 32, "22" * 32]}}, "trust.witnesses")):
         with pytest.raises(VerificationError) as refused:
             load_trust(signed({**document, **change}, people.root), fingerprint=people.trust.fingerprint)
         assert refused.value.code == code
