@@ -22,6 +22,7 @@ from ledger.errors import DocumentError
 from ledger.schemas import column as COLUMN
 from ledger.shapes import both_languages, items
 from mpc.node.errors import Unfit
+from mpc.sources.duck import ALONE, stands_for_others
 
 COLUMNS = items(COLUMN, 1, 5000)
 RARE = 10
@@ -64,9 +65,11 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path, self.kind = path, kind_of(path)
+        if stands_for_others(path):
+            raise Unfit("dataset.unreadable", f"{path.name}: no * ? or [ in a dataset's path")
         self._db = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
         try:
-            source = _csv_source(path) if self.kind == "csv" else "read_parquet(?)"
+            source = _csv_source(path) if self.kind == "csv" else f"read_parquet(?, {ALONE})"
             described = self._all(f"DESCRIBE SELECT * FROM {source}", [str(path)])  # noqa: S608
             texts = ", ".join(_as_text(str(row[0]), str(row[1])) for row in described)
             self._db.execute(f"CREATE TABLE file AS SELECT {texts} FROM {source}", [str(path)])  # noqa: S608
@@ -104,7 +107,7 @@ def _csv_source(path: Path) -> str:
         raise csv.Error("a header with distinct names is needed")
     types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
     return ("read_csv(?, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', "
-            f"columns={{{types}}})")
+            f"columns={{{types}}}, {ALONE})")
 
 
 def _as_text(name: str, of_type: str) -> str:

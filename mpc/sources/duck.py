@@ -29,6 +29,7 @@ BLOCK = 1 << 20
 FEW = 3
 OUT_OF_MEMORY, NO_ROOM = "worker.out_of_memory", "node.disk_full"
 LEAST_MB, MOST_MB, SHARE = 64, 4096, 20
+ALONE = "hive_partitioning = false"  # the columns are the file's own, whatever its folders are called
 FULL = ("No space left", "File too large", "quota exceeded")
 TYPES = {**dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
                          INTEGER), "DOUBLE": DOUBLE, "BOOLEAN": BOOLEAN}
@@ -95,6 +96,11 @@ class Writer:
         return PLAIN[of.op].format(*inner)
 
 
+def stands_for_others(path: Path) -> bool:
+    """DuckDB takes such a name for a pattern, and would read other files than the one that has it."""
+    return any(mark in str(path) for mark in "*?[")
+
+
 def fingerprint(path: Path, key: bytes) -> str:
     """HMAC-SHA256 of the file's bytes under a key that never leaves the node."""
     mac = hmac.new(key, digestmod=sha256)
@@ -132,7 +138,7 @@ class FileTable:
     def __init__(self, path: Path, kind: str, *, check: Mapping[str, str] | None, memory: int | None = None) -> None:
         import duckdb
 
-        if kind not in KINDS or not path.is_file():
+        if kind not in KINDS or not path.is_file() or stands_for_others(path):
             raise DataRefused("the file is not there", code="dataset.changed")
         self._path, self._kind, self._check = path, kind, check
         self._found = ""
@@ -169,10 +175,10 @@ class FileTable:
             names = _header(self._path)
             types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
             source = (f"read_csv({place}, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', "
-                      f"nullstr='', columns={{{types}}})")
+                      f"nullstr='', columns={{{types}}}, {ALONE})")
             found = [(name, "VARCHAR") for name in names]
         else:
-            source = f"read_parquet({place})"
+            source = f"read_parquet({place}, {ALONE})"
             found = [(str(row[0]), str(row[1])) for row in self._connection.execute(
                 f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608
         self._from = source

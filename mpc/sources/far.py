@@ -28,8 +28,7 @@ EXACT = "decimal(38, 0)"
 METHODS = {"present": "notnull", "round": "round", "abs": "abs"}
 BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
-    "plus": operator.add, "minus": operator.sub, "times": operator.mul, "modulo": operator.mod,
-    "quotient": operator.floordiv}
+    "plus": operator.add, "minus": operator.sub, "times": operator.mul, "modulo": operator.mod}
 
 
 @dataclass
@@ -107,6 +106,8 @@ class Lowering:
             if isinstance(value, Term):
                 raise TypeError("bound")
             return self.marks.literal(value)
+        if of.op == "quotient":
+            return self._quotient(of, table)
         parts = [self.term(one, table) for one in of.terms]
         if of.op in BINARY:
             return BINARY[of.op](parts[0], parts[1])
@@ -116,6 +117,13 @@ class Lowering:
             places = int(str(of.of[1]))
             return (parts[0].cast(f"decimal(38, {places})") * 10**places).cast("int64")
         return self._other(of.op, parts)
+
+    def _quotient(self, of: Term, table: Any) -> Any:
+        """Ibis divides as floating-point numbers, which 54 bits are too many for. Of the multiple below and half a
+        divisor the whole part stays the same, however that is rounded."""
+        value, divisor = self.term(of.terms[0], table), int(str(of.terms[1].of[0]))
+        below = value - value % self.marks.literal(divisor)
+        return (below + self.marks.literal(divisor // 2)) // self.marks.literal(divisor)
 
     def _other(self, op: str, parts: Sequence[Any]) -> Any:
         first = parts[0]

@@ -98,6 +98,22 @@ def test_it_works(access: dict[str, Any], tmp_path: Path) -> None:
             assert sum(here.values[:3]) > 50
 
 
+def test_numbers_beyond_53_bits_are_summed_as_they_are(access: dict[str, Any], tmp_path: Path) -> None:
+    """Counted from the lowest, steps take 54 bits; Ibis would divide them as floating-point numbers."""
+    most = (1 << 53) - 2
+    wide = number("big", str(most), "1") | {"min": str(-most)}
+    cells = [5 * (1 << 31) + 1, most, 3, -most, (1 << 51) + 12345]
+    with psycopg.connect(access["url"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE IF NOT EXISTS public.wide (big bigint)")
+        owner.cursor().executemany("INSERT INTO public.wide VALUES (%s)", [(cell,) for cell in cells])
+    place = tmp_path / "wide.csv"
+    place.write_text("big\n" + "".join(f"{cell}\n" for cell in cells), encoding="utf-8")
+    plan = function("describe@1").plan({"columns": ["big"], "by": None}, [wide], 3, 5000)
+    here = counted(plan, "wide", "postgresql", access=told(access | {"table": "wide"}))
+    assert here == counted(plan, place, "csv")
+    assert here.values[2:] == (sum(cells), sum(cell**2 for cell in cells))
+
+
 def test_a_table_that_changed_is_not_the_registered_one(access: dict[str, Any]) -> None:
     """One cell, one row twice, one column more: another fingerprint; another order of the rows: the same."""
     plan = function("describe@1").plan({"columns": ["age"], "by": None}, NUMBERS, 3, 5000)

@@ -9,6 +9,8 @@ import pytest
 from mpc.errors import DataRefused
 from mpc.functions.plan import Group
 from mpc.functions.rows import Rows, fingerprint
+from mpc.node import data
+from mpc.node.errors import Unfit
 
 AGE = {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "0.5", "codes": None}
 SEX = {"name": "sex, at birth", "kind": "category", "unit": None, "min": None, "max": None, "step": None,
@@ -106,3 +108,26 @@ def test_a_file_that_is_not_there_is_refused_without_its_path(tmp_path: Path) ->
     with pytest.raises(DataRefused) as refused:
         Rows.open(tmp_path / "secret-name.csv", "csv", [AGE])
     assert "secret-name" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_folders_name_is_no_column(tmp_path: Path, kind: str) -> None:
+    """DuckDB would take `age` from the path, in the place of the file's own."""
+    place = tmp_path / "age=7" / f"a.{kind}"
+    place.parent.mkdir()
+    duckdb.connect().execute(f"COPY (SELECT 30 AS age) TO '{place}'")
+    assert Rows.open(place, kind, [AGE]).tally([], ["age"]).groups == {(): Group(1, {"age": (60, 3600)})}
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a?", "a*"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_name_that_stands_for_other_files_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    """DuckDB would read a1 while the fingerprint is that of a[1]."""
+    for which, age in (("a1", 99), ("made", 30)):
+        duckdb.connect().execute(f"COPY (SELECT {age} AS age) TO '{tmp_path / which}.{kind}'")
+    place = (tmp_path / f"made.{kind}").rename(tmp_path / f"{name}.{kind}")
+    with pytest.raises(DataRefused):
+        Rows.open(place, kind, [AGE])
+    with pytest.raises(Unfit) as unfit:
+        data.Table(place)
+    assert unfit.value.code == "dataset.unreadable"
