@@ -27,7 +27,7 @@ class PublicKey:
     hs: int
 
     def __post_init__(self) -> None:
-        if self.n.bit_length() not in SIZES or self.n % 2 == 0:
+        if self.n < 0 or self.n.bit_length() not in SIZES or self.n % 2 == 0:
             raise ProtocolBroken("a Paillier key has 2048 or 3072 bits")
         check(self, [mpz(self.hs)])
 

@@ -124,6 +124,12 @@ class TestWhatArrives:
             with pytest.raises(ProtocolBroken):
                 PublicKey.read({**document, "n": other})
 
+    def test_a_negative_or_even_n_is_refused(self) -> None:
+        document = SMALL.public.document()
+        for other in (f"-{document['n']}", f"{SMALL.public.n + 1:x}"):
+            with pytest.raises(ProtocolBroken, match="2048 or 3072 bits"):
+                PublicKey.read({**document, "n": other})
+
 
 class TestSlots:
     @given(st.integers(2, 1024), st.integers(4, 40))
