@@ -27,12 +27,12 @@ MAX_COLUMNS = 32
 MAX_CELLS = 20_000
 MIN_POINTS = 4
 SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.py", "functions/rows.py",
-                  "functions/sums.py", "filters.py", "sources/connect.py", "sources/duck.py", "sources/far.py",
-                  "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
+                  "functions/sums.py", "filters.py", "masked.py", "sources/connect.py", "sources/duck.py",
+                  "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "543c2490398a5ce4d6e9bb226c4026da8c79d6de7cb5cf6bc87fd747767db366",
-    "describe@1": "73d6115cb556b5a0930f92786dd7b514c55312c8a75266c2f655d0773e603f38",
+    "crosstab@1": "9ae9edfcbef4600ac6db3c1c5b75ca0fa3029bc9799104515a33058cf0aeb832",
+    "describe@1": "4e6c75f9905cde3cc74b87cc78d6838e7b60715d32ad71b3017d9bfcc9d4cb5e",
 }
 
 

@@ -163,9 +163,9 @@ def check_set(question: Question, spec: Mapping[str, Any], wires: Sequence[objec
             raise SetRefused("a contribution is not signed by its seat", code="paillier.malformed") from trouble
         told = (document["job"], document["job_hash"], document["question"], document["participant"])
         if told != (spec["id"], question.job_hash, question.hash, member["participant"]):
-            raise SetRefused("a contribution is to another question", code="paillier.malformed")
+            raise SetRefused(f"the contribution of seat {seat} is to another question", code="paillier.malformed")
         if seat in found:
-            raise SetRefused("a contribution appears twice", code="paillier.malformed")
+            raise SetRefused(f"the contribution of seat {seat} appears twice", code="paillier.malformed")
         found[seat] = document
     if len(found) < spec["contributions"]["minimum"]:
         raise SetRefused("too few have contributed", code="paillier.too_few")
@@ -195,9 +195,10 @@ def open_seed(question: Question, sealed: bytes, participant: str, *, sealing: X
     try:
         seed = open_sealed(sealed, private=sealing, info=_seed_info(question, participant))
     except NotOpenable as trouble:
-        raise SetRefused("a mask's seed is not sealed to this office", code="paillier.malformed") from trouble
+        raise SetRefused(f"the seed of {participant} is not sealed to this office", code="paillier.malformed"
+                         ) from trouble
     if len(seed) != SEED:
-        raise SetRefused("a mask's seed has 32 bytes", code="paillier.malformed")
+        raise SetRefused(f"the seed of {participant} has not {SEED} bytes", code="paillier.malformed")
     return seed
 
 
