@@ -51,7 +51,10 @@ def fingerprint(config: Config, place: Path) -> str:
         from mpc.sources import spark
 
         table = spark.SparkTable.connect(access, check=None)
-        return table.fingerprint(config.local_key())
+        try:
+            return table.fingerprint(config.local_key())
+        finally:
+            table.close()
     except MpcError as error:
         raise Unfit("dataset.unreadable", f"the table cannot be read ({error.code})") from error
 

@@ -2,7 +2,7 @@
 
 Everything is asked in a single REPEATABLE READ READ ONLY transaction with a time limit for each statement, so the
 fingerprint is that of the very rows that were counted. The password never comes here: libpq reads it from the file
-named in the access (`passfile`, which it ignores unless it is the owner's alone), or from the environment. TCP only.
+named in the access (`passfile`, which it ignores unless it is the owner's alone). TCP only.
 What the database says about an error may quote a row, and is never repeated.
 """
 

@@ -9,6 +9,7 @@ Iceberg, or plain files that nobody rewrites) are what this is for.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
@@ -44,11 +45,34 @@ def fingerprint(session: Any, table: str, key: bytes) -> str:
     return hmac.new(key, b"xinglin/spark/table\n" + "\n".join(told).encode(), sha256).hexdigest()
 
 
+def dial(access: Mapping[str, Any]) -> Any:
+    """A new session over Spark Connect: one that stands already may be another cluster's, and Spark would give that. A
+    token, if there is one, is read from its file here and goes nowhere else."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise MpcError("pyspark is not installed beside this node", code="dataset.unreachable") from None
+    place = f"sc://{access['host']}:{access['port']}/"
+    try:
+        if access["passfile"]:
+            with open(access["passfile"], encoding="utf-8") as file:
+                place += f";use_ssl=true;token={file.read().strip()}"
+        return SparkSession.builder.remote(place).create()
+    except Exception:  # whatever the client raises may quote the token
+        raise MpcError("the cluster cannot be reached", code="dataset.unreachable") from None
+
+
+def hang_up(session: Any) -> None:
+    """End a session; that it is gone already is no trouble."""
+    with contextlib.suppress(Exception):
+        session.stop()
+
+
 class SparkTable(FarTable):
     """One table of one session."""
 
     def __init__(self, session: Any, schema: str, table: str, *, check: Mapping[str, str] | None) -> None:
-        self._session, self._check = session, check
+        self._session, self._check, self._own = session, check, False
         self._name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
         ibis.pyspark  # noqa: B018 - Ibis takes up its settings for Spark when it is first named
         for name, value in SETTINGS.items():
@@ -62,20 +86,15 @@ class SparkTable(FarTable):
 
     @classmethod
     def connect(cls, access: Mapping[str, Any], *, check: Mapping[str, str] | None) -> SparkTable:
-        """Over Spark Connect; a token, if there is one, is read from its file here and goes nowhere else."""
+        """Over a session of its own, which ends with the table."""
+        session = dial(access)
         try:
-            from pyspark.sql import SparkSession
-        except ImportError:
-            raise MpcError("pyspark is not installed beside this node", code="dataset.unreachable") from None
-        place = f"sc://{access['host']}:{access['port']}/"
-        if access["passfile"]:
-            with open(access["passfile"], encoding="utf-8") as file:
-                place += f";use_ssl=true;token={file.read().strip()}"
-        try:
-            session = SparkSession.builder.remote(place).getOrCreate()
-        except Exception:  # whatever the client raises may quote the token
-            raise MpcError("the cluster cannot be reached", code="dataset.unreachable") from None
-        return cls(session, access["schema"], access["table"], check=check)
+            found = cls(session, access["schema"], access["table"], check=check)
+        except BaseException:
+            hang_up(session)
+            raise
+        found._own = True
+        return found
 
     def _tried(self, attempt: Any) -> Any:
         try:
@@ -106,4 +125,6 @@ class SparkTable(FarTable):
         return found
 
     def close(self) -> None:
-        """The session is the process's own, and ends with it."""
+        """Hang up; a session that was handed in stays with who made it."""
+        if self._own:
+            hang_up(self._session)

@@ -1,0 +1,75 @@
+"""Which cluster is asked, and what an error may say: against a client that keeps its first session, as Spark's does."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mpc.errors import MpcError
+from mpc.sources import spark
+
+
+class Builder:
+    """Spark Connect's: an existing session is given whatever place is asked for, but for `create`."""
+
+    default: str | None = None
+    place = ""
+
+    def remote(self, place: str) -> "Builder":
+        self.place = place
+        return self
+
+    def create(self) -> str:
+        if "broken" in self.place:
+            raise ValueError(self.place)
+        Builder.default = self.place
+        return self.place
+
+    def getOrCreate(self) -> str:
+        return Builder.default or self.create()
+
+
+@pytest.fixture(autouse=True)
+def _client(monkeypatch: pytest.MonkeyPatch) -> None:
+    package, module = ModuleType("pyspark"), ModuleType("pyspark.sql")
+    module.SparkSession = type("SparkSession", (), {"builder": Builder()})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pyspark", package)
+    monkeypatch.setitem(sys.modules, "pyspark.sql", module)
+    monkeypatch.setattr(Builder, "default", None)
+
+
+def access(host: str, passfile: str = "") -> dict[str, Any]:
+    return {"host": host, "port": 15002, "passfile": passfile, "schema": "s", "table": "t"}
+
+
+def test_it_works() -> None:
+    """Each source its own cluster, whoever was asked before."""
+    assert [spark.dial(access(host)) for host in ("one", "two")] == ["sc://one:15002/", "sc://two:15002/"]
+
+
+def test_no_error_says_the_token(tmp_path: Path) -> None:
+    place = tmp_path / "token"
+    place.write_text("secret-token")
+    for host, file in (("broken", place), ("fine", tmp_path / "not-there")):
+        with pytest.raises(MpcError) as away:
+            spark.dial(access(host, str(file)))
+        assert away.value.code == "dataset.unreachable"
+        assert away.value.__cause__ is None
+        assert "secret" not in str(away.value)
+
+
+def test_a_session_of_its_own_ends_with_the_table() -> None:
+    class Session:
+        stopped = 0
+
+        def stop(self) -> None:
+            self.stopped += 1
+            raise OSError("gone")
+
+    for own, stopped in ((True, 1), (False, 0)):
+        table, session = object.__new__(spark.SparkTable), Session()
+        table._session, table._own = session, own
+        table.close()
+        assert session.stopped == stopped
