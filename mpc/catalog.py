@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "9ae9edfcbef4600ac6db3c1c5b75ca0fa3029bc9799104515a33058cf0aeb832",
-    "describe@1": "4e6c75f9905cde3cc74b87cc78d6838e7b60715d32ad71b3017d9bfcc9d4cb5e",
+    "crosstab@1": "48562d3d8a45ae846500dd70220f9e150efff427a5ae53fef5ceb44eae3cb9c6",
+    "describe@1": "ad2fabc46925d23de6e5eaaeee6539e3e32cb7b4e9450f074a7ee1e15c7cff02",
 }
 
 
