@@ -54,8 +54,10 @@ class Freezer:
         early = self._now() < parse_time(papers.spec["contributions"]["by"])
         if early and len(documents) < len(papers.spec["roster"]):
             raise Refused("paillier.too_early", "contributions are still coming in")
-        if any(one["dealer_key"] != self._home.keys.sealing_public for one in documents):
-            raise Refused("paillier.malformed", "a seed is sealed to another key than this office's")
+        for one in documents:
+            if one["dealer_key"] != self._home.keys.sealing_public:
+                raise Refused("paillier.malformed",
+                              f"the seed of {one['participant']} is sealed to another key than this office's")
         for one in documents:
             if not self._home.chain.used(papers.grants[one["seat"]], papers.job_hash):
                 raise Refused("paillier.use_not_final", "a contributor's use is not final on chain")

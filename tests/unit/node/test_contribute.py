@@ -366,8 +366,12 @@ class TestTheDealersOffice:
         assert "document" in space.freeze(parts[1:]), "and nothing was entered in the book"
 
     def test_a_seed_to_another_office_is_not_opened(self, space: Space, parts: list[Document]) -> None:
-        other = self.signed(space, parts[0], dealer_key="22" * 32)
-        assert space.freeze([other, *parts[1:]])["code"] == "paillier.malformed"
+        """And the verdict says whose it is: one hospital could end every job so."""
+        for changes in ({"dealer_key": "22" * 32}, {"seed": "AAAA"}):
+            other = self.signed(space, parts[0], **changes)
+            refused = space.freeze([other, *parts[1:]])
+            assert refused["code"] == "paillier.malformed"
+            assert parts[0]["document"]["participant"] in refused["rule"]
 
     def test_its_own_book_of_revocations_counts_whatever_portal_and_chain_say(self, space: Space, parts: list[Document],
                                                                               world: World) -> None:
@@ -376,6 +380,17 @@ class TestTheDealersOffice:
                                      domain=domain_of(world.trust))
         inbox.drop(space.dealer.agent.config.inbox, revocation)
         assert space.freeze(parts)["code"] == "grant.revoked"
+
+    def test_what_the_chain_takes_back_before_the_freeze_stops_it(self, space: Space, parts: list[Document],
+                                                                  world: World) -> None:
+        record, terms = world.record("hospital_c"), space.item["grants"][0]["terms"]
+        for taken, id, code in (
+                (space.chain.suspended, chain_id_of(record["id"], record["id_salt"]), "participant.suspended"),
+                (space.chain.revoked, chain_id_of(terms["id"], terms["salt"]), "grant.revoked")):
+            taken.add(id)
+            assert space.freeze(parts)["code"] == code
+            taken.discard(id)
+        assert "document" in space.freeze(parts)
 
     def test_a_use_that_is_not_final_is_waited_for(self, space: Space, parts: list[Document]) -> None:
         uses, space.chain.uses = space.chain.uses, set()
