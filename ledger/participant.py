@@ -91,6 +91,9 @@ def verify_wire(wire: object, trust: Trust, *, admitted: bool = True, former: It
     given: Mapping[str, Any] = wire  # type: ignore[assignment]
     signers = {document["keys"]["signing"], *former, *([trust.regulator.signing] if admitted else [])}
     verify_signed({"document": document, "signatures": given["signatures"]}, type="participant", keys=signers)
+    if document["id"] != trust.regulator.participant and {
+            one["address"] for one in document["keys"]["approval"]} & set(trust.regulator.approvers):
+        raise VerificationError("participant.regulators_account", "the record names an account of the regulator's")
     domain = participants_domain_of(trust)
     proofs = {one["key"]: one for one in given["proofs"]}
     for key in keys_to_prove(document):

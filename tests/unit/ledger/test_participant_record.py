@@ -164,6 +164,19 @@ def test_the_form_is_strict(people: People) -> None:
         read_wire(bare)
 
 
+def test_only_the_regulator_names_an_account_of_its_approvers(people: People) -> None:
+    """An account in a record speaks with the keys that the record gives it: a hospital could approve in its name."""
+    soft, keys = SoftKey.create(), KeyFile.load(people.folder / "outsider.json")
+    theirs = PasskeyHolder(people.trust.regulator.approvers[0], [soft.public], soft.sign)
+    approvers = [people.approver("outsider"), theirs]
+    document = new_document("participant", id=keys.participant, number=1, name=both("x"), admitted_as=["provider"],
+                            keys=record_keys(keys, approvers))
+    wire = make_wire(document, trust=people.trust, keys=keys, approvers=approvers)
+    assert naive(wire) == document
+    with refused("participant.regulators_account"):
+        verify_wire(wire, people.trust, admitted=False)
+
+
 @pytest.mark.parametrize("keys", [
     {"approval": []}, {"approval": [{"scheme": "passkey", "address": "0x" + "11" * 20}]},
     {"approval": [{"scheme": "rsa", "address": "0x" + "11" * 20}]}])
