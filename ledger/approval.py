@@ -287,6 +287,12 @@ def verify_suspension(subject: str, suspension: Mapping[str, Any], *, domain: Do
     return str(suspension["decider"])
 
 
+def latest_number(now: float) -> int:
+    """The highest number of a suspension that is taken at this time (Unix seconds), as in the contracts: else a stolen
+    key would use the numbers up."""
+    return int(now + 86_400) * 1000
+
+
 def _suspension_type(domain: Domain) -> str:
     return GRANT_SUSPENSION_TYPE if domain.name == GRANTS_NAME else PARTICIPANT_SUSPENSION_TYPE
 

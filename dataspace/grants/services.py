@@ -26,6 +26,7 @@ from ledger.acts import verify_regulator_approval, verify_terms
 from ledger.approval import (
     domain_of,
     grant_chain_id,
+    latest_number,
     verify_approval,
     verify_cancellation,
     verify_revocation,
@@ -165,6 +166,8 @@ def suspend(grant: Grant, *, suspension: Mapping[str, Any], actor: Actor, now: d
     last = grant.suspensions.get(by)
     if last == dict(suspension):
         return
+    if suspension["number"] > latest_number(now.timestamp()):
+        raise Refused("the decision's number lies too far ahead", code="grant.stale_number")
     if last is not None and suspension["number"] <= last["number"]:
         raise Conflict("a later decision of this side is known", code="grant.stale_number")
     held = {**grant.suspensions, by: dict(suspension)}

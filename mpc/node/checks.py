@@ -127,17 +127,18 @@ def _about(handed: Iterable[Mapping[str, Any]], about: str, subject: str) -> lis
 
 def _held(said: Sequence[Mapping[str, Any]], sides: Sequence[Collection[str]], chain_id: str, domain: Domain,
           passkeys: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
-    """Whether the last word of one side, by its number, is to hold; what was handed over is lifted only like this."""
-    last: dict[int, Mapping[str, Any]] = {}
+    """Whether the last word of one side, by its number, is to hold; of two with one number the one that holds counts.
+    What was handed over is lifted only like this."""
+    last: dict[int, tuple[int, bool]] = {}
     for one in said:
         try:
             decider = verify_suspension(chain_id, one, domain=domain, passkeys=passkeys)
         except LedgerError:
             continue
         for side, deciders in enumerate(sides):
-            if decider in deciders and one["number"] > last.get(side, {"number": 0})["number"]:
-                last[side] = one
-    return any(one["suspended"] for one in last.values())
+            if decider in deciders:
+                last[side] = max(last.get(side, (0, False)), (one["number"], one["suspended"]))
+    return any(suspended for _, suspended in last.values())
 
 
 def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trust,

@@ -1,21 +1,26 @@
 """Revocations and suspensions that reach this node outside the portal: one signed JSON file each, put into `inbox/`.
 
 Taken into the book, where they stay for ever, and moved aside. Whether one counts (whose key, which terms) is judged
-where the terms are at hand, so that a forged file does nothing.
+where the terms are at hand, so that a forged file does nothing. A suspension's number is the clock of who signed it:
+one that lies more than a day ahead is refused, so that a stolen key does not use the numbers up.
 """
 
 import os
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ledger.approval import latest_number
 from ledger.documents import canonical, check, load_json, sha256_hex
 from ledger.errors import DocumentError
 from ledger.schemas import hold as HOLD
+from ledger.shapes import malformed
 from mpc.node.book import Book
 from mpc.node.logs import note
 
+CLOCKS = 3600  # by how much ours may differ from the chain's
 _taking = threading.Lock()
 
 
@@ -56,6 +61,8 @@ def _subject(signed: Any) -> str:
     """The grant or participant that a file of the right form is about."""
     if isinstance(signed, dict) and signed.get("type") == "hold":
         HOLD(signed, "")
+        if signed["suspension"]["number"] > latest_number(time.time() + CLOCKS):
+            raise malformed("/suspension/number", "lies too far ahead")
         return str(signed["subject"])
     check(signed, "revocation")
     return str(signed["grant"])

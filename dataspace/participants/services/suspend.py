@@ -14,7 +14,7 @@ from dataspace.participants.models import Participant
 from dataspace.participants.states import MOVES, Move
 from dataspace.provenance import calls, chainwork, space
 from dataspace.provenance.models import ChainTx
-from ledger.approval import participants_domain_of, verify_suspension
+from ledger.approval import latest_number, participants_domain_of, verify_suspension
 
 
 @transaction.atomic
@@ -30,6 +30,8 @@ def suspend(participant: Participant, *, suspension: Mapping[str, Any], actor: A
         raise Refused("the trust file names no such approver", code="approval.wrong_signer")
     if row.suspension == dict(suspension):
         return
+    if suspension["number"] > latest_number(now.timestamp()):
+        raise Refused("the decision's number lies too far ahead", code="participant.stale_number")
     if row.suspension is not None and suspension["number"] <= row.suspension["number"]:
         raise Conflict("a later decision is known", code="participant.stale_number")
     advance(

@@ -12,6 +12,7 @@ from dataspace.grants.models import Grant
 from dataspace.grants.services import refusal_of
 from dataspace.provenance.models import ChainTx, Event
 from ledger import acts
+from ledger.approval import domain_of, sign_suspension
 from ledger.errors import PortalRefused, VerificationError
 from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
@@ -103,6 +104,18 @@ def test_an_earlier_word_does_not_come_back(people: Space, active: str) -> None:
     with pytest.raises(PortalRefused) as refused:
         people.door("office").post(f"/grants/{active}/suspension", {"suspension": lifted})
     assert (refused.value.code, state(active)) == ("grant.stale_number", "suspended")
+
+
+def test_nobody_uses_the_numbers_up(people: Space, active: str) -> None:
+    """As on the chain: after a stolen key's word no later one would count."""
+    number = int(now().timestamp() + 2 * 86_400) * 1000
+    far = sign_suspension(
+        Grant.objects.get(pk=active).chain_id, False, number, people.approver("office"), domain_of(people.trust)
+    )
+    with pytest.raises(PortalRefused) as refused:
+        people.door("office").post(f"/grants/{active}/suspension", {"suspension": far})
+    assert refused.value.code == "grant.stale_number"
+    hold(people, active, "office")
 
 
 def test_a_suspended_grant_can_be_revoked(people: Space, active: str) -> None:

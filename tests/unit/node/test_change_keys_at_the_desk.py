@@ -1,6 +1,7 @@
 """New keys at a home: made beside the old ones, offered under these, used once the chain holds the record."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Registry(ChainInMemory):
 
     proposal: Any = None
     vetoes: list[tuple[int, str]] = field(default_factory=list)
+    number: int = field(default_factory=lambda: time.time_ns() // 1_000_000 + 3_600_000)
 
     def participant_proposal(self, id: str) -> Any:
         return self.proposal
@@ -56,7 +58,7 @@ class Registry(ChainInMemory):
         return SimpleNamespace(raw=(values["number"], values["decider"]))
 
     def grant_suspensions(self, grant_id: str, *, by_custodian: bool) -> int:
-        return 2**52 + by_custodian
+        return self.number + by_custodian
 
     def sign_suspend_grant(self, sender: object, nonce: int, **values: Any) -> Any:
         return SimpleNamespace(raw=(values["number"], values["decider"]))
@@ -200,7 +202,7 @@ def test_a_hold_goes_to_portal_and_chain_and_by_file(
     portal.shelves[f"/grants/{terms['id']}"] = {"terms": terms}
     answer = ran(capsys, "suspend-grant", terms["id"], "--home", home, "--to", tmp_path / "dealer")
     assert (answer["suspended"], answer["chain"], answer["inboxes"]) == (True, True, 2)
-    assert chain.vetoes == [(2**52 + 2, world.approver("hospital_a").address)], "above the chain's last number"
+    assert chain.vetoes == [(chain.number + 2, world.approver("hospital_a").address)], "above the chain's last number"
     book = Book(tmp_path / "dealer.sqlite3")
     assert inbox.take(tmp_path / "dealer" / "inbox", book) == 1
     (hold,) = book.revocations([terms["id"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_each_side_lets_go_of_its_own(hospital: Hospital, world: World) -> None:
     assert hospital.judge() == "grant.suspended"
     hospital.hand("grant", False, 6, world.approver("hospital_b"))
     assert hospital.judge() == "accept"
+
+
+def test_of_two_words_with_one_number_the_careful_one_counts(hospital: Hospital, world: World) -> None:
+    for on, said in ((False, "accept"), (True, "grant.suspended"), (False, "grant.suspended")):
+        hospital.hand("grant", on, 5, world.approver("office"))
+        assert hospital.judge() == said
+
+
+def test_nobody_uses_the_numbers_up(hospital: Hospital, world: World) -> None:
+    """With a stolen key, so that no later word of that side would count; the contract has the same bound."""
+    office, now = world.approver("office"), time.time_ns() // 1_000_000
+    hospital.hand("grant", False, now + 2 * 86_400_000, office)
+    hospital.hand("grant", True, now + 86_000_000, office)
+    assert hospital.judge() == "grant.suspended"
+    assert len(list((hospital.folder / "inbox" / "refused").iterdir())) == 1
 
 
 def test_junk_is_put_aside(hospital: Hospital) -> None:

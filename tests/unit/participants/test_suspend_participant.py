@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from dataspace.participants.models import Participant
 from dataspace.provenance.models import ChainTx, Event
 from ledger import acts
+from ledger.approval import participants_domain_of, sign_suspension
 from ledger.errors import PortalRefused, VerificationError
 from ledger.participant import record_chain_id
 from tests.simulators.portal_space import Space, Stage, staged
@@ -91,6 +93,16 @@ def test_an_earlier_restoration_does_not_come_back(people: Space) -> None:
     suspended(people)
     path = f"/participants/{people.id('hospital_a')}/suspension"
     assert refused(people, "office", path, {"suspension": lifted}) == "participant.stale_number"
+
+
+def test_nobody_uses_the_numbers_up(people: Space) -> None:
+    """As on the chain: after a stolen key's word no later one would count."""
+    record = people.door("hospital_a").get(f"/participants/{people.id('hospital_a')}")["record"]["document"]
+    far = sign_suspension(record_chain_id(record), True, int(time.time() + 2 * 86_400) * 1000,
+                          people.approver("office"), participants_domain_of(people.trust))  # fmt: skip
+    path = f"/participants/{people.id('hospital_a')}/suspension"
+    assert refused(people, "office", path, {"suspension": far}) == "participant.stale_number"
+    suspended(people)
 
 
 def test_an_operators_word_is_none(people: Space) -> None:
