@@ -7,6 +7,7 @@ import for itself. Its standard input is a socket of the agent's. One line a req
     {"fork": FOLDER, "cpu": SECONDS}   with two handles, the worker's standard input and output  ->  {"pid": N}
     {"reap": PID}                      of a worker that has ended                                 ->  {"status": N}
 
+Each request has a number, `ask`, and so has its answer: one that comes too late is not taken for the next.
 A worker is in a session of its own, has its own folder and time, and dies with this process, which dies with the agent.
 """
 
@@ -47,7 +48,7 @@ def main() -> int:
             answer = {"pid": _fork(asked, handles)}
         else:
             answer = {"status": os.waitstatus_to_exitcode(os.waitpid(int(asked["reap"]), 0)[1])}
-        server.sendall(json.dumps(answer).encode() + b"\n")
+        server.sendall(json.dumps({"ask": asked["ask"], **answer}).encode() + b"\n")
 
 
 def _fork(asked: dict[str, Any], handles: Sequence[int]) -> int:

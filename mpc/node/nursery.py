@@ -35,7 +35,7 @@ class Nursery:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.settimeout(SECONDS)
         self._asking = threading.Lock()
-        self._ready = False
+        self._ready, self._asked = False, 0
         self.born = time.monotonic()
         with theirs:
             self._process = sandbox.start(command, limits, folder, cwd=home, stdin=theirs.fileno(),
@@ -79,8 +79,11 @@ class Nursery:
                 if "ready" not in json.loads(self._line.recv(LINE)):
                     raise ValueError("not ready")
                 self._ready = True
-            socket.send_fds(self._line, [json.dumps(request).encode() + b"\n"], list(handles))
-            return json.loads(self._line.recv(LINE))
+            self._asked += 1
+            socket.send_fds(self._line, [json.dumps({"ask": self._asked, **request}).encode() + b"\n"], list(handles))
+            while (answer := json.loads(self._line.recv(LINE)))["ask"] != self._asked:
+                note("nursery.late", pid=self._process.pid)  # of a request that was given up
+            return answer
 
     def kill(self) -> None:
         """End the process, and with it every worker that it forked; whoever waits for an answer waits no more."""

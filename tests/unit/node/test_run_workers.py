@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mpc.node.config import Limits
+from mpc.node.nursery import Nursery
 from mpc.node.workers import SCRATCH, Worker, Workers
 
 SCRIPT = Path(__file__).parents[2] / "simulators" / "worker_script.py"
@@ -209,3 +210,28 @@ def test_the_nursery_forks_workers_that_are_each_on_their_own(tmp_path: Path) ->
     assert pool._nursery is not nursery and not Path(f"/proc/{nursery.pid}").exists()
     pool.close()
     assert list((tmp_path / SCRATCH).iterdir()) == []
+
+
+LATE = """
+import json, os, socket
+line = socket.socket(fileno=os.dup(0))
+line.sendall(b'{"ready": true}')
+for one in [json.loads(line.recv(65536)) for _ in range(2)]:
+    line.sendall(json.dumps({"ask": one.get("ask"), "status": one["reap"]}).encode())
+line.recv(1)
+"""
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    """Else every answer after it would be the one before: no worker could be started any more."""
+    (tmp_path / "own").mkdir()
+    nursery = Nursery(tmp_path, tmp_path / "own", Limits(), command=(sys.executable, "-c", LATE))
+    try:
+        assert "ready" in str(nursery._line.recv(1 << 16))
+        nursery._ready = True
+        nursery._line.settimeout(0.1)
+        assert nursery.reap(7) == -signal.SIGKILL
+        nursery._line.settimeout(60)
+        assert nursery.reap(8) == 8
+    finally:
+        nursery.end()
