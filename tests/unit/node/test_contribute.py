@@ -248,6 +248,18 @@ class TestAHospital:
         assert one.check()["code"] == "node.stopped"
         assert sum(path.endswith("/contributions") for path, _ in one.door.posted) == 1
 
+    def test_a_person_may_let_it_go(self, space: Space) -> None:
+        """It is accepted at once, and contributed when the portal asks the next time."""
+        one = space.nodes["hospital_a"]
+        policy = one.agent.config.policy
+        policy.write_text(policy.read_text().replace('decision = "auto"', 'decision = "hold"'))
+        one.agent.handle(one.item)
+        assert one.door.documents("verdict")[-1]["decision"] == "hold"
+        one.agent.cases.rule(one.job_hash, "release", by="somebody")
+        one.agent.look()
+        assert one.door.documents("verdict")[-1]["decision"] == "accept"
+        assert space.contribute("hospital_a")["contribution"]["document"]["job_hash"] == one.job_hash
+
     def test_a_spec_that_protects_less_is_refused(self, space: Space, world: World) -> None:
         one, n = space.nodes["hospital_a"], f"{SECRET.public.n:x}"
         for code, changes in (
