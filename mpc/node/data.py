@@ -9,7 +9,9 @@ import csv
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,10 +24,11 @@ from ledger.errors import DocumentError
 from ledger.schemas import column as COLUMN
 from ledger.shapes import both_languages, items
 from mpc.node.errors import Unfit
-from mpc.sources.duck import ALONE, stands_for_others
+from mpc.sources.duck import ALONE, memory_mb, stands_for_others
 
 COLUMNS = items(COLUMN, 1, 5000)
 RARE = 10
+AT_ONCE = 10_000
 MAX_CODES = 64
 KINDS = {".csv": "csv", ".parquet": "parquet"}
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -67,7 +70,10 @@ class Table:
         self.path, self.kind = path, kind_of(path)
         if stands_for_others(path):
             raise Unfit("dataset.unreadable", f"{path.name}: no * ? or [ in a dataset's path")
-        self._db = duckdb.connect(":memory:", config={"threads": 1, "autoinstall_known_extensions": False})
+        self._folder = tempfile.mkdtemp(prefix="spill-")  # else DuckDB would leave rows below the working directory
+        self._db = duckdb.connect(":memory:", config={
+            "threads": 1, "memory_limit": f"{memory_mb()}MB", "temp_directory": self._folder,
+            "autoinstall_known_extensions": False, "autoload_known_extensions": False})
         try:
             source = _csv_source(path) if self.kind == "csv" else f"read_parquet(?, {ALONE})"
             described = self._all(f"DESCRIBE SELECT * FROM {source}", [str(path)])  # noqa: S608
@@ -75,6 +81,7 @@ class Table:
             self._db.execute(f"CREATE TABLE file AS SELECT {texts} FROM {source}", [str(path)])  # noqa: S608
         except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error):
             # their texts quote rows
+            self.close()
             raise Unfit("dataset.unreadable", f"{path.name} cannot be read as {self.kind}") from None
         self.names: list[str] = [str(row[0]) for row in described]
         self.rows = int(self._all("SELECT count(*) FROM file")[0][0])
@@ -84,15 +91,22 @@ class Table:
         return found
 
     def close(self) -> None:
-        """Forget the rows."""
+        """Forget the rows, those on disk too."""
         self._db.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def cells(self, name: str) -> Iterator[tuple[str, int]]:
+        """Each distinct cell of a column with its number; a missing cell is not counted."""
+        column = _quoted(name)
+        asked = self._db.execute(
+            f"SELECT {column}, count(*) FROM file WHERE {column} IS NOT NULL AND {column} <> '' GROUP BY 1")  # noqa: S608
+        while rows := asked.fetchmany(AT_ONCE):
+            for value, number in rows:
+                yield str(value), int(number)
 
     def counts(self, name: str) -> dict[str, int]:
-        """Distinct cells of a column with their numbers; a missing cell is not counted."""
-        column = _quoted(name)
-        rows = self._all(f"SELECT {column}, count(*) FROM file WHERE {column} IS NOT NULL AND {column} <> '' "  # noqa: S608
-                         f"GROUP BY 1 ORDER BY 1")
-        return {str(value): int(number) for value, number in rows}
+        """All of them."""
+        return dict(sorted(self.cells(name)))
 
 
 def _quoted(name: str) -> str:
@@ -186,8 +200,7 @@ def check_file(path: Path, columns: Sequence[Column], *, unlisted_as_missing: bo
             raise Unfit("dataset.off_dictionary", f"{path.name}: the columns are not those of the dictionary")
         unlisted = {}
         for one in columns:
-            counts = table.counts(one["name"])
-            wrong = sum(number for value, number in counts.items() if not fits(one, value))
+            wrong = sum(number for value, number in table.cells(one["name"]) if not fits(one, value))
             if wrong and not (unlisted_as_missing and one["kind"] == "category"):
                 raise Unfit("dataset.off_dictionary", f"{path.name}: {wrong} cells of {one['name']} do not fit")
             if wrong:

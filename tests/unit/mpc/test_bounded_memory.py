@@ -12,6 +12,7 @@ from mpc.errors import MpcError
 from mpc.functions.plan import Counted
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
+from mpc.node import data
 
 ROWS = 300_000
 COST = {"name": "cost", "kind": "number", "unit": None, "min": "0", "max": "1000", "step": "1", "codes": None}
@@ -62,3 +63,19 @@ def test_too_little_memory_is_told_as_such_and_leaves_nothing(
         counted(folder / "rows.csv", 2)
     assert refused.value.code == "worker.out_of_memory", "not dataset.changed: the file is the registered one"
     assert not os.listdir(tmp_path)
+
+
+def test_a_file_is_registered_within_bounded_memory_too(
+        folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit goes to a folder that is wiped, not below wherever the command was called."""
+    here, spare = tmp_path / "here", tmp_path / "spare"
+    here.mkdir()
+    spare.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tempfile, "tempdir", str(spare))
+    monkeypatch.setattr(data, "memory_mb", lambda: 24)
+    table = data.Table(folder / "rows.csv")
+    assert sum(file.stat().st_size for file in spare.rglob("spill-*/*")) > 0, "the rows did not fit"
+    table.close()
+    assert data.check_file(folder / "rows.csv", COLUMNS).rows == ROWS
+    assert not [*os.listdir(here), *os.listdir(spare)]
