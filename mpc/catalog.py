@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "48562d3d8a45ae846500dd70220f9e150efff427a5ae53fef5ceb44eae3cb9c6",
-    "describe@1": "ad2fabc46925d23de6e5eaaeee6539e3e32cb7b4e9450f074a7ee1e15c7cff02",
+    "crosstab@1": "e4f8ae57d732c5e1906e2dc34fdf9cfa1cf8d3950e0a6674a1a40c9927ea227c",
+    "describe@1": "675b168100f1e4f26ee2a2d491e35e9511672efc1e1805add1d16b4d2b78ba2b",
 }
 
 

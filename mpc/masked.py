@@ -2,7 +2,7 @@
 
 1. The consumer's signed spec names its public key, until when hospitals contribute, and how many are needed.
 2. A hospital, whenever it is awake, applies the rule of what may be opened to its own table. In the place of every cell
-   that it may not show it puts random numbers, and marks the cell with another. To every slot it adds a one-time mask,
+   that it may not show it puts random numbers, and marks the cell with others. To every slot it adds a one-time mask,
    encrypts, and seals the masks' seed to the dealer's office. It signs hashes of both.
 3. After that time the dealer freezes the contributors it is shown, once for a question and for ever, and seals the
    total of their masks to the consumer.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -40,13 +40,14 @@ from mpc.paillier import Layout, Pool, Secret
 from mpc.sharing import open_sealed, seal
 
 SEED = 32
+SURE = 64  # bits of a cell's marks: one chance in 2^64 that noise adds up to nothing
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Question:
     """What is asked, as every party derives it from the signed spec and its own plan. Slots: the plan's values, then
-    one mark a cell; `spans[c]` are the values that open with cell c."""
+    one mark of each cell, and so again until marks are `SURE`; `spans[c]` are the values that open with cell c."""
 
     space: str
     job_hash: str
@@ -61,6 +62,11 @@ class Question:
             "type": "xinglin/question", "version": 1, "space": self.space, "job_hash": self.job_hash,
             "layout": {"count": layout.count, "parties": layout.parties, "size": layout.size},
         })).hexdigest()
+
+    @property
+    def marks(self) -> int:
+        """How many of them each cell has."""
+        return _marks(self.layout)
 
     @property
     def ciphertexts(self) -> int:
@@ -80,7 +86,12 @@ def layout_of(plan: Plan) -> Layout:
     """Slots in which whatever the rows hold fits, by dictionary and records alone."""
     reach = [Grid.of(column).reach for column in plan.used if column["kind"] == "number"]
     bound = plan.rows_max * max([1, *(one * one for one in reach)])
-    return Layout.holding(bound, count=plan.width + len(plan.cells), parties=plan.parties)
+    narrow = Layout.holding(bound, count=1, parties=plan.parties)
+    return replace(narrow, count=plan.width + len(plan.cells) * _marks(narrow))
+
+
+def _marks(layout: Layout) -> int:
+    return -(-SURE // layout.ring)
 
 
 def width(plan: Plan, bits: int) -> int:
@@ -119,15 +130,16 @@ def contribute(question: Question, plan: Plan, counted: Counted, floor: int, *, 
             *counted.values[:cells], *counted.numbers[: plan.gate.counts])):
         raise RangeExceeded("a party holds more rows than its record declares")
     layout, pattern = question.layout, shown(plan.gate, counted.numbers, floor)
-    spoilt = [not one for one in pattern]
+    spoilt, marks = [not one for one in pattern], question.marks
     closed = [0] * plan.width
     for one, span in zip(spoilt, plan.spans, strict=True):
         for index in span:
             closed[index] = int(one)
     top, size = (1 << layout.slot) - 1, layout.size
+    spoilt *= marks
     chosen = int.from_bytes(b"".join((top * one).to_bytes(size, "little") for one in (*closed, *spoilt)), "little")
     noise = layout.random(secrets.token_bytes(layout.count * size))
-    values = layout.join((*counted.values, *([0] * cells)))
+    values = layout.join((*counted.values, *([0] * (cells * marks))))
     return send(question, (values & ~chosen) | (noise & chosen), participant=participant, dealer_key=dealer_key)
 
 
@@ -225,8 +237,9 @@ def open_total(question: Question, spec: Mapping[str, Any], parts: Sequence[tupl
     if given is not None and given != ciphertext.to_bytes(question.public, total):
         raise NotOpenable("the product given is not that of the frozen contributions")
     slots = unmask(question, total, masks, secret=secret, threads=threads)
-    values = len(slots) - len(question.spans)
-    pattern = tuple(mark == 0 for mark in slots[values:])
+    cells = len(question.spans)
+    values = len(slots) - cells * question.marks
+    pattern = tuple(not any(slots[values + at :: cells]) for at in range(cells))
     opened = [0] * values
     for shows, span in zip(pattern, question.spans, strict=True):
         for index in span:

@@ -149,7 +149,8 @@ class TestWhatIsWithheld:
             vector = masked.product(ASKED, documents, [data for _, data in parts])
             masks = masked._masks(ASKED, SPEC, documents, word, CONSUMER)
             seen.append(masked.unmask(ASKED, vector, masks, secret=SECRET))
-        spoilt = [at for at in range(len(seen[0])) if at not in (2, 10)]
+        shown = {2, *range(PLAN.width + 2, len(seen[0]), len(PLAN.cells))}  # a count and its marks
+        spoilt = [at for at in range(len(seen[0])) if at not in shown]
         assert all(seen[0][at] != seen[1][at] for at in spoilt)
         assert seen[0][0] != total([0, 2])[0] and seen[0][2] == seen[1][2] == 60
 
@@ -171,6 +172,29 @@ class TestWhatIsWithheld:
             for cell in range(len(together)):
                 assert together[cell] or not all(one[cell] for one in alone)
 
+    def test_noise_is_not_taken_for_a_total_by_chance(self) -> None:
+        """A small table has narrow slots: one mark of 14 bits would be nothing by chance once in 16,384 withheld
+        cells, and the noise beside it read as a count."""
+        small = function("crosstab@1").plan({"rows": "sex", "columns": "sex2"}, [
+            {**one, "name": name} for one in PLAN.used if one["kind"] == "category" for name in ("sex", "sex2")], 3, 50)
+        for plan in (small, PLAN):
+            layout = masked.layout_of(plan)
+            marks = (layout.count - plan.width) // len(plan.cells)
+            assert layout.ring * marks >= 64
+        assert masked.layout_of(small).ring == 14
+
+    def test_a_cell_opens_only_if_each_of_its_marks_is_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shown = masked.unmask
+
+        def by_chance(*given: Any, **more: Any) -> list[int]:
+            slots = shown(*given, **more)
+            slots[PLAN.width] = 0  # the first mark of the first cell
+            return slots
+
+        monkeypatch.setattr(masked, "unmask", by_chance)
+        parts = [ALL[0], part(1, given=counted(ages(1, women=FLOOR - 1))), ALL[2]]
+        assert opened(parts, frozen(parts))[0] == (False, False, True, False)
+
     def test_a_contribution_is_as_long_whatever_it_withholds(self) -> None:
         closed = part(1, given=counted([[], []]))
         assert len(closed[1]) == len(ALL[1][1]) == ASKED.ciphertexts * SECRET.public.width
@@ -187,7 +211,7 @@ class TestCoalitions:
     def test_portal_and_consumer_together_open_no_single_contribution(self) -> None:
         """Without masks they would: the consumer's key opens each ciphertext the portal holds."""
         layout, first = ASKED.layout, counted(ages(0)).values
-        whole = layout.join((*first, *([0] * len(ASKED.spans))))
+        whole = layout.join((*first, *([0] * (layout.count - len(first)))))
         bare = paillier.encrypt(SECRET.public, layout.pack(whole, 2048))
         assert layout.split(layout.unpack(SECRET.open(bare), 2048))[: len(first)] == list(first), "the naive way leaks"
         vector = ciphertext.from_bytes(SECRET.public, ALL[0][1], count=ASKED.ciphertexts)
