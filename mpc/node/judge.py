@@ -141,7 +141,9 @@ class Judge:
         if dataset is not None:
             try:
                 found = sources.fingerprint(self._config, dataset.path)
-            except Unfit:
+            except Unfit as unfit:
+                if unfit.code == sources.UNREACHABLE:  # nobody can say whether the rows changed
+                    raise Refused(sources.UNREACHABLE, unfit.text, "custodian") from unfit
                 found = ""
         checks.check_own_data(papers, found)
         if dataset is None:

@@ -1,7 +1,8 @@
 """Where a dataset's rows are: a file here, or a table of a database that `config.toml` names.
 
 Answers what the engine needs to open it (`access`), its fingerprint now, and whether its cells are what a dictionary
-says. A password is never read here: the configuration names a file, and the database's client opens it.
+says. Sources are read from `config.toml` as it stands: a running node knows one that was added since it started. A
+password is never read here: the configuration names a file, and the database's client opens it.
 """
 
 import os
@@ -13,15 +14,17 @@ from mpc.errors import MpcError
 from mpc.functions.rows import Rows
 from mpc.node import data
 from mpc.node.book import Dataset
-from mpc.node.config import Config, Source
+from mpc.node.config import Config, Source, load
 from mpc.node.data import Column, Findings
 from mpc.node.errors import Unfit
+
+UNREACHABLE = "dataset.unreachable"
 
 
 def access_of(config: Config, place: Path) -> tuple[Source, dict[str, Any]] | None:
     """For `SOURCE:SCHEMA.TABLE` the source and how to reach the table; nothing for a file."""
     name, colon, table = str(place).partition(":")
-    source = config.sources.get(name) if colon else None
+    source = load(config.home).sources.get(name) if colon else None
     if source is None:
         return None
     schema, dot, table = table.rpartition(".")
@@ -39,7 +42,7 @@ def fingerprint(config: Config, place: Path) -> str:
     found = access_of(config, place)
     if found is None:
         if ":" in str(place) and not place.exists():
-            raise Unfit("dataset.unreadable", "config.toml does not name the source of this table")
+            raise Unfit(UNREACHABLE, "config.toml does not name the source of this table")
         return data.fingerprint(place, config.local_key())
     source, access = found
     try:
@@ -56,7 +59,8 @@ def fingerprint(config: Config, place: Path) -> str:
         finally:
             table.close()
     except MpcError as error:
-        raise Unfit("dataset.unreadable", f"the table cannot be read ({error.code})") from error
+        code = UNREACHABLE if error.code == UNREACHABLE else "dataset.unreadable"
+        raise Unfit(code, f"the table cannot be read ({error.code})") from error
 
 
 def kind_of(config: Config, place: Path) -> str:

@@ -184,7 +184,10 @@ def test_register_and_be_asked(access: dict[str, Any], tmp_path: Path) -> None:
     assert sources.kind_of(home, place) == "postgresql"
     found = sources.check(home, place, columns, unlisted_as_missing=True)
     assert (found.rows, found.unlisted) == (403, {"g": 1})
-    assert sources.fingerprint(home, place) == sources.fingerprint(home, place)
+    assert sources.fingerprint(home, place) == sources.fingerprint(made, place), "a node that ran before it was named"
+    with pytest.raises(Unfit) as nameless:
+        sources.fingerprint(home, Path("another:public.cohort"))
+    assert nameless.value.code == "dataset.unreachable"
     for wrong in ([*NUMBERS, GROUP], [number("age", "80", "1"), *NUMBERS[1:]], [number("w", "200", "0.5")]):
         with pytest.raises(Unfit) as unfit:
             sources.check(home, place, wrong, unlisted_as_missing=False)

@@ -1,6 +1,8 @@
 """A whole agent with a portal and a chain in memory and a worker that computes nothing: verdict, session, every end."""
 
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +99,13 @@ def test_a_file_that_changed(node: Maker) -> None:
     assert one.check()["code"] == "dataset.changed"
     one.file.unlink()
     assert one.check()["code"] == "dataset.changed"
+
+
+def test_a_table_that_cannot_be_asked_did_not_change(node: Maker) -> None:
+    one = node()
+    [known] = one.agent.book.datasets()
+    one.agent.book.put_dataset(replace(known, path=Path("cohort:public.heart"), kind="postgresql"))
+    assert one.check()["code"] == "dataset.unreachable"
 
 
 def test_the_policy_is_read_at_every_check(node: Maker) -> None:
