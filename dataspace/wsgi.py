@@ -1,5 +1,10 @@
-"""The portal's WSGI application. What is slow to begin with (the chain's door, the broker) begins beside the start."""
+"""The portal's WSGI application. What is slow to begin with (the chain's door, the broker) begins beside the start.
 
+Its many threads share two arenas of the C library's allocator. With one for each thread, every one of them keeps what
+its largest answer ever took, and the process grows for as long as large answers find threads new to them.
+"""
+
+import ctypes
 import os
 import threading
 
@@ -8,6 +13,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dataspace.settings")
 
 from dataspace.celery import app
+
+_M_ARENA_MAX = -8  # glibc's malloc.h; another C library has no arenas to count
+if "MALLOC_ARENA_MAX" not in os.environ and hasattr(ctypes.CDLL(None), "mallopt"):
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)  # before there are threads: an arena that is there stays
 
 application = get_wsgi_application()
 
