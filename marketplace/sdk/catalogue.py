@@ -113,7 +113,7 @@ class Catalogue:
 
     def grants(self, scenario_id: str | None = None) -> list[Grant]:
         """Grants we are party to, their approvals verified."""
-        found = rows_of(self._portal.get("/grants"))
+        found = rows_of(self._portal.get("/grants", **({"scenario": scenario_id} if scenario_id else {})))
         return [
             self._grant(row) for row in found if scenario_id is None or row["terms"]["scenario"] == scenario_id
         ]

@@ -76,7 +76,7 @@ class Desk:
     def consent_all(self, scenario_id: str) -> list[str]:
         """Consent to every grant of a scenario that waits for us; answers their ids."""
         with our_errors():
-            rows = self.door.get("/grants")
+            rows = self.door.get("/grants", {"scenario": scenario_id})
         found = rows.get("items", []) if isinstance(rows, dict) else rows
         ours = [
             row["id"]

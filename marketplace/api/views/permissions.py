@@ -82,10 +82,18 @@ def _terms_and_approvals(given: Any) -> list[dict[str, Any]]:
 
 
 class Grants(ApiView):
-    @documented("List grants")
+    @documented("List grants; with ?scenario= those of one scenario")
     def get(self, request: Request) -> Response:
         rows = grants.grants_for(self.actor).order_by("-created_at")
-        return listed(rows, schemas.grant)
+        wanted = request.query_params.get("scenario")
+        return listed(rows if wanted is None else rows.filter(scenario=_one(wanted)), schemas.grant)
+
+
+def _one(scenario: str) -> UUID:
+    try:
+        return UUID(scenario)
+    except ValueError as trouble:
+        raise Invalid("scenario is a UUID", code="query.malformed") from trouble
 
 
 class Grant(ApiView):

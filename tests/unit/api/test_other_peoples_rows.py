@@ -61,6 +61,19 @@ def test_a_custodian_sees_its_own_grant_alone(people: Space) -> None:
         assert [one["terms"]["custodian"] for one in seen] == [people.id(name)]
 
 
+def test_grants_are_asked_for_by_scenario(people: Space) -> None:
+    """Whoever asks for one scenario's is not answered with all there ever were."""
+    people.granted()
+    people.granted()
+    every = {one["id"]: one["terms"]["scenario"] for one in people.door("maker").get("/grants")["items"]}
+    asked = next(iter(every.values()))
+    seen = people.door("maker").get("/grants", {"scenario": asked})["items"]
+    assert {one["id"] for one in seen} == {id for id, scenario in every.items() if scenario == asked} != set(every)
+    assert people.door("rival").get("/grants", {"scenario": asked}) == {"items": []}
+    with pytest.raises(PortalRefused, match="UUID"):
+        people.door("maker").get("/grants", {"scenario": "all"})
+
+
 def test_an_applicant_sees_itself_alone(people: Space) -> None:
     Participant.objects.filter(pk=people.id("rival")).update(state="applied")
     seen = people.door("rival").get("/participants")["items"]
