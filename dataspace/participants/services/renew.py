@@ -187,6 +187,7 @@ def _sent(renewal: Renewal, row: Participant) -> ChainTx | None:
             build=lambda door, key, nonce: calls.veto_participant(
                 door, key, nonce, participant_id=row.chain_id, veto=renewal.veto or {}
             ),
+            again=True,
         )
     elif renewal.finish_asked:
         chainwork.post(

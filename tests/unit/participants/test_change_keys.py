@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,15 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from dataspace.participants.models import Participant, Renewal
 from dataspace.participants.services.follow import follow
-from dataspace.provenance.models import Event
+from dataspace.provenance.models import ChainTx, Event
 from ledger import acts
 from ledger.documents import document_hash, sign
 from ledger.door import Door
-from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
+from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import next_record
 from ledger.participant import make_wire, record_chain_id, verify_next
-from tests.simulators.portal_space import Space, Stage, in_process, staged
+from tests.simulators.portal_space import Space, Stage, in_process, now, staged
 
 stage = staged(lambda space: space.admit("office", "maker", "rival"))
 
@@ -218,6 +219,23 @@ def test_the_old_key_vetoes(people: Space, fresh: KeyFile) -> None:
     assert maker(people).record["document"] == former
     with pytest.raises(PortalRefused):
         acts.finish(people.door("office"), people.id("maker"))
+
+
+def test_a_veto_that_the_chain_did_not_take_is_sent_again(people: Space, fresh: KeyFile) -> None:
+    """Its transaction failed, as with somebody else's in its place; the thief's record must not come to stand."""
+    proposed(people, fresh)
+    former = maker(people).record["document"]
+    proposal = people.chain.participant_proposal(record_chain_id(former))
+    people.chain.switches.on = False
+    acts.veto(people.door("maker"), people.trust, former, proposal, approver=people.approver("maker"))
+    with pytest.raises(ChainUnavailable):
+        follow()
+    sent = ChainTx.objects.filter(kind="veto")
+    assert sent.update(status="failed", code="chain.nonce_taken", created_at=now() - timedelta(hours=1)) == 1
+    people.chain.switches.on = True
+    people.chain.state.nonces[sent.get().sender_id] = sent.get().nonce + 1
+    people.pass_time()
+    assert (Renewal.objects.get().outcome, sent.count()) == ("vetoed", 2)
 
 
 def test_a_veto_under_another_key_is_none(people: Space, fresh: KeyFile) -> None:
