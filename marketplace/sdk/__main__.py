@@ -190,12 +190,15 @@ def _progress_plain(progress: Progress) -> None:
 
 def _show(options: argparse.Namespace, result: Result) -> int:
     if options.json:
-        print(json.dumps({"job": result.job, "function": result.function, "rows": list(result.rows),
+        print(json.dumps({"job": result.job, "function": result.function, "filter": result.filter,
+                          "rows": list(result.rows),
                           "missing": dict(result.missing), "withheld": result.withheld, "floor": result.floor,
                           "parties": result.parties}, ensure_ascii=False, indent=1))
         return 0
     print(result.frame.to_string())
     print(f"missing: {', '.join(f'{name} {_or_withheld(n)}' for name, n in result.missing.items())}")
+    if result.filter:
+        print(f"only rows where {result.where()}")
     print(f"{result.withheld} cells withheld; {result.parties} hospitals; job {result.job}")
     return 0
 

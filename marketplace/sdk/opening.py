@@ -86,6 +86,7 @@ def _result(spec: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]], plan
         floor=spec["disclosure"]["floor"],
         contributors=contributors,
         fetch_receipt=fetch_receipt,
+        only=spec["filter"],
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from marketplace.sdk import table
 from marketplace.sdk.receipt import Receipt
+from mpc.filters import in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ class Result:
         floor: int,
         contributors: Sequence[str],
         fetch_receipt: Callable[[], Receipt],
+        only: Mapping[str, Any] | None = None,
     ) -> None:
         self.job = job
         self.function = function
@@ -42,10 +44,16 @@ class Result:
         self.pattern = tuple(pattern)
         self.floor = floor
         self.contributors = tuple(contributors)
+        self.filter = only
         self._fetch_receipt = fetch_receipt
 
     def __repr__(self) -> str:
-        return f"Result(job={self.job}, {self.function}, {self.parties} parties, {self.withheld} cells withheld)"
+        rows = f", only rows where {self.where()}" if self.filter else ""
+        return f"Result(job={self.job}, {self.function}, {self.parties} parties, {self.withheld} cells withheld{rows})"
+
+    def where(self, language: str = "en") -> str:
+        """Which rows it is about, in words; empty: all of them."""
+        return in_words(self.filter, language) if self.filter else ""
 
     @property
     def parties(self) -> int:

@@ -13,7 +13,7 @@ from marketplace.sdk import EnvelopeError, JobFailed, TimedOut, VerificationErro
 from marketplace.sdk.job import Job
 from mpc.disclosure import Opening, told_of
 from mpc.sharing import limbs
-from tests.unit.sdk.world import HOSPITALS, World
+from tests.unit.sdk.world import HOSPITALS, World, rows_of
 
 
 def test_it_works(released: Job) -> None:
@@ -42,6 +42,23 @@ def test_describe_opens_too(world: World) -> None:
     assert result.frame.loc["F", "n"] == 27
     assert result.frame.loc["M", "age.mean"] == pytest.approx(40.0)
     assert result.missing == {"age": None, "sex": None}
+
+
+def test_a_result_says_which_rows_it_is_about(world: World, released: Job) -> None:
+    """A table over a part of the patients must not be read as one over all."""
+    everybody = released.wait(seconds=5)
+    job = world.space().buy(world.product_id, fn.describe(["age"], where=fn.column("grade") == "1"))
+    world.compute(job.id)
+    result = job.wait(seconds=5)
+
+    assert result.filter == {"op": "eq", "column": "grade", "value": "1"}
+    assert result.where() == "grade = 1"
+    assert result.where("zh") == "grade = 1"
+    assert "only rows where grade = 1" in repr(result)
+    assert [row["n"] for row in result.rows] == [sum(row["grade"] == "1" and row["age"] != "" for hospital in range(3)
+                                                     for row in rows_of(hospital))]
+    assert (everybody.filter, everybody.where()) == (None, "")
+    assert "only rows" not in repr(everybody)
 
 
 def test_it_opens_again_without_the_portal(world: World, released: Job) -> None:

@@ -29,6 +29,7 @@ from marketplace.sdk.space import Space
 from mpc.catalog import CATALOG
 from mpc.disclosure import Opening, gate_hash, gate_key, told_of, withhold
 from mpc.engines.cleartext import Hub
+from mpc.functions.plan import Plan, with_filter
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.sharing import seal
@@ -193,7 +194,7 @@ class World:
         wire = acts.apply_scenario(
             self.visitor("maker"), self.keys["maker"], self.trust, title=both("trial"), purpose="研究", floor=floor,
             functions=["crosstab@1", "describe@1"], dataset_ids=[one["id"] for one in product["datasets"]],
-            not_before="2026-01-01T00:00:00Z", not_after="2035-01-01T00:00:00Z", max_uses=10)
+            not_before="2026-01-01T00:00:00Z", not_after="2035-01-01T00:00:00Z", max_uses=10, filter_columns=["grade"])
         scenario = str(wire["document"]["id"])
         decided = acts.decide_scenario(self.visitor("office"), self.keys["office"], self.trust, scenario,
                                        digests=DIGESTS)
@@ -259,9 +260,10 @@ class World:
         records = [self.portal.shelves["datasets"][one["dataset"]]["record"]["document"] for one in spec["inputs"]]
         columns = common_columns([record["columns"] for record in records])
         part = function(f"{spec['function']['name']}@{spec['function']['version']}")
-        plan = part.plan(spec["parameters"], columns, len(names), rows_max_total(records))
+        plan = with_filter(part.plan(spec["parameters"], columns, len(names), rows_max_total(records)),
+                           spec["filter"], columns)
         hub = Hub(len(names), session)
-        counted = [part.local(self._rows(HOSPITALS.index(name), plan.columns), plan) for name in names]
+        counted = [part.local(self._rows(HOSPITALS.index(name), plan), plan) for name in names]
         shares = [hub.engines[seat].share_total(one.values, plan.limbs) for seat, one in enumerate(counted)]
         floor = spec["disclosure"]["floor"]
         pattern = plan.gate.decide([one.numbers for one in counted], floor)
@@ -274,13 +276,13 @@ class World:
             found.append(self.envelope(spec, name, seat, session, gate, opening))
         return found
 
-    def _rows(self, hospital: int, columns: Any) -> Rows:
+    def _rows(self, hospital: int, plan: Plan) -> Rows:
         path = self.folder / f"rows-{hospital}.csv"
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["age", "sex", "grade"])
             writer.writeheader()
             writer.writerows(rows_of(hospital))
-        return Rows.open(path, "csv", columns)
+        return Rows.open(path, "csv", plan.read_by(None), only=plan.filter)
 
     def envelope(self, spec: dict[str, Any], name: str, seat: int, session: str, gate: str, opening: Opening,
                  **changed: Any) -> dict[str, Any]:
