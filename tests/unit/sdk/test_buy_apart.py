@@ -85,7 +85,7 @@ def compute(world: World, job_id: str) -> None:
     parts = []
     for seat in spec["roster"]:
         name = world.name_of(seat["participant"])
-        counted = function("crosstab@1").local(world._rows(HOSPITALS.index(name), plan.columns), plan)
+        counted = function("crosstab@1").local(world._rows(HOSPITALS.index(name), plan), plan)
         parcel = masked.contribute(question, plan, counted, FLOOR, participant=seat["participant"],
                                    dealer_key=world.keys["dealer"].sealing_public)
         document = new_document(
