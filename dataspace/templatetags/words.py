@@ -83,6 +83,7 @@ STATES: Mapping[str, Mapping[str, Look]] = MappingProxyType(
             "waiting": Look("rest", "clock-hour-4", _("No answer yet")),
             "contributed": Look("good", "check", _("Contributed")),
             "frozen": Look("good", "lock", _("Set frozen")),
+            "absent": Look("rest", "circle-dashed", _("Did not contribute")),
         },
         "level": {
             "valid": Look("good", "circle-check", _("Valid")),

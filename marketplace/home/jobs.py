@@ -58,7 +58,7 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
             {
                 "party": one,
                 "verdict": _part(one.role, given.get(one.participant_id), frozen=frozen)
-                or _answer(verdicts.get(one.participant_id)),
+                or _answer(verdicts.get(one.participant_id), late=apart and (frozen or row.state not in OPEN)),
             }
             for one in parties
         ],
@@ -84,7 +84,8 @@ def _part(role: str, given: Contribution | None, *, frozen: bool) -> dict[str, A
     return {"decision": "frozen", "code": "", "at": None} if role == "dealer" and frozen else None
 
 
-def _answer(verdict: Any) -> dict[str, Any]:
-    if verdict is None:
-        return {"decision": "waiting", "code": "", "at": None}
+def _answer(verdict: Any, *, late: bool) -> dict[str, Any]:
+    """A party's verdict; `late` says that whoever has not contributed will not any more."""
+    if verdict is None or (late and verdict.decision == "accept"):
+        return {"decision": "absent" if late else "waiting", "code": "", "at": None}
     return {"decision": verdict.decision, "code": verdict.code, "at": verdict.at}
