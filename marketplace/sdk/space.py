@@ -3,7 +3,7 @@
     space = Space.from_config()
     job = space.buy(product, fn.crosstab(rows="chest_pain", columns="disease_grade"), idempotency_key=order_id)
     result = job.wait(seconds=600)
-    result.receipt.verify(trust)
+    result.receipt.verify()
 
 Every root comes from the trust file, whose fingerprint you have from the regulator; nothing is believed because the
 portal says so. Errors are those of `marketplace.sdk.errors`.
