@@ -13,6 +13,7 @@ from eth_abi import decode
 from ledger import abi
 from ledger.chain import ProposalOnChain, RecordOnChain
 
+LAPSES_AFTER = 30 * 24 * 3600
 CALLS = ("put", "propose", "veto", "finish", "suspend")
 
 
@@ -60,7 +61,8 @@ class Registry:
     def _propose(self, height: int, now: int, given: Any, decision: Any, *rest: Any) -> bool:
         participant, record = _read(given)
         known = self.record(participant)
-        if known is None or record.number <= known.number or self.proposal(participant) is not None:
+        other = self.proposal(participant)
+        if known is None or record.number <= known.number or (other and now <= other.ripe + LAPSES_AFTER):
             return False
         self.proposals.setdefault(participant, []).append((height, ProposalOnChain(
             record.record_hash, record.controller, record.number, decision[0], now + self.veto_delay)))
@@ -76,7 +78,7 @@ class Registry:
     def _finish(self, height: int, now: int, participant: bytes) -> bool:
         name = "0x" + participant.hex()
         known, before = self.proposal(name), self.record(name)
-        if known is None or before is None or now < known.ripe:
+        if known is None or before is None or not known.ripe <= now <= known.ripe + LAPSES_AFTER:
             return False
         self._propose_none(height, name)
         return self._keep(height, name, RecordOnChain(known.record_hash, known.number, known.controller,

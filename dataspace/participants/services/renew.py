@@ -26,6 +26,7 @@ from ledger.documents import Document, document_hash
 from ledger.participant import controller_of, passkeys_of, read_wire, verify_next, verify_wire
 
 Signed = Mapping[str, Any]
+LAPSES_AFTER = 30 * 24 * 3600  # seconds, of ParticipantRegistry
 
 
 @transaction.atomic
@@ -136,14 +137,19 @@ def carry(renewal: Renewal) -> None:
         _stand(renewal, now=timezone.now())
     elif found is not None and found.number >= renewal.number:
         _close(renewal, Renewal.Outcome.REPLACED)
-    elif renewal.proposal is not None and sent.status == ChainTx.State.FINAL and _dropped(row, renewal):
-        _close(renewal, Renewal.Outcome.VETOED)
+    elif renewal.proposal is not None and sent.status == ChainTx.State.FINAL and (end := _end(row, renewal)):
+        _close(renewal, end)
 
 
-def _dropped(row: Participant, renewal: Renewal) -> bool:
-    """Vetoed, or another took its place."""
-    found = space.chain().participant_proposal(row.chain_id, "finalized")
-    return found is None or found.record_hash != "0x" + renewal.record_hash
+def _end(row: Participant, renewal: Renewal) -> Renewal.Outcome | None:
+    """How a proposal ended that did not come to stand: nobody may finish it any more; None while somebody may."""
+    door = space.chain()
+    found = door.participant_proposal(row.chain_id, "finalized")
+    if found is None:
+        return Renewal.Outcome.VETOED
+    if found.record_hash != "0x" + renewal.record_hash:
+        return Renewal.Outcome.REPLACED
+    return Renewal.Outcome.REFUSED if door.finalized().time > found.ripe + LAPSES_AFTER else None
 
 
 def _sent(renewal: Renewal, row: Participant) -> ChainTx | None:

@@ -200,6 +200,14 @@ def test_lost_keys_are_replaced_after_the_delay(people: Space, fresh: KeyFile) -
     assert kinds(people)[-2:] == ["participant.record_proposed", "participant.keys_changed"]
 
 
+def test_what_nobody_finished_for_long_makes_room(people: Space, fresh: KeyFile) -> None:
+    """The chain lets another proposal in; the portal must not wait for a veto that nobody will send."""
+    proposed(people, fresh, delay=-31 * 24 * 3600)
+    assert Renewal.objects.get().outcome == "refused"
+    proposed(people, fresh)
+    assert list(Renewal.objects.order_by("created_at").values_list("outcome", flat=True)) == ["refused", ""]
+
+
 def test_within_the_delay_nothing_is_finished(people: Space, fresh: KeyFile) -> None:
     proposed(people, fresh)
     with pytest.raises(PortalRefused) as caught:
