@@ -25,6 +25,7 @@ _HOME = Path(tempfile.mkdtemp(prefix="xinglin-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
 _SERVER: Postgres | None = None
+LONG, SHORT_TO_LONG = ("chaos", "e2e", "browser", "integration"), 3
 OWN = "XINGLIN_TESTS_OWN_DATABASE"  # pytest-xdist's workers inherit what this file set in the process that starts them
 if OWN in os.environ or not os.environ.get("DATABASE_URL"):
     os.environ[OWN] = "yes"
@@ -59,6 +60,17 @@ def pytest_configure() -> None:
     place["OPTIONS"] = {**settings.DATABASES["default"]["OPTIONS"], **to_clean_up}
     settings.DATABASES["default"].update(place)
     connections["default"].settings_dict.update(place)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files, which kill and wait, evenly among the short ones, which compute, and none of them last."""
+    places: dict[Path, int] = {}
+    counts = {True: 0, False: 0}
+    for path in dict.fromkeys(item.path for item in items):
+        long = path.relative_to(ROOT / "tests").parts[0] in LONG
+        places[path] = counts[long] * (SHORT_TO_LONG if long else 1)
+        counts[long] += 1
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture(scope="session")
