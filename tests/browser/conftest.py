@@ -32,9 +32,9 @@ FLAGS = [
 LANGUAGES = {"zh": "zh-CN", "en": "en-GB"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, started once."""
+    """The browser, started once a file: its event loop, while it runs, lets no other test of the process have one."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.fail("no Chromium: apt-get install chromium fonts-noto-cjk")

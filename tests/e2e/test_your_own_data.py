@@ -63,7 +63,8 @@ def _deploy(root, *arguments):
 def test_it_works(root, tmp_path, hospitals):
     var = tmp_path / "var"
     script = tmp_path / "script.py"
-    script.write_text(re.findall(r"```python\n(.*?)```", (root / "docs/how-to/your-own-data.md").read_text(), re.S)[0])
+    page = (root / "docs/how-to/your-own-data.md").read_text()
+    script.write_text(re.findall(r"```python\n(import .*?)```", page, re.S)[0])
     up = ("up", "--var", var, "--port", 0, "--hospitals", tmp_path / "hospitals")
 
     drafted = _deploy(root, *up)

@@ -117,6 +117,6 @@ def test_phe_tells_the_magnitude_of_what_it_encrypts_and_we_do_not() -> None:
     small, large = key.encrypt(1e-9), key.encrypt(1e9)
     assert small.exponent < large.exponent, "so anybody can tell them apart"
     layout = Layout(count=1, parties=3)
-    packed = [layout.pack([layout.residue(value)], 2048) for value in (1, layout.limit - 1)]
+    packed = [layout.pack(layout.join([value]), 2048) for value in (1, layout.limit - 1)]
     ours = [ciphertext.to_bytes(secret.public, paillier.encrypt(secret.public, one)) for one in packed]
     assert len(ours[0]) == len(ours[1]) == secret.public.width
