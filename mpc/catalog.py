@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "e4f8ae57d732c5e1906e2dc34fdf9cfa1cf8d3950e0a6674a1a40c9927ea227c",
-    "describe@1": "675b168100f1e4f26ee2a2d491e35e9511672efc1e1805add1d16b4d2b78ba2b",
+    "crosstab@1": "2c18399ae95f03d50c2abbf52317e4a36ba5686d68609bbded3fd4422cd52e03",
+    "describe@1": "a209360d4eccaf6ce86fd84b9068cf8ddb0e538fb6e0323ffcd9a966913738dd",
 }
 
 

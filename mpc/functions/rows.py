@@ -212,7 +212,9 @@ class Rows:
             outer |= {f"sum{power}_{name}": call("sum", one), f"top{power}_{name}": call("top2", one)}
         for row in self._table.ask(Select(each, outer, keys=keys)):
             one_row = dict(zip([*keys, *outer], row, strict=True))
-            group = groups[tuple(one_row[key] for key in keys)]
+            group = groups.get(tuple(one_row[key] for key in keys))
+            if group is None:  # not split and nothing complete: SQL then answers one row about no rows
+                continue
             for name, power in parts:
                 first, second = [*map(int, one_row[f"top{power}_{name}"] or ()), 0, 0][:2]
                 group.tops[name, power] = [int(one_row[f"sum{power}_{name}"] or 0), first, second]

@@ -147,6 +147,14 @@ def test_invented_visits_agree_with_plain(tmp_path: Path, hospitals: list[list[R
         assert opened(places, key, parameters, floor) == plain(places, key, parameters, floor)
 
 
+def test_a_hospital_without_one_complete_row_counts_nothing(tmp_path: Path) -> None:
+    """It must not leave the session: that its column is empty would show in its failure."""
+    full = [(f"p{at % 6}", "10", "a", "2024") for at in range(24)]
+    places = files(tmp_path, [full, full, full, [("p1", "", "a", "2024"), ("p1", "", "b", "2024")]])
+    for key, parameters in CASES:
+        assert opened(places, key, parameters, 2) == plain(places, key, parameters, 2)
+
+
 def test_two_persons_who_make_up_the_sum_close_their_group(tmp_path: Path) -> None:
     """Without the rule the buyer and one hospital would know the costliest patient's bill to two per mille."""
     usual = [(f"u{at}", "100", ward, "2024") for at in range(30) for ward in ("a", "b", "c")]
