@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpc.engines.crypten_engine import comparison
-from mpc.engines.crypten_engine.computation import Computation, all_of_script
 from mpc.engines.crypten_engine.dealing import Numbers, spread_bits
 from mpc.errors import EngineUnfit
 from tests.simulators.wired_parties import Played, shared
@@ -110,18 +109,6 @@ def test_how_much_is_sent() -> None:
     _, played = compared([1] * count, 2)
     assert sum(map(len, played.sent[1])) == 19.5 * count
     assert sum(map(len, played.sent[2])) == 19.625 * count
-
-
-def test_a_conjunction_of_any_groups() -> None:
-    bits = [1, 1, 0, 1, 1, 1, 1]
-    groups = [[0], [0, 1, 2], [3, 4, 5, 6, 0], [2], [6, 6], [0, 1, 3]]
-
-    def play(of: Computation) -> Numbers:
-        own = np.array(bits if of.seat == 1 else [0] * len(bits), dtype=np.uint8)
-        return of.open_to("parties", "conjunction", of.all_of(own, groups), xor=True)
-
-    played = Played(3, all_of_script(groups, len(bits)), play)
-    assert [answer.tolist() for answer in played.answers] == [[1, 0, 1, 0, 1, 1]] * 3
 
 
 def test_nothing_is_opened_to_anybody_else() -> None:

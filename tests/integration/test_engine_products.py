@@ -98,7 +98,7 @@ def test_bits_become_numbers() -> None:
     bits = np.array([secrets.randbelow(2) for _ in range(37)], dtype=np.uint8)
     noise = np.array([secrets.randbelow(2) for _ in range(37)], dtype=np.uint8)
     own = [bits ^ noise, noise, np.zeros(37, dtype=np.uint8)]
-    played = Played(3, [products.bit(37)], lambda of: products.to_words(of, own[of.seat]))
+    played = Played(3, [products.bit(37, 8)], lambda of: of.to_words(own[of.seat], 8))
     assert added(played.answers) == bits.tolist()
 
 

@@ -1,8 +1,8 @@
 """One party's end of a computation over shares: what it takes from the dealer, what it opens, and to whom.
 
 Two kinds of messages leave a party. `exchange` opens numbers under a fresh uniform mask, within a protocol
-(`comparison`, `products`): they tell nobody anything. `open_to` makes a number known, and writes down what it was, to
-whom, and how many; there is no other way to a number in the clear.
+(`comparison`, `conjunction`, `products`): they tell nobody anything. `open_to` makes a number known, and writes down
+what it was, to whom, and how many; there is no other way to a number in the clear.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mpc.disclosure import PARTIES_ALL, Told
-from mpc.engines.crypten_engine.dealing import Numbers, Piece, Script, Supply, both
+from mpc.engines.crypten_engine.dealing import Numbers, Piece, Script, Supply, bit, both
 from mpc.engines.crypten_engine.kernel import Keystream
 from mpc.errors import EngineUnfit
 from mpc.transport.mesh import Mesh
 
 SHARE = b"T"
-Groups = Sequence[Sequence[int]]
 
 
 class Computation:
@@ -65,36 +64,17 @@ class Computation:
             found ^= d & e
         return found
 
-    def all_of(self, bits: Numbers, groups: Groups) -> Numbers:
-        """For each group of places the AND of the bits there, by halves, all groups at once; nothing is opened."""
-        levels, last = halving(groups, len(bits))
-        for left, right in levels:
-            products = self.both(np.packbits(bits[left]), [np.packbits(bits[right])])[0]
-            bits = np.concatenate([bits, np.unpackbits(products, count=len(left))])
-        return bits[last]
+    def to_words(self, bits: Numbers, octets: int) -> Numbers:
+        """From bits shared by xor, 0 or 1 each, to the same numbers shared by addition, in words of so many bytes: open
+        v = bit ^ random for a random bit that the dealer gives in both sharings; [bit] = v + (1 - 2 v) [random]."""
+        packed, whole = self.take(bit(len(bits), octets))
+        opened = self.exchange(np.packbits(bits) ^ packed, xor=True)
+        v = np.unpackbits(opened, count=len(bits)).astype(whole.dtype)
+        found: Numbers = whole * (whole.dtype.type(1) - v - v)
+        if self.seat == 0:
+            found += v
+        return found
 
     def finish(self) -> None:
         """Nothing that the plan foresees is left over."""
         self._supply.finish()
-
-
-def halving(groups: Groups, width: int) -> tuple[list[tuple[Numbers, Numbers]], Numbers]:
-    """Which of so many bits are taken together level by level, each level's results standing after all that was before;
-    and where at last each group's AND is."""
-    places, levels = [list(group) for group in groups], []
-    while any(len(group) > 1 for group in places):
-        left = [place for group in places for place in group[0 : len(group) // 2 * 2 : 2]]
-        right = [place for group in places for place in group[1::2]]
-        levels.append((np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)))
-        at = width
-        for group in places:
-            half = len(group) // 2
-            group[:] = [*range(at, at + half), *group[2 * half :]]
-            at += half
-        width += len(left)
-    return levels, np.array([group[0] for group in places], dtype=np.int64)
-
-
-def all_of_script(groups: Groups, width: int) -> list[Piece]:
-    """What `all_of` takes."""
-    return [both(1, (len(left) + 7) // 8) for left, _ in halving(groups, width)[0]]

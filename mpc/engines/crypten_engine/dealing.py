@@ -31,6 +31,8 @@ PIECE, TAKEN = b"T", b"N"
 AHEAD = 4
 MOST_BYTES = 1 << 26
 MOST_PIECES = 1 << 16
+LEAST_WIDTH, MOST_WIDTH = 3, 24  # of a table: whole bytes, and within the quota
+WORDS: dict[int, type] = {4: np.uint32, 8: np.uint64}
 ADD, XOR = np.add, np.bitwise_xor
 
 
@@ -100,9 +102,14 @@ def both(factors: int, size: int) -> Piece:
     return Piece("both", (factors, size))
 
 
-def bit(count: int) -> Piece:
-    """Bits by xor (eight a byte) and by addition."""
-    return Piece("bit", (count,))
+def bit(count: int, octets: int) -> Piece:
+    """Bits by xor (eight a byte) and by addition, in words of 4 or 8 bytes."""
+    return Piece("bit", (count, octets))
+
+
+def lookup(count: int, width: int) -> Piece:
+    """r of 32 bits by addition; by xor 2^width bits for each r, of which the one at place r modulo 2^width is 1."""
+    return Piece("lookup", (count, width))
 
 
 def product(count: int) -> Piece:
@@ -136,8 +143,23 @@ def _both_layout(factors: int, size: int) -> Layout:
     return (row, rows), (rows,)
 
 
-def _bit_layout(count: int) -> Layout:
-    return (Field(((count + 7) // 8,), np.uint8, xor=True),), (Field((count,)),)
+def _bit_layout(count: int, octets: int) -> Layout:
+    if octets not in WORDS:
+        raise EngineUnfit("no such words")
+    return (Field(((count + 7) // 8,), np.uint8, xor=True),), (Field((count,), WORDS[octets]),)
+
+
+def _lookup_layout(count: int, width: int) -> Layout:
+    if not LEAST_WIDTH <= width <= MOST_WIDTH:
+        raise EngineUnfit("no such table")
+    return (Field((count,), np.uint32),), (Field((count, 1 << width - 3), np.uint8, xor=True),)
+
+
+def _make_lookup(shape: Sequence[int], free: Sequence[Numbers]) -> list[Numbers]:
+    count, width = shape
+    at, table = free[0] & np.uint32((1 << width) - 1), np.zeros((count, 1 << width - 3), dtype=np.uint8)
+    table[np.arange(count), at >> np.uint32(3)] = np.uint8(128) >> (at & np.uint32(7)).astype(np.uint8)
+    return [table]
 
 
 def _truncation_layout(count: int, precision: int) -> Layout:
@@ -148,7 +170,8 @@ def _truncation_layout(count: int, precision: int) -> Layout:
 KINDS: dict[str, tuple[int, Callable[..., Layout], Callable[[Sequence[int], Sequence[Numbers]], list[Numbers]]]] = {
     "mask": (1, _mask_layout, _make_mask),
     "both": (2, _both_layout, lambda shape, free: [free[0] & free[1]]),
-    "bit": (1, _bit_layout, lambda shape, free: [np.unpackbits(free[0], count=shape[0]).astype(np.uint64)]),
+    "bit": (2, _bit_layout, lambda shape, free: [np.unpackbits(free[0], count=shape[0]).astype(WORDS[shape[1]])]),
+    "lookup": (2, _lookup_layout, _make_lookup),
     "product": (1, lambda count: ((Field((count,)), Field((count,))), (Field((count,)),)),
                 lambda shape, free: [free[0] * free[1]]),
     "matrices": (3, lambda rows, inner, columns: (

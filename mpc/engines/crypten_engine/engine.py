@@ -2,9 +2,9 @@
 
 Every number that is compared is a sum of shares with public factors, so all of them are made without a message and
 compared at once (`comparison`). What is opened passes `Computation.open_to`, which writes down what it was: per cell
-the difference of own counts and total, and the AND of all comparisons that the cell needs. CrypTen itself takes no part
-in the gate: its conversion of sums into bits and its dealer are replaced by our own. A process computes one session and
-ends.
+the difference of own counts and total, and whether every comparison that the cell needs holds (`conjunction`). CrypTen
+itself takes no part in the gate: its conversion of sums into bits and its dealer are replaced by our own. A process
+computes one session and ends.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from itertools import combinations
 import numpy as np
 
 from mpc.disclosure import DIFFERENCE, GATE, PARTIES_ALL, SHARE_OF_TWO, Gate, Pattern, Told
-from mpc.engines.crypten_engine import comparison, kernel
-from mpc.engines.crypten_engine.computation import Computation, all_of_script
+from mpc.engines.crypten_engine import comparison, conjunction, kernel
+from mpc.engines.crypten_engine.computation import Computation
 from mpc.engines.crypten_engine.dealing import Numbers, Piece, deal
 from mpc.errors import EngineUnfit, GateInconsistent
 from mpc.sharing import Integers, Limbs, PairKeys, low_words, share_own, share_total
@@ -42,8 +42,8 @@ def conditions(gate: Gate, parties: int) -> list[range]:
 def gate_script(gate: Gate, parties: int) -> list[Piece]:
     """Everything that the dealer deals for this gate, from the plan alone."""
     compared = gate.comparisons(parties)
-    groups = conditions(gate, parties)
-    return [*comparison.script(compared), *all_of_script(groups, compared), *all_of_script(gate.needs, len(groups))]
+    parts = conditions(gate, parties)
+    return [*comparison.script(compared), *conjunction.script(parts, gate.needs)]
 
 
 class CryptenEngine:
@@ -84,9 +84,8 @@ class CryptenEngine:
         if difference.any():
             raise GateInconsistent("own counts and the total disagree")
         fails = comparison.negative(of, self._margins(gate, each[:, cells:], floor))
-        passes = fails ^ np.uint8(1) if self.seat == 0 else fails
-        held = of.all_of(passes, conditions(gate, self.parties))
-        pattern = of.open_to(PARTIES_ALL, GATE, of.all_of(held, gate.needs), xor=True)
+        open_cells = conjunction.none_of(of, fails, conditions(gate, self.parties), gate.needs)
+        pattern = of.open_to(PARTIES_ALL, GATE, open_cells, xor=True)
         if pattern.max(initial=0) > 1:
             raise GateInconsistent("the gate did not open to bits")
         return tuple(bool(bit) for bit in pattern.tolist())

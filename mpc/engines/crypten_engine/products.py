@@ -11,8 +11,6 @@ precision 2f and is brought back to f by `truncate`. CrypTen cuts each share by 
 2. [z >> f] = (c >> f) - [r >> f] + (1 - c_63) 2^(64-f) [r_63] - 2^(62-f).
    What the lower f bits of c lack to those of r is forgotten: the result is z / 2^f rounded down, or one unit more.
    It is never off by more, whatever r is.
-`to_words`: a bit shared by xor becomes one shared by addition. The dealer gives a random bit in both sharings; open
-    v = bit ^ random; [bit] = v + (1 - 2 v) [random].
 `sigmoid`: straight lines between ten knots, 0 and 1 outside, off by at most 0.0035: the sum over all knots t of
     slope * (x - t) * [x >= t]. All comparisons at once, then one product: nine rounds. It saturates, so no x is
     out of its domain.
@@ -30,7 +28,7 @@ from mpc.engines.crypten_engine.dealing import Numbers, Piece, bit, matrices, pr
 from mpc.engines.crypten_engine.kernel import int_matmul
 from mpc.errors import RangeExceeded
 
-OFFSET = 62
+OFFSET, WORD = 62, 8
 # Where the sigmoid's line bends left of 0, and by how much; right of 0 it bends back the same.
 KNOTS = ((-5.7353, 0.011487), (-3.5251, 0.036443), (-2.4232, 0.056558), (-1.6158, 0.068706), (-0.8787, 0.065535))
 
@@ -63,7 +61,7 @@ def truncate_script(count: int, precision: int) -> list[Piece]:
 
 def sigmoid_script(count: int, precision: int) -> list[Piece]:
     wide = 2 * len(KNOTS) * count
-    return [*comparison.script(wide), bit(wide), *multiply_script(wide, 0), *truncate_script(count, precision)]
+    return [*comparison.script(wide), bit(wide, WORD), *multiply_script(wide, 0), *truncate_script(count, precision)]
 
 
 def gradient_script(rows: int, columns: int, precision: int) -> list[Piece]:
@@ -106,17 +104,6 @@ def truncate(of: Computation, z: Numbers, precision: int) -> Numbers:
     return found
 
 
-def to_words(of: Computation, bits: Numbers) -> Numbers:
-    """From bits shared by xor, 0 or 1 each, to the same numbers shared by addition."""
-    packed, whole = of.take(bit(len(bits)))
-    opened = of.exchange(np.packbits(bits) ^ packed, xor=True)
-    v = np.unpackbits(opened, count=len(bits)).astype(np.uint64)
-    found: Numbers = whole * (np.uint64(1) - v - v)
-    if of.seat == 0:
-        found += v
-    return found
-
-
 def sigmoid(of: Computation, x: Numbers, precision: int) -> Numbers:
     """Shares of 1 / (1 + exp(-x))."""
     knots = [(knot, slope) for knot, slope in KNOTS] + [(-knot, -slope) for knot, slope in reversed(KNOTS)]
@@ -124,7 +111,7 @@ def sigmoid(of: Computation, x: Numbers, precision: int) -> Numbers:
     at, slopes = (encode(np.array(column), precision) for column in zip(*knots, strict=True))
     over = (x[np.newaxis, :] - first * at[:, np.newaxis]).reshape(-1)
     under = comparison.negative(of, over)
-    held = to_words(of, under ^ np.uint8(first))
+    held = of.to_words(under ^ np.uint8(first), WORD)
     bent = multiply(of, over, held, 0).reshape(len(knots), -1)
     return truncate(of, (slopes[:, np.newaxis] * bent).sum(axis=0, dtype=np.uint64), precision)
 
