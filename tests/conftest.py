@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import settings as generated
 
 from deploy.postgres import Postgres
 
@@ -39,6 +40,10 @@ _SETTINGS = {
     "XINGLIN_VAR": str(_HOME / "var"),
 }
 os.environ.update(_SETTINGS)  # for the processes that tests start
+
+
+generated.register_profile("no deadline", deadline=None)  # a shared machine may be slow in any one example
+generated.load_profile("no deadline")
 
 
 def pytest_configure() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,12 +67,13 @@ def deploy(chain: Chain) -> tuple[dict[str, dict[str, str]], EthKey]:
                             space_salt=space_salt("a space")), operator
 
 
-def test_a_use_is_final_in_about_two_seconds(chain_space: ChainSpace) -> None:
+def test_a_use_is_final_two_blocks_later(chain_space: ChainSpace) -> None:
+    """A block a second: one to two seconds on an idle machine."""
     grant_id, job = chain_space.register(chain_space.terms()), job_hash()
-    began = time.monotonic()
     chain_space.consume(grant_id, job, final=True)
     assert chain_space.chain.used(grant_id, job, "finalized")
-    assert time.monotonic() - began < 4  # 1.0 to 2.1 s on an idle machine
+    head = chain_space.chain.head()
+    assert head.number - chain_space.chain.finalized().number <= 2
 
 
 @pytest.mark.parametrize("method", [
@@ -99,11 +100,27 @@ def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> Non
     assert httpx.post(devchain.url, content=b"not json").json()["error"]["code"] == -32700
 
 
+def children(of: int) -> set[int]:
+    """A process and all that it started, and they."""
+    found = {of}
+    for tasks in Path(f"/proc/{of}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found |= {one for child in tasks.read_text().split() for one in children(int(child))}
+    return found
+
+
 def listening() -> set[int]:
-    """Every TCP port of this machine on which somebody listens, as the kernel tells it."""
+    """The TCP ports of this network on which this test's own processes listen, as the kernel tells it. Only theirs:
+    a call to a port of somebody else's would be a dial too many for him."""
     tables = [Path(f"/proc/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
     lines = [line.split() for table in tables for line in table]
-    return {int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
+    ports = {line[9]: int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
+    found = set()
+    for process in children(os.getpid()):
+        for handle in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                found.add(ports.get(os.readlink(handle).removeprefix("socket:[").removesuffix("]"), 0))
+    return found - {0}
 
 
 def bare(chain_id: int) -> list[int]:
@@ -111,15 +128,21 @@ def bare(chain_id: int) -> list[int]:
     found = []
     for port in listening():
         try:
-            info = call(f"http://127.0.0.1:{port}", "anvil_nodeInfo").get("result")
-        except (httpx.HTTPError, ValueError, TypeError):
+            if call(f"http://127.0.0.1:{port}", "anvil_nodeInfo")["result"]["environment"]["chainId"] == chain_id:
+                found.append(port)
+        except (httpx.HTTPError, ValueError, TypeError, KeyError):
             continue
-        if info and info["environment"]["chainId"] == chain_id:
-            found.append(port)
     return found
 
 
-def test_nobody_else_reaches_anvil_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def may_leave_the_network() -> bool:
+    """Whether this kernel gives a plain process a network of its own."""
+    tried = subprocess.run(["unshare", "--user", "--map-root-user", "--net", "true"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
+@pytest.mark.skipif(not may_leave_the_network(), reason="this kernel gives no network namespace; the alarm says so")
+def test_nobody_else_reaches_anvil_itself(tmp_path: Path) -> None:
     """Its port is in a network of its own, its socket in a folder of ours, and without a name."""
     with DevChain(tmp_path) as chain:
         assert chain.apart
@@ -127,7 +150,11 @@ def test_nobody_else_reaches_anvil_itself(tmp_path: Path, monkeypatch: pytest.Mo
         assert list((tmp_path / "ipc").iterdir()) == []
         assert (tmp_path / "ipc").stat().st_mode & 0o777 == 0o700
         assert Chain([chain.url]).rpc.health()[0].port_open is False
-    monkeypatch.setattr("deploy.anvil._leave_the_network", lambda: None)  # as where the kernel gives no namespace
+
+
+def test_an_open_port_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the kernel gives no network."""
+    monkeypatch.setattr("deploy.anvil._leave_the_network", lambda: None)
     with DevChain(tmp_path) as chain:
         assert not chain.apart
         assert len(bare(chain.chain_id)) == 1, "it is what the search above would have found"
