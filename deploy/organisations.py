@@ -1,7 +1,7 @@
 """The homes of the organisations: each makes its own keys, in its own folder, before anybody talks to a portal.
 
 A provider's home also gets its own copy of each of its files, readable by it alone. Only the copy is made here: rows
-are read by the hospital's node.
+are read by the hospital's node. The policy is one for trying things out; a node that a hospital sets up denies.
 """
 
 import os
@@ -13,6 +13,8 @@ from deploy.sources import Organisation
 from mpc.node import config, desk
 from mpc.node.config import Config
 
+POLICY = Path(__file__).with_name("policy.toml")
+
 
 def make_home(home: Path, organisation: Organisation, *, portal: str) -> Config:
     """The organisation's home: made when there is none, its portal's address brought up to date when there is."""
@@ -22,9 +24,8 @@ def make_home(home: Path, organisation: Organisation, *, portal: str) -> Config:
         return known
     for left in ("keys.json", "approver.json"):  # of a set-up that was interrupted before config.toml was written
         (home / left).unlink(missing_ok=True)
-    return desk.init(
-        home, role=organisation.role, portal=portal, name_zh=organisation.name["zh"], name_en=organisation.name["en"]
-    )
+    return desk.init(home, role=organisation.role, portal=portal, name_zh=organisation.name["zh"],
+                     name_en=organisation.name["en"], policy=POLICY.read_text())
 
 
 def adopt_trust(home: Path, trust: Path, *, fingerprint: str) -> None:

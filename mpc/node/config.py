@@ -142,8 +142,9 @@ class Config:
         return key
 
 
-def create(config: Config) -> None:
-    """Lay out a new home: folders, configuration, default policy, fingerprint key. Refuses to overwrite one."""
+def create(config: Config, *, policy: str = DEFAULT_TEXT) -> None:
+    """Lay out a new home: folders, configuration, a policy (by default one that denies everything), fingerprint key.
+    Refuses to overwrite one."""
     home = config.home
     if (home / "config.toml").exists():
         raise Unfit("config.exists", f"{home} already holds a node")
@@ -151,7 +152,7 @@ def create(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(home / "fingerprint.key", secrets.token_hex(32) + "\n")
     if config.role == "provider":
-        config.policy.write_text(DEFAULT_TEXT)
+        config.policy.write_text(policy)
     save(config)
 
 

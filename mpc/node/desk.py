@@ -28,14 +28,16 @@ from mpc.node import config, data, inbox, sources
 from mpc.node.book import Book, Dataset
 from mpc.node.config import Config
 from mpc.node.errors import Unfit
+from mpc.node.policy import DEFAULT_TEXT
 
 ADMITTED_AS = {"provider": ["provider"], "dealer": ["dealer"], "regulator": ["regulator"], "consumer": ["consumer"]}
 SLUG = re.compile(r"[^a-z0-9]+")
 Answer = dict[str, Any]
 
 
-def init(home: Path, *, role: str, portal: str, name_zh: str, name_en: str) -> Config:
-    """A new home with fresh keys; nobody outside has seen any of them."""
+def init(home: Path, *, role: str, portal: str, name_zh: str, name_en: str, policy: str = DEFAULT_TEXT) -> Config:
+    """A new home with fresh keys; nobody outside has seen any of them. A provider's policy denies everything unless
+    another is given."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (home / "config.toml").exists():
         raise Unfit("config.exists", f"{home} already holds a node")
@@ -44,7 +46,7 @@ def init(home: Path, *, role: str, portal: str, name_zh: str, name_en: str) -> C
     made = Config(home=home, participant=keys.participant, role=role, portal=portal, name_zh=name_zh, name_en=name_en,
                   approver=person.approval.address if person.approval else "",
                   service=keys.service.address if keys.service else "")
-    config.create(made)
+    config.create(made, policy=policy)
     return made
 
 

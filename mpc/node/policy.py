@@ -18,11 +18,12 @@ from typing import Any
 from mpc.node.errors import Refused
 
 DEFAULT_TEXT = '''# What this node takes part in. The first rule that speaks about a job decides; none speaks: deny.
+# As it was made it denies everything: nobody has said yet what may be computed here.
 # Check an edit with `xinglin-node policy --check`; it counts from the moment it is saved.
 version = 1
 default = "deny"
 # Agreements over products that this organisation leads: "auto" signs them when everything checks, "hold" leaves them.
-agreements = "auto"
+agreements = "hold"
 # The zone of hours and of "a day".
 zone = "Asia/Shanghai"
 
@@ -30,17 +31,18 @@ zone = "Asia/Shanghai"
 # Columns that no rule lets through unless it names them as sensitive; everything else is ordinary.
 sensitive = []
 
-[[rule]]
-name = "joint statistics"
-customers = ["*"]
-functions = ["describe", "crosstab"]
-# "paillier" too, if jobs may run whose hospitals are not online together: there the dealer's office and the buyer
-# together could open this hospital's own figures. "crypten" alone is what a rule means that says nothing.
-engines = ["crypten"]
-columns = ["ordinary"]
-decision = "auto"
-floor = 10
-parties = 3
+# A rule, to be uncommented and made yours. decision: "auto" takes part, "hold" asks a person for every job, "deny".
+# [[rule]]
+# name = "joint statistics"
+# customers = ["*"]
+# functions = ["describe", "crosstab"]
+# # "paillier" too, if jobs may run whose hospitals are not online together: there the dealer's office and the buyer
+# # together could open this hospital's own figures. "crypten" alone is what a rule means that says nothing.
+# engines = ["crypten"]
+# columns = ["ordinary"]
+# decision = "hold"
+# floor = 10
+# parties = 3
 '''
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas
 import pytest
 
+from deploy.organisations import POLICY
 from ledger.approval import domain_of, sign_revocation
 from ledger.documents import from_b64, timestamp
 from mpc import masked, paillier
@@ -116,7 +117,7 @@ def space(tmp_path: Path) -> Iterator[Space]:
                               approver=world.approver(name).address, service=world.service(name).address,
                               session_seconds=40)
         home.mkdir()
-        config.create(known)
+        config.create(known, policy=POLICY.read_text())
         book = Book(known.book)
         if name in FILES:
             file = home / "data" / "heart.csv"

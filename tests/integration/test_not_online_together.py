@@ -20,6 +20,7 @@ import pytest
 from dataspace.grants.models import GrantUse
 from dataspace.provenance import space as portal_space
 from dataspace.provenance.models import Event
+from deploy.organisations import POLICY
 from ledger import acts
 from ledger.documents import chain_id_of, document_hash
 from marketplace.jobs.models import Job
@@ -76,7 +77,7 @@ def node(people: Space, folder: Path, name: str, chain: ChainInMemory, table: st
         home=home, participant=keys.participant, role="dealer" if name == "dealer" else "provider",
         portal="http://127.0.0.1:1", name_zh="x", name_en="x", approver=people.approver(name).address,
         service=people.service(name).address, session_seconds=30)  # fmt: skip
-    config.create(known)
+    config.create(known, policy=POLICY.read_text())
     book, door = Book(known.book), DoorInMemory(keys.participant, chain)
     if table:
         text = known.policy.read_text()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from deploy.organisations import POLICY
 from ledger.documents import document_hash, new_document, signed
 from mpc.node import config
 from mpc.node.agent import Agent, fresh_keys
@@ -104,7 +105,7 @@ def make_node(world: World, home: Path, mode: str = "works", name: str = "hospit
         home=home, participant=keys.participant, role="dealer" if name == "dealer" else "provider",
         portal="http://127.0.0.1:1", name_zh="x", name_en="x", approver=world.approver(name).address,
         service=world.service(name).address, session_seconds=20)
-    config.create(known)
+    config.create(known, policy=POLICY.read_text())
     file = home / "data" / "heart.csv"
     file.write_text(f"age,sex,grade,pain\n{rows}")
     if name != "dealer":

@@ -1,5 +1,6 @@
 """The hospital's policy: default deny, the first rule that speaks decides, its limits bind, anything odd denies."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deploy.organisations import POLICY
 from ledger.documents import new_id
 from mpc.node.errors import Refused
 from mpc.node.policy import DEFAULT_TEXT, Decision, Question, deny_all
@@ -39,11 +41,18 @@ def decide(text: bytes, **asked: Any) -> str | int:
 
 
 def test_it_works() -> None:
-    read = load(DEFAULT_TEXT.encode(), key=KEY)
+    read = load(POLICY.read_bytes(), key=KEY)
     assert read.agreements is Decision.AUTO
     ruling = read.rule_on(replace(ASKED, function="crosstab"))
     assert (ruling.decision, ruling.check(), ruling.rule) == (Decision.AUTO, 10, 1)
     assert next(step.point for step in ruling.steps) == "speaks" and all(step.passed for step in ruling.steps)
+
+
+def test_a_new_home_denies_everything_until_somebody_writes_a_rule() -> None:
+    assert decide(DEFAULT_TEXT.encode()) == "policy.denied"
+    assert load(DEFAULT_TEXT.encode(), key=KEY).agreements is Decision.HOLD
+    written = re.sub(r"^# (?=\[\[|[a-z]+ = )", "", DEFAULT_TEXT, flags=re.MULTILINE)
+    assert load(written.encode(), key=KEY).rule_on(ASKED).decision is Decision.HOLD
 
 
 def test_no_rule_denies() -> None:
