@@ -156,7 +156,7 @@ class World:
         return self.approved({**terms, **changes}, name)
 
     def approved(self, terms: Document, name: str, *, office: str = "office", service: str = "") -> Document:
-        domain, sign_by = domain_of(self.trust), int(NOW.timestamp()) + 3600
+        domain, sign_by = domain_of(self.trust), int(NOW.timestamp()) + 6 * 3600
         return {
             "terms": terms,
             "approval": approve(terms, self.approver(office), domain=domain, nonce="0x" + new_salt(),
@@ -204,7 +204,7 @@ class World:
                     for one in records],
             dealer={"participant": self.keys["dealer"].participant, "signing": self.keys["dealer"].signing_public},
             disclosure={"floor": 10}, issued_at=timestamp(NOW - timedelta(seconds=5)),
-            deadline=timestamp(NOW + timedelta(hours=1)), nonce=new_salt(),
+            deadline=timestamp(NOW + timedelta(hours=6)), nonce=new_salt(),
             recipient={"participant": self.keys["maker"].participant, "sealing": self.keys["maker"].sealing_public})
 
     def resign(self, item: Document, **changes: Any) -> Document:

@@ -34,5 +34,6 @@ def test_all_threads_share_two_arenas() -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     assert 1 <= done.stdout.count("<heap nr=") <= 2

@@ -38,6 +38,16 @@ def fresh(people: Space, tmp_path: Any) -> KeyFile:
     return KeyFile.create(tmp_path / "next.json", participant=people.id("maker"), service=True, approval=True)
 
 
+def signed(people: Space, record: dict[str, Any], fresh: KeyFile) -> dict[str, Any]:
+    """The maker's next record with every signature it needs, whatever it says."""
+    return make_wire(record, trust=people.trust, keys=fresh, approvers=[fresh.approval], former=people.keys["maker"],
+                     holder=people.approver("maker"))
+
+
+def offer(people: Space, wire: dict[str, Any]) -> None:
+    people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+
+
 def offered(people: Space, fresh: KeyFile, *, name: str = "maker", holder: EthKey | None = None) -> dict[str, Any]:
     wire: dict[str, Any] = acts.rotate(
         people.door(name), people.trust, people.keys[name], fresh, holder=holder or people.approver(name)
@@ -116,7 +126,7 @@ def test_without_the_old_signing_key_nothing_is_offered(people: Space, fresh: Ke
     former = maker(people).record["document"]
     wire = acts.recover(former, people.trust, fresh)
     with pytest.raises(PortalRefused) as caught:
-        people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+        offer(people, wire)
     assert refused(caught) == "signature.missing"
 
 
@@ -128,7 +138,7 @@ def test_without_the_old_controller_nothing_is_offered(people: Space, fresh: Key
     record = next_record(former, fresh, [])
     wire = make_wire(record, trust=people.trust, keys=fresh, approvers=[fresh.approval], former=people.keys["maker"])
     with pytest.raises(PortalRefused) as caught:
-        people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+        offer(people, wire)
     assert refused(caught) == "participant.key_not_proven"
 
 
@@ -136,15 +146,8 @@ def test_the_office_admits_no_record_whose_sealing_key_is_anothers(people: Space
     former = maker(people).record["document"]
     record = next_record(former, fresh, [])
     record["keys"]["sealing"] = people.keys["rival"].sealing_public
-    wire = make_wire(
-        record,
-        trust=people.trust,
-        keys=replace(fresh, sealing=X25519PrivateKey.generate()),
-        approvers=[fresh.approval],
-        former=people.keys["maker"],
-        holder=people.approver("maker"),
-    )
-    people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+    wire = signed(people, record, replace(fresh, sealing=X25519PrivateKey.generate()))
+    offer(people, wire)
     with pytest.raises(VerificationError, match=r"participant\.sealing_not_held"):
         admitted(people, wire)
 
@@ -152,22 +155,15 @@ def test_the_office_admits_no_record_whose_sealing_key_is_anothers(people: Space
 def test_a_number_that_does_not_rise_is_refused(people: Space, fresh: KeyFile) -> None:
     former = maker(people).record["document"]
     record = {**next_record(former, fresh, []), "number": 1}
-    wire = make_wire(
-        record,
-        trust=people.trust,
-        keys=fresh,
-        approvers=[fresh.approval],
-        former=people.keys["maker"],
-        holder=people.approver("maker"),
-    )
+    wire = signed(people, record, fresh)
     with pytest.raises(PortalRefused) as caught:
-        people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+        offer(people, wire)
     assert refused(caught) == "participant.stale_number"
 
 
 def test_an_offer_is_replaced_by_a_later_one_and_said_twice_it_is_one(people: Space, fresh: KeyFile) -> None:
     wire = offered(people, fresh)
-    people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+    offer(people, wire)
     assert Renewal.objects.count() == 1
     offered(people, fresh)
     assert list(Renewal.objects.order_by("created_at").values_list("outcome", flat=True)) == ["replaced", ""]
@@ -295,16 +291,9 @@ def test_new_keys_bring_no_new_name_and_no_new_role(people: Space, fresh: KeyFil
     former = maker(people).record["document"]
     assert {name: former[name] for name in change} != change
     record = {**next_record(former, fresh, []), **change}
-    wire = make_wire(
-        record,
-        trust=people.trust,
-        keys=fresh,
-        approvers=[fresh.approval],
-        former=people.keys["maker"],
-        holder=people.approver("maker"),
-    )
+    wire = signed(people, record, fresh)
     with pytest.raises(PortalRefused) as caught:
-        people.door("maker").post(f"/participants/{people.id('maker')}/records", {"record": wire})
+        offer(people, wire)
     assert refused(caught) == "participant.other_role"
     with pytest.raises(VerificationError, match=r"participant\.other_role"):
         verify_next(wire, former, people.trust)
