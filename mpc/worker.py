@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import json
 import os
 import queue
@@ -26,7 +25,7 @@ from typing import Any, TextIO
 import duckdb  # noqa: F401 - imported while the worker waits, not when the order is there
 
 from ledger.documents import to_b64
-from mpc import confinement, contributor, dealer, paillier, party
+from mpc import confinement, contributor, dealer, hosts, paillier, party
 from mpc.engines.crypten_engine.engine import CryptenEngine, self_check, serve_dealer, versions
 from mpc.errors import DeadlinePassed, MpcError, Stopped, WorkerFailed
 from mpc.functions.plan import Plan
@@ -99,7 +98,7 @@ class Control:
                 return
 
 
-def _where(trouble: BaseException) -> str:
+def where(trouble: BaseException) -> str:
     """Files and lines on the way to an unforeseen error; its text may quote data, and is never logged."""
     return " < ".join(f"{Path(step.filename).name}:{step.lineno}"
                       for step in reversed(traceback.extract_tb(trouble.__traceback__)[-6:]))
@@ -108,23 +107,15 @@ def _where(trouble: BaseException) -> str:
 def _confine(order: Order | Task) -> None:
     """From now on: this order's own file to read, a private folder to write, relay and own database to dial, and a last
     moment."""
+    signal.alarm(max(1, int(order.deadline - time.time())) + LAST_MOMENT)  # if all else hangs, the kernel ends it
     folder = tempfile.gettempdir()
     places = (*order.dials, *(order.data.dials if order.data else ()))
+    hosts.settle(host for host, _ in places)
     held = confinement.confine(
-        read=order.data.files if order.data else (), write=[folder], ports=[port for _, port in places],
-        names=not all(_is_literal(host) for host, _ in places))
+        read=order.data.files if order.data else (), write=[folder], ports=[port for _, port in places])
     log(f"confined {held}")
     if held.threads_before:  # they are not held by what this thread took from itself
         raise WorkerFailed("a thread ran before the confinement")
-    signal.alarm(max(1, int(order.deadline - time.time())) + LAST_MOMENT)  # if all else hangs, the kernel ends it
-
-
-def _is_literal(host: str) -> bool:
-    """An address that needs no look-up of a name."""
-    try:
-        return bool(ipaddress.ip_address(host))
-    except ValueError:
-        return host == "localhost"
 
 
 def _unforeseen(trouble: Exception) -> WorkerFailed:
@@ -168,7 +159,7 @@ def _work(order: Order, control: Control) -> str:
         mesh.fail(error)
         raise mesh.failure or error from None
     except Exception as trouble:
-        log(f"unforeseen {type(trouble).__name__} at {_where(trouble)}")
+        log(f"unforeseen {type(trouble).__name__} at {where(trouble)}")
         unforeseen = _unforeseen(trouble)
         mesh.fail(unforeseen)
         raise (mesh.failure or unforeseen) from None
@@ -213,10 +204,10 @@ def main() -> int:
         _say(event("failed", code=error.code, about_seat=None))
         return 1
     _say(json.dumps({"ready": True}))
-    line = sys.stdin.readline()
-    if not line:
-        return 0
     try:
+        line = sys.stdin.readline()
+        if not line:
+            return 0
         order = parse(line)
         _confine(order)  # before there is a second thread, a row or a peer
         control = Control(sys.stdin)
@@ -227,7 +218,7 @@ def main() -> int:
         _say(event("failed", code=error.code, about_seat=error.about_seat))
         return 1
     except Exception as trouble:  # the last door: whatever it was, the agent hears a code
-        log(f"unforeseen {type(trouble).__name__} at {_where(trouble)}")
+        log(f"unforeseen {type(trouble).__name__} at {where(trouble)}")
         _say(event("failed", code=_unforeseen(trouble).code, about_seat=None))
         return 1
     _say(last)

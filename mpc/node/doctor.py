@@ -38,8 +38,9 @@ LEAST_MB = 1024
 OFF = 60.0
 WORKER = (sys.executable, "-P", "-m", "mpc.worker")
 WORKER_SECONDS = 60.0
-PREVENTED = ("reads_no_keys", "writes_no_data", "dials_nothing_else", "listens_nowhere", "sends_no_datagrams",
-             "starts_no_process", "starts_no_program", "memory_is_limited", "leaves_no_core", "gains_no_privilege")
+PREVENTED = ("reads_no_keys", "writes_no_data", "changes_no_modes", "dials_nothing_else", "dials_by_no_other_way",
+             "listens_nowhere", "sends_no_datagrams", "signals_nobody", "limits_nobody", "starts_no_process",
+             "starts_no_program", "memory_is_limited", "leaves_no_core", "gains_no_privilege")
 
 
 @dataclass(frozen=True)

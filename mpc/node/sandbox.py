@@ -32,6 +32,11 @@ for name, value in json.loads(sys.argv[2]).items():
     more = 5 if name == "RLIMIT_CPU" and hard == resource.RLIM_INFINITY else 0  # first SIGXCPU, which has a name
     resource.setrlimit(which, (value, value + more))
 os.umask(0o077)
+try:
+    with open("/proc/self/oom_score_adj", "w") as file:  # of all that runs here the kernel ends a worker first
+        file.write("500")
+except OSError:
+    pass
 if os.getppid() != int(sys.argv[1]):
     os._exit(1)
 os.execv(sys.argv[3], sys.argv[3:])
@@ -45,7 +50,8 @@ PROBE = """
 import json, os, resource, socket, sys
 from mpc import confinement
 home, private, server = sys.argv[1], os.environ["TMPDIR"], int(sys.argv[2])
-allowed = int(sys.argv[3])
+allowed, starter = int(sys.argv[3]), os.getppid()
+beside = os.path.join(home, "probe-beside")
 held = confinement.confine(write=[private], ports=[allowed])
 def prevented(attempt):
     try:
@@ -60,6 +66,18 @@ def child():
         os._exit(0)
 def works(attempt):
     return not prevented(attempt)
+def first_segment():
+    line = socket.socket()
+    line.setblocking(False)
+    try:
+        line.sendto(b"x", 0x20000000, ("127.0.0.1", server))
+    except BlockingIOError:
+        pass
+def other_stream():
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
+def to_a_service():
+    with socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0] as line:
+        line.connect(sys.argv[4])
 print(json.dumps({
     "landlock": held.landlock, "filter": held.filter,
     "reads_no_keys": prevented(lambda: open(os.path.join(home, "config.toml")).close()),
@@ -67,7 +85,12 @@ print(json.dumps({
     "writes_its_folder": works(lambda: open(os.path.join(private, "x"), "w").close()),
     "dials_nothing_else": prevented(lambda: dial(server)), "dials_its_link": works(lambda: dial(allowed)),
     "listens_nowhere": prevented(lambda: socket.create_server(("127.0.0.1", 0)).close()),
-    "sends_no_datagrams": prevented(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
+    "sends_no_datagrams": prevented(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()) and prevented(
+        to_a_service),
+    "dials_by_no_other_way": prevented(first_segment) and prevented(other_stream),
+    "changes_no_modes": prevented(lambda: os.chmod(beside, 0o644)) and prevented(lambda: os.utime(beside)),
+    "signals_nobody": prevented(lambda: os.kill(starter, 0)),
+    "limits_nobody": prevented(lambda: resource.prlimit(starter, resource.RLIMIT_CORE)),
     "starts_no_process": prevented(child),
     "starts_no_program": prevented(lambda: os.posix_spawn("/bin/true", ["true"], {})),
     "memory_is_limited": resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY,
@@ -122,10 +145,14 @@ def probe(home: Path, scratch: Path, limits: Limits, *, seconds: float = 30.0) -
     """What a process started like a worker is prevented from here; empty when it could not be started."""
     import socket
 
-    folder = private_folder(scratch)
-    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as link:
+    folder, beside = private_folder(scratch), home / "probe-beside"
+    beside.touch(mode=0o600)
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as link, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service, tempfile.TemporaryDirectory() as place:
+        service.bind(f"{place}/service")
         process = start([sys.executable, "-P", "-c", PROBE, str(home), str(other.getsockname()[1]),
-                         str(link.getsockname()[1])], limits, folder, cwd=home, stderr=subprocess.DEVNULL)
+                         str(link.getsockname()[1]), f"{place}/service"], limits, folder, cwd=home,
+                        stderr=subprocess.DEVNULL)
         try:
             said, _ = process.communicate(timeout=seconds)
             found: dict[str, Any] = json.loads(said)
@@ -136,4 +163,5 @@ def probe(home: Path, scratch: Path, limits: Limits, *, seconds: float = 30.0) -
             process.kill()
             process.communicate()
             wipe(folder)
-            (home / "probe").unlink(missing_ok=True)
+            for left in (home / "probe", beside):
+                left.unlink(missing_ok=True)

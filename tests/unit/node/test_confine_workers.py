@@ -87,13 +87,6 @@ def test_the_filter_refuses(attempt: str) -> None:
     assert "PermissionError" in confined(attempt, write="['/tmp']")
 
 
-def test_names_are_looked_up_only_where_the_relay_has_one() -> None:
-    udp = "print(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).fileno() > 0)"
-    if confinement.seccomp_works():
-        assert "PermissionError" in confined(udp)
-    assert confined(udp, ports="[], names=True") == "True"
-
-
 @pytest.fixture
 def pool(tmp_path: Path):  # type: ignore[no-untyped-def]
     pools: list[Workers] = []
