@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import islice
 from math import isfinite
 from typing import Any, TypeVar
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -15,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from dataspace.actor import Actor
+from dataspace.errors import Invalid
 from marketplace.api.auth import actor_of
 from marketplace.api.schemas import Json, ProblemSchema
 
@@ -49,6 +51,15 @@ def listed(rows: Iterable[Row], shape: Callable[[Row], Json]) -> Response:
 
 def created(shape: Json) -> Response:
     return Response(shape, status=201)
+
+
+def id_asked(request: Request, name: str) -> UUID | None:
+    """`?NAME=`: the id of what alone is asked for; None where it is not given. Raises Invalid for what is no id."""
+    asked = request.query_params.get(name)
+    try:
+        return UUID(asked) if asked is not None else None
+    except ValueError as trouble:
+        raise Invalid(f"{name} is a UUID", code="query.malformed") from trouble
 
 
 def seconds_asked(request: Request, *, most: float) -> float:

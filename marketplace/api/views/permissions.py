@@ -20,7 +20,7 @@ from ledger.schemas import suspension as suspension_shape
 from marketplace.api import schemas
 from marketplace.api.bell import bell
 from marketplace.api.schemas import SignedSchema
-from marketplace.api.views.base import ApiView, created, documented, listed
+from marketplace.api.views.base import ApiView, created, documented, id_asked, listed
 from marketplace.jobs import queries as jobs
 from marketplace.jobs.services import answer
 from marketplace.jobs.states import State as JobState
@@ -85,15 +85,8 @@ class Grants(ApiView):
     @documented("List grants; with ?scenario= those of one scenario")
     def get(self, request: Request) -> Response:
         rows = grants.grants_for(self.actor).order_by("-created_at")
-        wanted = request.query_params.get("scenario")
-        return listed(rows if wanted is None else rows.filter(scenario=_one(wanted)), schemas.grant)
-
-
-def _one(scenario: str) -> UUID:
-    try:
-        return UUID(scenario)
-    except ValueError as trouble:
-        raise Invalid("scenario is a UUID", code="query.malformed") from trouble
+        scenario = id_asked(request, "scenario")
+        return listed(rows if scenario is None else rows.filter(scenario=scenario), schemas.grant)
 
 
 class Grant(ApiView):

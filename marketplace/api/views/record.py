@@ -19,7 +19,7 @@ from dataspace.provenance.store import log
 from ledger.receipt import pack
 from marketplace.api import schemas
 from marketplace.api.patience import patience
-from marketplace.api.views.base import ApiView, documented, listed, seconds_asked
+from marketplace.api.views.base import ApiView, documented, id_asked, listed, seconds_asked
 
 LONGEST = 30.0
 MAX_LEAVES = 1000
@@ -28,10 +28,9 @@ MAX_LEAVES = 1000
 class Entries(ApiView):
     @documented("What happened to one subject")
     def get(self, request: Request) -> Response:
-        try:
-            subject = UUID(request.query_params.get("subject", ""))
-        except ValueError as trouble:
-            raise Invalid("subject is a UUID", code="query.malformed") from trouble
+        subject = id_asked(request, "subject")
+        if subject is None:
+            raise Invalid("subject is a UUID", code="query.malformed")
         anchored = anchored_size()
         return listed(timeline_for(self.actor, subject), lambda row: schemas.event(row, anchored=anchored))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dataspace.grants.models import Grant
 from dataspace.participants.models import Participant
 from ledger.documents import new_id
 from ledger.errors import PortalRefused
@@ -79,3 +80,22 @@ def test_an_applicant_sees_itself_alone(people: Space) -> None:
     seen = people.door("rival").get("/participants")["items"]
     assert [one["id"] for one in seen] == [people.id("rival")]
     assert people.door("rival").get("/datasets") == {"items": []}
+
+
+def refused(people: Space, asked: dict[str, str]) -> str:
+    with pytest.raises(PortalRefused) as caught:
+        people.door("maker").get("/agreements", asked)
+    return caught.value.code
+
+
+def test_agreements_of_one_product_and_scenario(people: Space) -> None:
+    spec = people.spec(people.agreement(people.listed(), people.granted()))
+    (row,) = people.door("maker").get("/agreements")["items"]
+    document = row["document"]["document"]
+    scenario = Grant.objects.values_list("scenario", flat=True).distinct().get()
+    ours = {"product": document["product"], "scenario": str(scenario)}
+    for asked in ({}, ours, {"product": ours["product"]}, {"scenario": ours["scenario"]}):
+        assert [one["id"] for one in people.door("maker").get("/agreements", asked)["items"]] == [spec["agreement"]]
+    for name in ours:
+        assert people.door("maker").get("/agreements", ours | {name: new_id()}) == {"items": []}
+        assert refused(people, {name: "x"}) == "query.malformed"
