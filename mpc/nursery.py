@@ -6,14 +6,17 @@ import for itself. Its standard input is a socket of the agent's. One line a req
 
     {"fork": FOLDER, "cpu": SECONDS}   with two handles, the worker's standard input and output  ->  {"pid": N}
     {"reap": PID}                      of a worker that has ended                                 ->  {"status": N}
+    {"end": PID}                       of one that nobody asked for any more                      ->  {"status": N}
 
-Each request has a number, `ask`, and so has its answer: one that comes too late is not taken for the next.
+Each request has a number, `ask`, and so has its answer: one that comes too late is not taken for the next. What cannot
+be done, a fork without memory for it, is answered with {"error": NAME}: it must not end the workers that run.
 A worker is in a session of its own, has its own folder and time, and dies with this process, which dies with the agent.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -44,11 +47,31 @@ def main() -> int:
         if not line:
             return 0
         asked = json.loads(line)
-        if "fork" in asked:
-            answer = {"pid": _fork(asked, handles)}
-        else:
-            answer = {"status": os.waitstatus_to_exitcode(os.waitpid(int(asked["reap"]), 0)[1])}
+        try:
+            answer: dict[str, Any] = _do(asked, handles)
+        except OSError as error:
+            answer = {"error": errno.errorcode.get(error.errno or 0, type(error).__name__)}
+        finally:
+            for handle in handles:
+                os.close(handle)
         server.sendall(json.dumps({"ask": asked["ask"], **answer}).encode() + b"\n")
+
+
+def _do(asked: dict[str, Any], handles: Sequence[int]) -> dict[str, Any]:
+    if "fork" in asked:
+        return {"pid": _fork(asked, handles)}
+    if "end" in asked:
+        return {"status": _end(int(asked["end"]))}
+    return {"status": os.waitstatus_to_exitcode(os.waitpid(int(asked["reap"]), 0)[1])}
+
+
+def _end(child: int) -> int:
+    """Kill and reap: a child of ours, for the first wait refuses any other process."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 def _fork(asked: dict[str, Any], handles: Sequence[int]) -> int:
@@ -57,10 +80,10 @@ def _fork(asked: dict[str, Any], handles: Sequence[int]) -> int:
     if child == 0:
         try:
             _become_worker(asked, handles, parent)
+        except BaseException as trouble:  # nothing may come back from here: this is a copy of the nursery
+            worker.log(f"unforeseen {type(trouble).__name__} at {worker.where(trouble)}")
         finally:
             os._exit(70)
-    for handle in handles:
-        os.close(handle)
     return child
 
 

@@ -3,6 +3,7 @@
 Starts and ends processes; knows nothing of jobs. What the nursery itself does is `mpc.nursery`.
 """
 
+import contextlib
 import json
 import os
 import selectors
@@ -36,10 +37,16 @@ class Nursery:
         self._line.settimeout(SECONDS)
         self._asking = threading.Lock()
         self._ready, self._asked = False, 0
+        self._given_up: list[int] = []  # workers that were forked, and that nobody waits for
         self.born = time.monotonic()
         with theirs:
-            self._process = sandbox.start(command, limits, folder, cwd=home, stdin=theirs.fileno(),
-                                          stdout=subprocess.DEVNULL, but=("RLIMIT_CPU",))
+            try:
+                self._process = sandbox.start(command, limits, folder, cwd=home, stdin=theirs.fileno(),
+                                              stdout=subprocess.DEVNULL, but=("RLIMIT_CPU",))
+            except BaseException:
+                self._line.close()
+                sandbox.wipe(folder)
+                raise
         note("nursery.started", pid=self._process.pid)
 
     @property
@@ -53,14 +60,23 @@ class Nursery:
 
     def fork(self, folder: Path) -> "Forked":
         """A fresh worker with this private folder; waits until the nursery has imported what it must."""
-        (inner, stdin), (stdout, outer) = os.pipe(), os.pipe()
+        inner, stdin, stdout, outer = _pipes()
+        pid = 0
         try:
-            pid = self._ask({"fork": str(folder), "cpu": self._limits.cpu_seconds}, (inner, outer))["pid"]
+            answer = self._ask({"fork": str(folder), "cpu": self._limits.cpu_seconds}, (inner, outer))
+            if "error" in answer:
+                raise OSError(answer["error"])
+            pid = int(answer["pid"])
             handle = os.pidfd_open(pid)  # nobody else reaps it, so this is still that process
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, LookupError, TypeError, ValueError) as error:
             os.close(stdin)
             os.close(stdout)
-            raise Unsettled("worker.failed", f"the nursery starts no worker: {type(error).__name__}") from error
+            if pid:
+                with self._asking:
+                    self._given_up.append(pid)
+                    self._end_given_up()
+            raise Unsettled("worker.failed", f"the nursery starts no worker: {error or type(error).__name__}"
+                            ) from error
         finally:
             os.close(inner)
             os.close(outer)
@@ -70,20 +86,36 @@ class Nursery:
         """The exit status of a worker that has ended; killed, when the nursery went before it."""
         try:
             return int(self._ask({"reap": pid})["status"])
-        except (OSError, KeyError, ValueError):
+        except (OSError, LookupError, TypeError, ValueError):
             return -signal.SIGKILL
 
     def _ask(self, request: dict[str, Any], handles: Sequence[int] = ()) -> Any:
         with self._asking:
-            if not self._ready:
-                if "ready" not in json.loads(self._line.recv(LINE)):
-                    raise ValueError("not ready")
-                self._ready = True
-            self._asked += 1
-            socket.send_fds(self._line, [json.dumps({"ask": self._asked, **request}).encode() + b"\n"], list(handles))
-            while (answer := json.loads(self._line.recv(LINE)))["ask"] != self._asked:
-                note("nursery.late", pid=self._process.pid)  # of a request that was given up
+            answer = self._exchange(request, handles)
+            self._end_given_up()
             return answer
+
+    def _exchange(self, request: dict[str, Any], handles: Sequence[int] = ()) -> Any:
+        if not self._ready:
+            if "ready" not in json.loads(self._line.recv(LINE)):
+                raise ValueError("not ready")
+            self._ready = True
+        self._asked += 1
+        socket.send_fds(self._line, [json.dumps({"ask": self._asked, **request}).encode() + b"\n"], list(handles))
+        while (answer := json.loads(self._line.recv(LINE)))["ask"] != self._asked:
+            note("nursery.late", pid=self._process.pid)  # of a request that was given up
+            if "pid" in answer:
+                self._given_up.append(int(answer["pid"]))
+        return answer
+
+    def _end_given_up(self) -> None:
+        """None of them stays, as a process or as a zombie, longer than until the nursery answers again."""
+        while self._given_up:
+            try:
+                self._exchange({"end": self._given_up[-1]})
+            except (OSError, LookupError, TypeError, ValueError):
+                return  # it is asked again after the next request
+            self._given_up.pop()
 
     def kill(self) -> None:
         """End the process, and with it every worker that it forked; whoever waits for an answer waits no more."""
@@ -95,6 +127,18 @@ class Nursery:
         self._process.wait()
         self._line.close()
         sandbox.wipe(self._folder)
+
+
+def _pipes() -> tuple[int, int, int, int]:
+    """Two, or none."""
+    inner, stdin = os.pipe()
+    try:
+        stdout, outer = os.pipe()
+    except OSError:
+        os.close(inner)
+        os.close(stdin)
+        raise
+    return inner, stdin, stdout, outer
 
 
 @dataclass(eq=False)
@@ -122,16 +166,21 @@ class Forked:
 
     def kill(self) -> None:
         """End it, if it runs."""
-        if self.poll() is None:
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        with self._settling:  # else another thread closes the handle between the look and the signal
+            if self._look(0) is None:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 
     def _settle(self, timeout: float | None) -> int | None:
         with self._settling:
-            if self.returncode is None:
-                with selectors.PollSelector() as selector:
-                    selector.register(self.handle, selectors.EVENT_READ)
-                    if not selector.select(timeout):
-                        return None
-                self.returncode = self.nursery.reap(self.pid)
-                os.close(self.handle)
-            return self.returncode
+            return self._look(timeout)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            with selectors.PollSelector() as selector:
+                selector.register(self.handle, selectors.EVENT_READ)
+                if not selector.select(timeout):
+                    return None
+            self.returncode = self.nursery.reap(self.pid)
+            os.close(self.handle)
+        return self.returncode

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from mpc.node import sandbox
+from mpc.node.book import is_full
 from mpc.node.config import Limits
-from mpc.node.errors import Unsettled
+from mpc.node.errors import NodeError, Refused, Unsettled
 from mpc.node.logs import note
 from mpc.node.nursery import Forked, Nursery
 
@@ -78,7 +79,7 @@ class Worker:
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # a worker that was taken over prints what it likes
                 continue
             if isinstance(message, dict) and "ready" not in message:
                 self._lines.append(message)
@@ -121,15 +122,17 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._last_words()
-        sandbox.wipe(self._folder)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    note("worker.pipe", pid=self.pid)
-        self.ended = True
+        try:
+            self._last_words()
+        finally:
+            self.ended = True
+            sandbox.wipe(self._folder)
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        note("worker.pipe", pid=self.pid)
 
     @property
     def _stdin(self) -> Any:
@@ -199,10 +202,12 @@ class Workers:
 
     def give_back(self, worker: Worker) -> None:
         """The job is over: the process ends."""
-        worker.kill()
-        with self._lock:
-            self._out.discard(worker)
-        self.warm()
+        try:
+            worker.kill()
+        finally:
+            with self._lock:
+                self._out.discard(worker)
+            self.warm()
 
     def close(self) -> None:
         """End every worker."""
@@ -243,12 +248,24 @@ class Workers:
         return self._nursery
 
     def _spawn(self) -> Worker:
-        folder = sandbox.private_folder(self._home / SCRATCH)
+        try:
+            folder = sandbox.private_folder(self._home / SCRATCH)
+        except OSError as error:
+            raise _not_now(error) from error
         try:
             process = (sandbox.start(self._command, self._limits, folder, cwd=self._home) if self._command
                        else self._nurse().fork(folder))
-        except BaseException:
+        except BaseException as error:
             sandbox.wipe(folder)
+            if isinstance(error, OSError):
+                raise _not_now(error) from error
             raise
         note("worker.started", pid=process.pid)
         return Worker(process, folder)
+
+
+def _not_now(error: OSError) -> NodeError:
+    """No process, no memory, no handle, no room: of this machine, and of this moment."""
+    if is_full(error):
+        return Refused("node.disk_full", "no room for a worker's folder")
+    return Unsettled("worker.failed", f"no worker can be started now: {error.strerror or type(error).__name__}")
