@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -202,6 +203,7 @@ def test_the_nursery_forks_workers_that_are_each_on_their_own(tmp_path: Path) ->
     for worker in (first, second):
         pool.give_back(worker)
         assert not Path(f"/proc/{worker.pid}").exists(), "a zombie"
+    runs_out_of_memory(pool)
     third = pool.take()
     os.kill(nursery.pid, signal.SIGKILL)
     assert within(10, third.pid) and third.cause_of_death() == "worker.killed"
@@ -210,6 +212,17 @@ def test_the_nursery_forks_workers_that_are_each_on_their_own(tmp_path: Path) ->
     assert pool._nursery is not nursery and not Path(f"/proc/{nursery.pid}").exists()
     pool.close()
     assert list((tmp_path / SCRATCH).iterdir()) == []
+
+
+def runs_out_of_memory(pool: Workers) -> None:
+    """The worker itself, at a limit that the kernel holds, says what it was; the order does not fit."""
+    worker = pool.take()
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines())
+    most = (int(status["VmData"].split()[0]) << 10) + (16 << 20)
+    resource.prlimit(worker.pid, resource.RLIMIT_DATA, (most, most))
+    worker.send({"role": "party", "more": "x" * (48 << 20)})
+    assert (worker.receive(60) or {})["code"] == "worker.out_of_memory"
+    pool.give_back(worker)
 
 
 LATE = """
