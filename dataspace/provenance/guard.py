@@ -66,7 +66,7 @@ def _hear_the_witnesses() -> None:
         _heard.add(name)
         _unheard.pop(name, None)
     else:
-        raise trouble
+        raise trouble.with_traceback(None)
 
 
 def forget() -> None:

@@ -21,6 +21,7 @@ from dataspace.scenarios.queries import scenarios_for
 from dataspace.scenarios.states import State as ScenarioState
 from marketplace.agreements.queries import agreements_for
 from marketplace.agreements.states import State as AgreementState
+from marketplace.jobs.models import Job
 from marketplace.jobs.queries import jobs_for
 from marketplace.jobs.states import OPEN
 from marketplace.jobs.states import State as JobState
@@ -111,7 +112,7 @@ def _provider(actor: Actor) -> Iterator[Item]:
             f"xinglin-node consent {grant.pk}",
         )
     drafts = products_for(actor).filter(state=ProductState.DRAFT)
-    for product in drafts.exclude(confirmations__participant_id=me).filter(datasets__provider_id=me).distinct():
+    for product in drafts.exclude(confirmations__participant_id=me).filter(datasets__provider_id=me).distinct()[:LATEST]:
         yield Item(
             "building-store",
             _("Confirm"),
@@ -134,26 +135,17 @@ def _provider(actor: Actor) -> Iterator[Item]:
         )
     held = Q(state__in=OPEN, verdicts__participant_id=me, verdicts__decision="hold")
     for job in jobs_for(actor).filter(held).distinct()[:LATEST]:
-        yield Item(
-            "hand-stop",
-            _("Held at your node"),
-            job.agreement.product,
-            "title",
-            reverse("job", args=[job.pk]),
-            _("Your own policy asks that a person looks at it first."),
-            job.created_at,
-        )
+        yield _about("hand-stop", _("Held at your node"), job, _("Your own policy asks that a person looks at it first."))
     collecting = jobs_for(actor).filter(state=JobState.COLLECTING, parties__participant_id=me)
     for job in collecting.exclude(contributions__participant_id=me).exclude(verdicts__participant_id=me)[:LATEST]:
-        yield Item(
-            "users",
-            _("Let your node contribute"),
-            job.agreement.product,
-            "title",
-            reverse("job", args=[job.pk]),
-            _("Your node has not asked for work since; it contributes by itself once it is awake."),
-            job.created_at,
-        )
+        why = _("Your node has not asked for work since; it contributes by itself once it is awake.")
+        yield _about("users", _("Let your node contribute"), job, why)
+
+
+def _about(icon: str, verb: Text, job: Job, why: Text, *, since: datetime | None = None, command: str = "") -> Item:
+    """Something to do about a job; it goes by its product's title."""
+    url = reverse("job", args=[job.pk])
+    return Item(icon, verb, job.agreement.product, "title", url, why, since or job.created_at, command)
 
 
 def _consumer(actor: Actor) -> Iterator[Item]:
@@ -172,16 +164,8 @@ def _consumer(actor: Actor) -> Iterator[Item]:
             scenario.decided_at or scenario.created_at,
         )
     for job in jobs_for(actor).filter(consumer_id=actor.participant_id, state=JobState.RELEASED)[:5]:
-        yield Item(
-            "lock-open",
-            _("Open the result"),
-            job.agreement.product,
-            "title",
-            reverse("job", args=[job.pk]),
-            _("Sealed to your key: only your own computer opens it."),
-            job.ended_at or job.created_at,
-            f"xinglin open {job.pk}",
-        )
+        why = _("Sealed to your key: only your own computer opens it.")
+        yield _about("lock-open", _("Open the result"), job, why, since=job.ended_at, command=f"xinglin open {job.pk}")
 
 
 def for_others(actor: Actor) -> list[Item]:
@@ -202,7 +186,5 @@ def for_others(actor: Actor) -> list[Item]:
         elif scenario.state == ScenarioState.SUBMITTED and not actor.is_regulator:
             items.append(Item("scale", "", scenario, "title", url, _("The regulator decides.")))
     for job in jobs_for(actor).filter(state__in=OPEN)[:LATEST]:
-        why = _("The parties are at it; it ends by its deadline at the latest.")
-        url = reverse("job", args=[job.pk])
-        items.append(Item("cpu", "", job.agreement.product, "title", url, why, job.created_at))
+        items.append(_about("cpu", "", job, _("The parties are at it; it ends by its deadline at the latest.")))
     return items
