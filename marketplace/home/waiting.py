@@ -111,8 +111,8 @@ def _provider(actor: Actor) -> Iterator[Item]:
             grant.created_at,
             f"xinglin-node consent {grant.pk}",
         )
-    drafts = products_for(actor).filter(state=ProductState.DRAFT)
-    for product in drafts.exclude(confirmations__participant_id=me).filter(datasets__provider_id=me).distinct()[:LATEST]:
+    drafts = products_for(actor).filter(state=ProductState.DRAFT, datasets__provider_id=me)
+    for product in drafts.exclude(confirmations__participant_id=me).distinct()[:LATEST]:
         yield Item(
             "building-store",
             _("Confirm"),
@@ -135,7 +135,8 @@ def _provider(actor: Actor) -> Iterator[Item]:
         )
     held = Q(state__in=OPEN, verdicts__participant_id=me, verdicts__decision="hold")
     for job in jobs_for(actor).filter(held).distinct()[:LATEST]:
-        yield _about("hand-stop", _("Held at your node"), job, _("Your own policy asks that a person looks at it first."))
+        why = _("Your own policy asks that a person looks at it first.")
+        yield _about("hand-stop", _("Held at your node"), job, why)
     collecting = jobs_for(actor).filter(state=JobState.COLLECTING, parties__participant_id=me)
     for job in collecting.exclude(contributions__participant_id=me).exclude(verdicts__participant_id=me)[:LATEST]:
         why = _("Your node has not asked for work since; it contributes by itself once it is awake.")
