@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "2c18399ae95f03d50c2abbf52317e4a36ba5686d68609bbded3fd4422cd52e03",
-    "describe@1": "a209360d4eccaf6ce86fd84b9068cf8ddb0e538fb6e0323ffcd9a966913738dd",
+    "crosstab@1": "1214ed0f8519756db0a3a1a03bd587c9bd9126ae6d72c91606b2d5ecadb0ce75",
+    "describe@1": "3563f662612043b781e9649be65c30d57f78e49233a1895e814723b1f6e283ff",
 }
 
 
@@ -142,6 +142,18 @@ def _check_describe(parameters: Mapping[str, Any], columns: Columns) -> None:
         _column(columns, parameters["by"], "category")
 
 
+def _check_described(names: Sequence[str], dictionaries: Sequence[Columns], rows: int) -> None:
+    """No dataset's declaration of a column undoes what another one's protects: neither makes a number of what is a
+    category there, nor a grid so coarse that all contributions there look alike."""
+    for name in names:
+        grids = [Grid.of(one) for columns in dictionaries for one in columns if one["name"] == name]
+        if min(grid.points for grid in grids) < MIN_POINTS:
+            raise _invalid(f"column {name} has so few values in one dataset that it is a category")
+        narrowest = min(grid.reach for grid in grids)
+        for grid in grids:
+            grid.check_coarse(narrowest, rows)
+
+
 def _check_crosstab(parameters: Mapping[str, Any], columns: Columns) -> None:
     across, down = (_column(columns, parameters[key], "category") for key in ("rows", "columns"))
     if across["name"] == down["name"]:
@@ -162,6 +174,14 @@ def validate_parameters(key: str, parameters: Mapping[str, Any], columns: Column
     if not isinstance(parameters, Mapping) or set(parameters) != set(CATALOG[key].parameters["required"]):
         raise _invalid(f"{key} takes exactly {', '.join(CATALOG[key].parameters['required'])}")
     _CHECKS[key](parameters, columns)
+
+
+def validate_datasets(key: str, parameters: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]]) -> None:
+    """The same for what only the datasets' own descriptions tell, of parameters that fit what they have in common.
+    Raises `parameters.invalid` or `encoding.coarse`, from dictionaries and records alone."""
+    if key == "describe@1":
+        _check_described(parameters["columns"], [one["columns"] for one in datasets],
+                         sum(int(one["rows_max"]) for one in datasets))
 
 
 def stale() -> list[str]:

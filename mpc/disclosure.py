@@ -52,13 +52,15 @@ def passes(total: int, own: Sequence[int], floor: int) -> bool:
     return all(total - count >= floor for count in own)
 
 
-def dominated(contributions: Sequence[Sequence[int]]) -> bool:
+def dominated(contributions: Sequence[Sequence[int]], totals: Sequence[int] | None = None) -> bool:
     """NK(2, 0.9) in the clear, from every person's contribution, by party: for some party two of the others' persons
-    hold more than nine tenths. Used by the oracle and by tests."""
+    hold more than nine tenths of the others' totals. Those are the sums, but on a coarser grid, where contributions are
+    rounded up and totals down. Used by the oracle and by tests."""
     part, whole = SHARE_OF_TWO
+    totals = list(map(sum, contributions)) if totals is None else totals
     for left in range(len(contributions)):
         others = sorted(value for at, values in enumerate(contributions) if at != left for value in values)
-        if whole * sum(others[-2:]) > part * sum(others):
+        if whole * sum(others[-2:]) > part * (sum(totals) - totals[left]):
             return True
     return False
 

@@ -20,6 +20,7 @@ from mpc.errors import DataRefused, ParametersInvalid, RangeExceeded
 COUNT_LIMIT = 2**46
 RING_BITS = 256
 COARSE_LIMIT = 2**59
+FEWEST_POINTS = 1000
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 
 Column = Mapping[str, Any]
@@ -65,6 +66,12 @@ class Grid:
     def decode(self, steps: int) -> Fraction:
         return steps * self.step
 
+    def allows(self, number: int, total: int, squares: int) -> bool:
+        """Could so many values have this sum and this sum of squares? From Σ(k - mean)² >= 0 and Σ(k - low)(high - k)
+        >= 0; both together also keep the sum between the bounds."""
+        return (number >= 0 and squares >= 0 and total * total <= number * squares
+                and squares <= (self.low + self.high) * total - number * self.low * self.high)
+
     @property
     def points(self) -> int:
         return self.high - self.low + 1
@@ -75,8 +82,21 @@ class Grid:
         return max(1, -(-self.reach // isqrt((COARSE_LIMIT - 1) // rows)))
 
     def contribution(self, steps: int, coarse: int, power: int = 2) -> int:
-        """What one row adds to the sum of magnitudes (1) or of squares (2), on the coarser grid, rounded up."""
+        """What one row adds to a person's magnitudes (1) or squares (2) on the coarser grid, rounded up: nobody looks
+        smaller than they are."""
         return int((-(-abs(steps) // coarse)) ** power)
+
+    def counted(self, steps: int, coarse: int, power: int = 2) -> int:
+        """What the same row adds to the sum of all persons, rounded down: no sum looks larger than it is."""
+        return int((abs(steps) // coarse) ** power)
+
+    def check_coarse(self, reach: int, rows: int) -> None:
+        """Values up to `reach` still make a difference on the coarser grid, or there is none."""
+        coarse = self.coarse(rows)
+        if coarse > 1 and reach // coarse < FEWEST_POINTS:
+            raise RangeExceeded(
+                f"column {self.column} is declared so wide, for so many rows, that not even {FEWEST_POINTS} steps are "
+                "left for the dataset that declares it narrowest", code="encoding.coarse")
 
     def bits(self, rows: int, moment: int = 2) -> int:
         """What sums of values up to their power `moment`, over that many rows, can take: the bits of a power, those of

@@ -34,8 +34,8 @@ from mpc import ciphertext, paillier
 from mpc.ciphertext import PublicKey, Vector
 from mpc.disclosure import SHARE_OF_TWO, Gate, Pattern
 from mpc.encoding import Grid
-from mpc.errors import NotOpenable, RangeExceeded, SetRefused, SpecRefused
-from mpc.functions.plan import Counted, Plan
+from mpc.errors import NotOpenable, SetRefused, SpecRefused
+from mpc.functions.plan import Counted, Plan, check_counted
 from mpc.paillier import Layout, Pool, Secret
 from mpc.sharing import open_sealed, seal
 
@@ -124,11 +124,7 @@ def contribute(question: Question, plan: Plan, counted: Counted, floor: int, *, 
                dealer_key: str) -> Parcel:
     """Spoil what may not be shown, mask, encrypt. Takes as long, and makes as much, whatever was counted."""
     cells = len(plan.cells)
-    if (len(counted.values), len(counted.numbers)) != (plan.width, plan.gate.width):
-        raise RangeExceeded("the values are not those of the plan")
-    if any(not 0 <= count <= plan.rows_max for count in (
-            *counted.values[:cells], *counted.numbers[: plan.gate.counts])):
-        raise RangeExceeded("a party holds more rows than its record declares")
+    check_counted(plan, counted)
     layout, pattern = question.layout, shown(plan.gate, counted.numbers, floor)
     spoilt, marks = [not one for one in pattern], question.marks
     closed = [0] * plan.width

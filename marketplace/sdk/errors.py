@@ -8,7 +8,7 @@
   - Refused                     the portal, a node or a rule of the SDK said no; `code` says which rule
     + JobFailed                 job.failed, job.refused, job.cancelled, job.expired: it ended without a result
   - VerificationError           wrong, not unknown: signed, hashed or proved by nobody who may
-    + EnvelopeError             envelope.missing, envelope.invalid, envelope.session
+    + EnvelopeError             envelope.missing, envelope.invalid, envelope.session, envelope.impossible
     + ReceiptError              receipt.invalid
 
 `tests/architecture/test_error_trees.py` compares this drawing with the classes.

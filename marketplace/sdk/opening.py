@@ -4,7 +4,8 @@
 2. Each envelope opens only under our sealing key and the full info: space, job hash, session, sender, gate hash.
 3. All parts must name the same pattern and gate key, and these must give the gate hash the members signed.
 4. The totals are the sums of all shares; cells that stayed closed hold zeros and read as None.
-5. The function's own `finish` makes rows of them, rounding once.
+5. Totals that no rows can have (`check_opened`) are refused: some party made its figures up.
+6. The function's own `finish` makes rows of them, rounding once.
 
 It may not reach the network, and opens nothing of a part of the roster.
 """
@@ -27,7 +28,7 @@ from marketplace.sdk.result import Result
 from mpc.catalog import CATALOG
 from mpc.disclosure import open_result
 from mpc.errors import NotOpenable
-from mpc.functions.plan import Plan
+from mpc.functions.plan import Plan, check_opened
 from mpc.functions.registry import function
 from mpc.sharing import open_sealed
 from mpc.spec import are_apart, common_columns, hpke_info
@@ -35,7 +36,8 @@ from mpc.spec import are_apart, common_columns, hpke_info
 
 def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: Keyring,
                   fetch_receipt: Callable[[], Receipt]) -> Result:
-    """Verify everything, then open. Raises VerificationError; nothing is opened before all checks passed."""
+    """Verify everything, then open. Raises VerificationError; nothing is opened before all checks passed, and no total
+    is shown that no rows can have."""
     if are_apart(evidence.spec["document"]):
         return _open_apart(evidence, trust=trust, keys=keys, keyring=keyring, fetch_receipt=fetch_receipt)
     held = verify(evidence, trust=trust, signing=keys.signing_public, sealing=keys.sealing_public)
@@ -74,6 +76,10 @@ def _known(spec: Mapping[str, Any]) -> str:
 
 def _result(spec: Mapping[str, Any], datasets: Sequence[Mapping[str, Any]], plan: Plan, *, pattern: Sequence[bool],
             totals: Sequence[int], contributors: Sequence[str], fetch_receipt: Callable[[], Receipt]) -> Result:
+    try:
+        check_opened(plan, tuple(pattern), totals)
+    except NotOpenable as error:
+        raise EnvelopeError(error.text, code="envelope.impossible") from error
     with our_errors():
         finished = function(plan.function).finish(totals, tuple(pattern), plan)
     return Result(

@@ -4,7 +4,8 @@ n of a group counts the rows that are complete in every column asked (and in `by
 S1 = Σk and S2 = Σk² over grid steps k. Each column's number of missing values, over all rows, is a cell of its own.
 The gate's tree halves the codes of `by` in the dictionary's order. A group is also closed by one column's dominance: a
 person's contribution is Σ⌈|k|/c⌉² over that person's rows, c being the column's coarser grid (`Grid.coarse`), and
-Σ⌈|k|/c⌉ as well where persons may have several rows.
+Σ⌈|k|/c⌉ as well where persons may have several rows. It is compared with the sum of ⌊|k|/c⌋² (and ⌊|k|/c⌋) of all
+persons: so whatever c is, no group opens that two persons dominate.
 Variance is that of a sample, (n*S2 - S1²) / (n*(n-1)) in integers, times step²; it needs n >= 2.
 The protocol, and what is revealed to whom, stand in `sums.py`.
 """
@@ -142,7 +143,8 @@ def plain(
     def strong(node: Node) -> bool:
         own = [people([parts[at][seat] for at in node]) for seat in range(len(frames))]
         return passes(sum(own), own, floor) and (len(node) > 1 or not any(
-            dominated([_plain_contributions(part, column(columns, name), rows_max, power) for part in parts[node[0]]])
+            dominated([_plain_contributions(part, column(columns, name), rows_max, power) for part in parts[node[0]]],
+                      [_plain_total(part, column(columns, name), rows_max, power) for part in parts[node[0]]])
             for name in names for power in (1, 2)))
 
     opened, rows = open_leaves(balanced(range(len(groups))), strong), []
@@ -159,13 +161,16 @@ def plain(
 
 def _plain_contributions(part: pd.DataFrame, of: Mapping[str, Any], rows_max: int, power: int) -> list[int]:
     """One number a person, on the coarser grid."""
-    grid = Grid.of(of)
-    coarse = grid.coarse(rows_max)
-    sums: dict[object, int] = {}
+    grid, sums = Grid.of(of), dict[object, int]()
     for person, text in zip(part[PERSON].fillna(""), part[of["name"]], strict=True):
-        steps = abs((decimal(text) or Fraction(0)) / grid.step)
-        sums[person] = sums.get(person, 0) + (-(-steps // coarse)) ** power
+        sums[person] = sums.get(person, 0) + grid.contribution(grid.encode(text), grid.coarse(rows_max), power)
     return list(sums.values())
+
+
+def _plain_total(part: pd.DataFrame, of: Mapping[str, Any], rows_max: int, power: int) -> int:
+    """What they are compared with."""
+    grid = Grid.of(of)
+    return sum(grid.counted(grid.encode(text), grid.coarse(rows_max), power) for text in part[of["name"]])
 
 
 def _plain_figures(values: Sequence[Fraction]) -> dict[str, float | None]:

@@ -16,9 +16,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ledger.documents import canonical
-from mpc.disclosure import Gate, Tree, gate_of, leaves, passes
+from mpc.disclosure import Gate, Pattern, Tree, gate_of, leaves, passes
 from mpc.encoding import Grid, check_count_fit, decimal
-from mpc.errors import ParametersInvalid
+from mpc.errors import NotOpenable, ParametersInvalid, RangeExceeded
 from mpc.filters import Expression, columns_of, holds, validate_filter
 from mpc.spec import IDENTIFIER
 
@@ -139,6 +139,55 @@ class Plan:
             "columns": used, "filter": self.filter, "parties": self.parties, "rows_max": str(self.rows_max),
             "cells": len(self.cells), "width": self.width, "compared": self.gate.width,
         })).hexdigest()
+
+
+def _grids(of: Plan) -> list[Grid]:
+    """Of the columns that are summed up, in order; the moments of a cell are a sum and a sum of squares of each."""
+    return [Grid.of(column(of.columns, moment.partition(":")[2])) for moment in of.cells[0].moments[::2]]
+
+
+def _impossible(of: Plan, pattern: Pattern, values: Sequence[int]) -> str:
+    """What no rows can have that dictionary and record allow: a word for it, or none. Only of cells that pass."""
+    grids, complete, lacking = _grids(of), 0, 0
+    for cell, passed, span in zip(of.cells, pattern, of.spans, strict=True):
+        if not passed:
+            continue
+        number, *moments = (values[at] for at in span)
+        if not 0 <= number <= of.rows_max:
+            return "a number of rows"
+        if cell.label[0] == MISSING and len(cell.label) == 2:
+            lacking = max(lacking, number)
+            continue
+        complete += number
+        sums = zip(grids, moments[::2], moments[1::2], strict=True)
+        if not all(grid.allows(number, total, squares) for grid, total, squares in sums):
+            return "a sum or a sum of squares"
+    return "a number of rows" if complete + lacking > of.rows_max else ""
+
+
+def check_counted(of: Plan, counted: Counted) -> None:
+    """A party's own figures are such as rows can have, before anything is made of them."""
+    numbers, counts = counted.numbers, of.gate.counts
+    if (len(counted.values), len(numbers)) != (of.width, of.gate.width):
+        raise RangeExceeded("the values are not those of the plan")
+    wrong = _impossible(of, (True,) * len(of.cells), counted.values)
+    if wrong or not all(0 <= one <= of.rows_max for one in numbers[:counts]):
+        raise RangeExceeded(f"a party holds {wrong or 'a number of persons'} that no rows can have")
+    units = [(-(-grid.reach // grid.coarse(of.rows_max))) ** power for grid in _grids(of) for power in of.powers]
+    for at, start in enumerate(range(counts, len(numbers), 3)):
+        total, first, second = numbers[start : start + 3]
+        most = counted.values[at // len(units)] * units[at % len(units)]
+        if not (0 <= second <= first and first + second <= most and 0 <= total <= most):
+            raise RangeExceeded("a party holds contributions that no rows can have")
+
+
+def check_opened(of: Plan, pattern: Pattern, totals: Sequence[int]) -> None:
+    """For whoever opens: totals are such as rows can have. Else a party's figures were not counted but made up, and
+    nobody can tell whose; the other totals are worth nothing either."""
+    wrong = _impossible(of, pattern, totals)
+    if wrong:
+        raise NotOpenable(f"a party's figures are impossible: {wrong} was opened that no rows can have",
+                          code="result.impossible")
 
 
 def column(columns: Columns, name: str) -> Mapping[str, Any]:

@@ -158,11 +158,12 @@ class Rows:
                 f"hh_{name}": call("sum", call("times", high, high)),
                 f"hl_{name}": call("sum", call("times", high, low)), f"ll_{name}": call("sum", call("times", low, low))}
 
-    def _contribution(self, name: str, power: int, rows_max: int) -> Term:
+    def _contribution(self, name: str, power: int, rows_max: int, *, up: bool = True) -> Term:
+        """What a row adds on the coarser grid: rounded up to what its person holds, down to what all hold together."""
         grid, coarse = self._scale(name, rows_max)
         value = column(name) if grid.low >= 0 else call("abs", column(name))
         if coarse > 1:
-            value = call("quotient", call("plus", value, bound(coarse - 1)), bound(coarse))
+            value = call("quotient", call("plus", value, bound(coarse - 1)) if up else value, bound(coarse))
         return value if power == 1 else call("times", value, value)
 
     def _largest(self, name: str, powers: Sequence[int], rows_max: int) -> dict[str, Term]:
@@ -171,7 +172,7 @@ class Rows:
         found = {f"top_{name}": call("top2", self._contribution(name, 1, rows_max))}
         for power in powers:
             if power == 1 or coarse > 1:
-                found[f"c{power}_{name}"] = call("sum", self._contribution(name, power, rows_max))
+                found[f"c{power}_{name}"] = call("sum", self._contribution(name, power, rows_max, up=False))
         return found
 
     def _group(self, one: Mapping[str, Any], numbers: Sequence[str], powers: Sequence[int], rows_max: int) -> Group:
@@ -201,15 +202,16 @@ class Rows:
         fields = {key: column(name) for key, name in zip(keys, split, strict=True)}
         fields |= {PERSON: column(self.person or "")}
         parts = [(name, power) for name in numbers for power in powers]
-        for name, power in parts:
-            fields[f"c{power}_{name}"] = self._contribution(name, power, rows_max)
+        sides = {name: ("c", "d") if self._scale(name, rows_max)[1] > 1 else ("c", "c") for name in numbers}
+        terms = {f"{side}{power}_{name}": self._contribution(name, power, rows_max, up=side == "c")
+                 for name, power in parts for side in sides[name]}
         whole = every([present(name) for name in (*split, *numbers)])
-        each = Select(self._sub(fields, whole), {f"c{power}_{name}": call("sum", column(f"c{power}_{name}"))
-                                                 for name, power in parts}, keys=(*keys, PERSON))
+        each = Select(self._sub(fields | terms, whole), {one: call("sum", column(one)) for one in terms},
+                      keys=(*keys, PERSON))
         outer: dict[str, Term] = {}
         for name, power in parts:
-            one = column(f"c{power}_{name}")
-            outer |= {f"sum{power}_{name}": call("sum", one), f"top{power}_{name}": call("top2", one)}
+            outer |= {f"sum{power}_{name}": call("sum", column(f"{sides[name][1]}{power}_{name}")),
+                      f"top{power}_{name}": call("top2", column(f"c{power}_{name}"))}
         for row in self._table.ask(Select(each, outer, keys=keys)):
             one_row = dict(zip([*keys, *outer], row, strict=True))
             group = groups.get(tuple(one_row[key] for key in keys))

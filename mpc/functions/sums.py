@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from mpc.disclosure import Pattern, withhold
 from mpc.errors import RangeExceeded
-from mpc.functions.plan import Counted, Plan
-from mpc.sharing import Limbs, words
+from mpc.functions.plan import Counted, Plan, check_counted
+from mpc.sharing import Limbs
 
 if TYPE_CHECKING:
     from mpc.engines.base import Engine
@@ -39,12 +39,10 @@ class Outcome:
 
 
 def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Outcome:
-    cells, numbers = len(plan.cells), counted.numbers
-    if (len(counted.values), len(numbers), engine.parties) != (plan.width, plan.gate.width, plan.parties):
+    if engine.parties != plan.parties:
         raise RangeExceeded("the values are not those of the plan")
-    counts = words((*counted.values[:cells], *numbers[: plan.gate.counts]))
-    if counts.min(initial=0) < 0 or counts.max(initial=0) > plan.rows_max:
-        raise RangeExceeded("a party holds more rows than its record declares")
+    check_counted(plan, counted)
+    cells = len(plan.cells)
     shares = engine.share_total(counted.values, plan.limbs)
-    pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *numbers), floor)
+    pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *counted.numbers), floor)
     return Outcome(pattern, withhold(shares, pattern, plan.spans))

@@ -77,6 +77,7 @@ SDK_MEANINGS = {
     "envelope.missing": "a member's envelope is not there; nothing was opened",
     "envelope.invalid": "an envelope is altered, doubled, forged, or does not fit the others",
     "envelope.session": "an envelope of another session or another gate",
+    "envelope.impossible": "what was opened no rows can have: a party made its figures up, and nobody can tell which",
     "receipt.invalid": "the receipt does not prove what it says, or is about something else",
     "receipt.pending": "the receipt is not anchored yet: ask again",
     "verdict.missing": "a member or the dealer gave no verdict in this attempt",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ledger.documents import chain_id_of, document_hash, new_document, new_id, new_salt, signed, timestamp
+from mpc.errors import MpcError
 from mpc.node.errors import CODES, Refused
 from mpc.node.papers import Papers, verify_papers
 from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, Document, World, number, resigned
@@ -351,6 +352,21 @@ def test_a_column_that_one_hospital_lacks(world: World) -> None:
     world.datasets["hospital_b"] = world.dataset("hospital_b", [*COLUMNS, number("weight")])
     try:
         assert refused(world, world.item(parameters={"columns": ["weight"], "by": None})) == "spec.parameters"
+    finally:
+        world.datasets.update(own)
+
+
+def test_a_column_that_one_hospital_declares_as_wide_as_the_ring(world: World) -> None:
+    """On the grid that follows from it every value of the others would look alike to the rule of dominance."""
+    own = dict(world.datasets)
+    world.datasets["hospital_b"] = world.dataset("hospital_b", [{**number("age"), "max": "9000000000000000"},
+                                                                *COLUMNS[1:]])
+    try:
+        with pytest.raises(Refused) as caught:
+            verify(world, world.item())
+        cause = caught.value.__cause__
+        assert (caught.value.code, isinstance(cause, MpcError) and cause.code) == ("spec.parameters", "encoding.coarse")
+        verify(world, world.item(function="crosstab"))
     finally:
         world.datasets.update(own)
 

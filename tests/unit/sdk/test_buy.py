@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ledger.documents import document_hash, verify_signed
 from ledger.errors import PortalRefused
 from marketplace.sdk import Refused, Unavailable, VerificationError, fn
-from tests.unit.sdk.world import HOSPITALS, World
+from tests.unit.sdk.world import COLUMNS, HOSPITALS, World
 
 CALL = fn.crosstab(rows="sex", columns="grade")
 
@@ -65,6 +67,17 @@ def test_one_agreement_serves_many_orders(world: World) -> None:
     space.buy(world.product_id, CALL)
     space.buy(world.product_id, fn.describe(["age"]))
     assert len(world.portal.shelves["agreements"]) == 1
+
+
+def test_what_one_hospitals_dictionary_would_undo_for_all_is_not_ordered(tmp_path: Path) -> None:
+    """Nothing is agreed, sent or paid for; other computations of the same product go on."""
+    age = {**COLUMNS[0], "max": "9000000000000000"}
+    world = World(tmp_path, columns={HOSPITALS[1]: [age, *COLUMNS[1:]]})
+    with pytest.raises(Refused) as refused:
+        world.space().buy(world.product_id, fn.describe(["age"]))
+    assert refused.value.code == "encoding.coarse"
+    assert not any(path in ("/agreements", "/jobs") for path, _, _ in world.portal.posted)
+    assert world.space().buy(world.product_id, CALL).id
 
 
 def test_without_active_grants_nothing_is_ordered(world: World) -> None:

@@ -12,7 +12,8 @@ from ledger.documents import document_hash, signed
 from marketplace.sdk import EnvelopeError, JobFailed, TimedOut, VerificationError, fn
 from marketplace.sdk.job import Job
 from mpc.disclosure import Opening, told_of
-from mpc.sharing import limbs
+from mpc.engines.cleartext import CleartextEngine
+from mpc.sharing import Integers, Limbs, limbs
 from tests.unit.sdk.world import HOSPITALS, World, rows_of
 
 
@@ -150,6 +151,25 @@ def test_an_envelope_that_lies_opens_nothing(
     with pytest.raises(EnvelopeError) as refused:
         released.wait(seconds=5)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("lie", [-(2**40), -10_000, 2**40])
+def test_figures_that_no_rows_can_have_are_not_shown(
+        world: World, monkeypatch: pytest.MonkeyPatch, lie: int) -> None:
+    """A hospital adds to its share of a sum of squares: n S2 < S1^2 had no root, and read as the buyer's own fault."""
+    honest = CleartextEngine.share_total
+
+    def lying(engine: CleartextEngine, values: Integers, wide: int) -> Limbs:
+        given = [int(value) for value in values]
+        given[-1] += lie if engine.seat == 1 else 0
+        return honest(engine, given, wide)
+
+    monkeypatch.setattr(CleartextEngine, "share_total", lying)
+    job = world.space().buy(world.product_id, fn.describe(["age"], by="sex"))
+    world.compute(job.id)
+    with pytest.raises(EnvelopeError, match="a party's figures are impossible") as refused:
+        job.wait(seconds=5)
+    assert refused.value.code == "envelope.impossible"
 
 
 def test_a_verdict_that_refused_opens_nothing(world: World, released: Job) -> None:

@@ -141,6 +141,7 @@ class World:
     folder: Path
     portal: Portal = field(default_factory=Portal)
     keys: dict[str, KeyFile] = field(default_factory=dict)
+    columns: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # of a hospital that describes its own
 
     def __post_init__(self) -> None:
         for name in ("office", "dealer", *HOSPITALS, "maker"):
@@ -179,7 +180,7 @@ class World:
         ids = []
         for name in HOSPITALS:
             wire = acts.register_dataset(self.visitor(name), self.keys[name], name=f"{name}.csv", title=both(name),
-                                         columns=COLUMNS, rows_max=50, fingerprint="f0" * 32)
+                                         columns=self.columns.get(name, COLUMNS), rows_max=50, fingerprint="f0" * 32)
             ids.append(wire["document"]["id"])
         product = acts.offer_product(self.visitor(HOSPITALS[0]), self.keys[HOSPITALS[0]], self.trust,
                                      title=both("hearts"), summary=both("joint statistics"), dataset_ids=ids,
