@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mpc.catalog import CATALOG
 from mpc.node.errors import CODES
 from tests.architecture import reference
 from tests.architecture.source import ROOT, modules, tracked
@@ -39,3 +40,12 @@ def test_files_named_in_where_md_exist() -> None:
     text = (ROOT / "docs" / "where.md").read_text("utf-8")
     named = set(re.findall(r"`((?:ledger|mpc|marketplace|dataspace|deploy|docs|tests|fixtures)/[\w./-]+)`", text))
     assert [name for name in sorted(named) if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+def test_the_threat_model_says_of_every_function_what_each_party_learns() -> None:
+    text = (ROOT / "docs/explanation/threat-model.md").read_text()
+    (head,) = [line for line in text.splitlines() if line.startswith("| who |")]
+    assert {f"`{entry.name}`" for entry in CATALOG.values()} == set(re.findall(r"`[^`]+`", head))
+    rows = text[text.index(head):].split("\n\n")[0].splitlines()[2:]
+    for party in ("consumer", "hospital", "dealer", "portal", "relay", "database", "chain"):
+        assert any(party in row.split("|")[1] and all(cell.strip() for cell in row.split("|")[1:-1]) for row in rows)
