@@ -41,14 +41,15 @@ class Blockchain:
 
     def __init__(self, rpc_urls: Sequence[str], *, quorum: int = 1, expected_chain_id: int | None = None,
                  expected_genesis: str | None = None, timeout: float = 10.0, profile_name: str = "embedded",
-                 production: bool = False, now: Callable[[], float] = time.time) -> None:
+                 production: bool = False, now: Callable[[], float] = time.time,
+                 proxy: Callable[[str], str | None] | None = None) -> None:
         self.profile = profile(profile_name)
         if production:
             refuse_development(profile_name)
         if not self.profile.idle_blocks and quorum < 2:
             raise VerificationError("chain.quorum", "heads do not show their age here: two endpoints must agree")
         self.rpc = Rpc(rpc_urls, quorum=quorum, chain_id=expected_chain_id, genesis=expected_genesis,
-                       timeout=timeout, now=now, production=production)
+                       timeout=timeout, now=now, production=production, proxy=proxy)
         self._chain_id = expected_chain_id
 
     def close(self) -> None:

@@ -101,23 +101,25 @@ class Chain(Blockchain):
     def __init__(self, rpc_urls: Sequence[str], *, quorum: int = 1, expected_chain_id: int | None = None,
                  expected_genesis: str | None = None, contracts: Mapping[str, str] | None = None,
                  timeout: float = 10.0, profile_name: str = "embedded", production: bool = False,
-                 now: Callable[[], float] = time.time) -> None:
+                 now: Callable[[], float] = time.time, proxy: Callable[[str], str | None] | None = None) -> None:
         super().__init__(rpc_urls, quorum=quorum, expected_chain_id=expected_chain_id, timeout=timeout, now=now,
-                         expected_genesis=expected_genesis, profile_name=profile_name, production=production)
+                         expected_genesis=expected_genesis, profile_name=profile_name, production=production,
+                         proxy=proxy)
         self.contracts = {name: address.lower() for name, address in (contracts or {}).items()}
 
     @classmethod
     def from_trust(cls, trust: Trust, *, rpc_urls: Sequence[str] | None = None, timeout: float = 10.0,
-                   production: bool = False) -> Chain:
+                   production: bool = False, proxy: Callable[[str], str | None] | None = None) -> Chain:
         """The chain the trust file names; other endpoints may be given, never another chain.
 
         Fewer of them than the trust file's quorum must all agree: who gives one alone relies on that one. In
-        production a development chain is refused.
+        production a development chain is refused. `proxy` names the HTTP proxy on the way to an endpoint, if any.
         """
         urls = tuple(rpc_urls or trust.chain.rpc)
         return cls(urls, quorum=min(trust.chain.quorum, len(urls)), profile_name=trust.chain.profile,
                    production=production, expected_chain_id=trust.chain.id, expected_genesis=trust.chain.genesis,
-                   timeout=timeout, contracts={name: one.address for name, one in trust.chain.contracts.items()})
+                   timeout=timeout, proxy=proxy,
+                   contracts={name: one.address for name, one in trust.chain.contracts.items()})
 
     def check_contracts(self, trust: Trust) -> None:
         """Chain id, genesis, and every contract's code against the trust file and the committed artifact."""

@@ -1,7 +1,8 @@
 """Posts bytes over kept connections: as much HTTP/1.1 as that takes, on a plain socket. Knows nothing of what it sends.
 
 A read of the chain takes an endpoint a fraction of a millisecond, so what lies above it must not cost more than that:
-the general clients spend longer on headers. No proxy of the environment, no redirect, an answer of limited size.
+the general clients spend longer on headers. No redirect, an answer of limited size, and no proxy but the one that the
+caller names for an address: through it goes a tunnel (CONNECT), so it sees the address and, of an https one, no more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections import defaultdict, deque
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -31,8 +33,8 @@ class _Closed(PostFailed):
 class Poster:
     """Connections by URL; may be used by several threads."""
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float, *, proxy: Callable[[str], str | None] | None = None) -> None:
+        self._timeout, self._proxy = timeout, proxy
         self._idle: defaultdict[str, deque[_Connection]] = defaultdict(lambda: deque(maxlen=KEPT))
 
     def post(self, url: str, body: bytes) -> tuple[int, bytes]:
@@ -40,19 +42,22 @@ class Poster:
         try:
             kept = self._idle[url].pop()
         except IndexError:
-            return self._over(_Connection(url, self._timeout), url, body)
+            return self._over(self._dial(url), url, body)
         if not kept.quiet():
             kept.close()
-            return self._over(_Connection(url, self._timeout), url, body)
+            return self._over(self._dial(url), url, body)
         try:
             return self._over(kept, url, body)
         except (_Closed, ConnectionError):
-            return self._over(_Connection(url, self._timeout), url, body)
+            return self._over(self._dial(url), url, body)
 
     def close(self) -> None:
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+
+    def _dial(self, url: str) -> _Connection:
+        return _Connection(url, self._timeout, self._proxy(url) if self._proxy else None)
 
     def _over(self, connection: _Connection, url: str, body: bytes) -> tuple[int, bytes]:
         try:
@@ -70,11 +75,12 @@ class Poster:
 class _Connection:
     """One socket, one request at a time."""
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, proxy: str | None = None) -> None:
         parts = _parts(url)
         tls = parts.scheme == "https"
-        host = str(parts.hostname)
-        self._socket = socket.create_connection((host, parts.port or (443 if tls else 80)), CONNECT_WITHIN)
+        host, port = str(parts.hostname), parts.port or (443 if tls else 80)
+        self._socket = _tunnel(proxy, host, port, timeout) if proxy else socket.create_connection(
+            (host, port), CONNECT_WITHIN)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls:
@@ -166,6 +172,38 @@ class _Connection:
         return found
 
 
+def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
+    """A connection to the host through an HTTP proxy, whose address carries its user and password if it has them."""
+    at = _parts(proxy)
+    if at.scheme != "http":
+        raise PostFailed("a proxy on the way to the chain begins with http://")
+    aim = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {aim} HTTP/1.1", f"Host: {aim}"]
+    if at.username is not None:
+        lines.append(f"Proxy-Authorization: {_basic(at)}")
+    line = socket.create_connection((str(at.hostname), at.port or 80), CONNECT_WITHIN)
+    try:
+        line.settimeout(timeout)
+        line.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):  # byte by byte: what follows is no longer the proxy's
+            got = line.recv(1)
+            if not got or len(head) > LONGEST_LINE:
+                raise PostFailed("the proxy gives no answer")
+            head += got
+        status = head.split(None, 2)[1:2]
+        if not head.startswith(b"HTTP/1.") or not status or not status[0].startswith(b"2"):
+            raise PostFailed(f"the proxy answers {status[0][:3].decode('ascii', 'replace') if status else 'no HTTP'}")
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def _basic(parts: SplitResult) -> str:
+    return "Basic " + b64encode(f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()).decode()
+
+
 def _number(digits: bytes, base: int) -> int:
     try:
         return int(digits.decode("ascii"), base)
@@ -188,8 +226,7 @@ def _head(url: str) -> bytes:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"POST {path} HTTP/1.1", f"Host: {parts.netloc.rpartition('@')[2]}", "Content-Type: application/json"]
     if parts.username is not None:
-        name = b64encode(f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()).decode()
-        lines.append(f"Authorization: Basic {name}")
+        lines.append(f"Authorization: {_basic(parts)}")
     if any(mark in line for line in lines for mark in "\r\n"):
         raise PostFailed("the endpoint's address is no URL")
     return "\r\n".join([*lines, "Content-Length: "]).encode("ascii", "strict")

@@ -84,7 +84,8 @@ class Rpc:
 
     def __init__(self, urls: Sequence[str], *, quorum: int = 1, chain_id: int | None = None,
                  genesis: str | None = None, timeout: float = 10.0, stale_after: float = 120.0,
-                 production: bool = False, now: Callable[[], float] = time.time, post: Post | None = None) -> None:
+                 production: bool = False, now: Callable[[], float] = time.time, post: Post | None = None,
+                 proxy: Callable[[str], str | None] | None = None) -> None:
         if not 1 <= quorum <= len(set(urls)) == len(urls):
             raise VerificationError("chain.quorum", "the quorum must lie between one and the number of endpoints")
         self.urls = tuple(urls)
@@ -94,7 +95,7 @@ class Rpc:
         self.production = production
         self._stale_after = stale_after
         self._now = now
-        self._poster = Poster(timeout)
+        self._poster = Poster(timeout, proxy=proxy)
         self._post = post or self._poster.post
         self._known: set[str] = set()
         self._good: dict[str, float] = {}
