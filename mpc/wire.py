@@ -203,14 +203,14 @@ def _data(value: object, role: str) -> Data | None:
                 None if identifiers is None else tuple(identifiers), access)
 
 
-def _relay(value: object) -> Relay:
+def _relay(value: object, own: Mapping[str, Any]) -> Relay:
     if not isinstance(value, dict) or set(value) != {"url", "token", "proxy"}:
         raise _refuse("relay")
     url, proxy = _text(value["url"], "relay's address"), value["proxy"]
     _address(url, "relay's address", ("ws", "wss"))
     if proxy is not None:
         _address(_text(proxy, "proxy"), "proxy", ("http", "https"))
-    return Relay(url, _text(value["token"], "token"), proxy)
+    return Relay(url, _text(value["token"], "token"), proxy, from_b64(own["private_key"]))
 
 
 def _address(url: str, what: str, schemes: Sequence[str]) -> None:
@@ -285,7 +285,7 @@ def _order(body: Mapping[str, Any]) -> Order:
         peers=peers, exchange=exchange,
         own=SessionIdentity(from_b64(own["certificate"]), from_b64(own["private_key"]),
                             bytes.fromhex(_hex32(own["exchange_private"], "exchange key"))),
-        relay=_relay(body["relay"]), deadline=float(body["deadline"]),
+        relay=_relay(body["relay"], own), deadline=float(body["deadline"]),
         function=function, digest=digest, parameters=body["parameters"], columns=tuple(columns),
         rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
         floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], body["role"]),

@@ -7,6 +7,7 @@ computation does not rest on it.
 
 from __future__ import annotations
 
+import asyncio
 import http
 import socket
 import ssl
@@ -15,6 +16,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -26,13 +29,16 @@ from websockets.exceptions import (
 )
 
 from mpc.errors import ProxyRefused, RelayRefused
+from mpc.token import NONCE, prove
 from mpc.transport.window import FRAME, HEAD
 
-REFUSED = {4003: "the token is over", 4008: "more was sent than the window allows", 4009: "the job's bytes are used up"}
+REFUSED = {4003: "the token is over", 4008: "more was sent than the window allows", 4009: "the job's bytes are used up",
+           4010: "the token is another's"}
 LATER = (http.HTTPStatus.TOO_MANY_REQUESTS, http.HTTPStatus.BAD_GATEWAY, http.HTTPStatus.SERVICE_UNAVAILABLE,
          http.HTTPStatus.GATEWAY_TIMEOUT)
 QUICKACK = getattr(socket, "TCP_QUICKACK", socket.TCP_NODELAY)
 PING = 10.0
+ASKED = 5.0  # seconds in which the relay asks who we are
 
 
 class Broken(Exception):
@@ -55,11 +61,13 @@ class Carrier(Protocol):
 
 @dataclass(frozen=True)
 class Relay:
-    """Where the relay is, how it lets us in, and the HTTP CONNECT proxy on the way, if any."""
+    """Where the relay is, how it lets us in (the token, and the leaf's key, DER, that it names), and the HTTP CONNECT
+    proxy on the way, if any."""
 
     url: str
     token: str = field(repr=False)
     proxy: str | None = field(default=None, repr=False)  # with its password, if it asks for one
+    key: bytes = field(default=b"", repr=False)
 
 
 class _Eager(ClientConnection):
@@ -70,6 +78,13 @@ class _Eager(ClientConnection):
         raw = self.transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+
+
+class _Dial(connect):
+    """Dials the address that it was given, and no other: what answers there has no say in where this machine goes."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class _Socket:
@@ -110,7 +125,7 @@ class WebSocketCarrier:
         """One connection, or `Broken`, or `RelayRefused`, or `ProxyRefused`."""
         relay = self._relay
         try:
-            raw = await connect(
+            raw = await _Dial(
                 relay.url, additional_headers={"Authorization": f"Bearer {relay.token}"}, user_agent_header=None,
                 compression=None, max_size=FRAME + HEAD.size, max_queue=64, write_limit=1 << 20, open_timeout=5,
                 close_timeout=1, ping_interval=PING, ping_timeout=PING, proxy=relay.proxy,
@@ -132,6 +147,24 @@ class WebSocketCarrier:
         except (OSError, WebSocketException, EOFError) as trouble:
             raise Broken(type(trouble).__name__) from trouble
         try:
+            await self._answer(raw)
             yield _Socket(raw)
         finally:
             await raw.close()
+
+    async def _answer(self, raw: ClientConnection) -> None:
+        """The relay asks whether we hold the key that the token names."""
+        try:
+            async with asyncio.timeout(ASKED):
+                nonce = await raw.recv()
+                if not isinstance(nonce, bytes) or len(nonce) != NONCE:
+                    raise RelayRefused("what answers there is no relay")
+                await raw.send(self._proof(nonce))
+        except ConnectionClosed as trouble:
+            raise _end(trouble) from trouble
+        except TimeoutError as trouble:
+            raise Broken("silent") from trouble
+
+    def _proof(self, nonce: bytes) -> bytes:
+        key = load_der_private_key(self._relay.key, password=None) if self._relay.key else None
+        return prove(self._relay.token, nonce, key) if isinstance(key, Ed25519PrivateKey) else b""

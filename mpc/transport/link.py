@@ -6,12 +6,12 @@ lock, and written there alone). No clock: `now` comes in.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from collections import deque
+from typing import Any
 
-from ledger.documents import canonical
+from ledger.documents import canonical, load_json
+from ledger.errors import LedgerError
 from mpc.errors import (
     DataRefused,
     DeadlinePassed,
@@ -31,6 +31,7 @@ from mpc.errors import (
 from mpc.transport.channel import Channel, Message
 from mpc.transport.window import FRAME, Frame, Window
 
+SPOKEN = 4096  # bytes of a hello, or of a reason
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
                                       ProtocolBroken, ProxyRefused, RelayLost, RelayRefused, SessionMismatch, Tampered)}
@@ -41,18 +42,31 @@ def reason(error: MpcError) -> bytes:
     return canonical({"code": error.code, "about_seat": error.about_seat})
 
 
+def spoken(seat: int, body: bytes) -> dict[str, Any]:
+    """What a peer says about itself or the session: one small JSON object, or a breach of the protocol by that peer."""
+    try:
+        found = load_json(body) if len(body) <= SPOKEN else None
+    except LedgerError:
+        found = None
+    if not isinstance(found, dict):
+        raise ProtocolBroken("what a peer says is malformed", about_seat=seat)
+    return found
+
+
 def told(seat: int, body: bytes, *, seats: int) -> MpcError:
-    """A peer ended the session: its code, if it looks like one, and whom it names."""
-    code = "session.protocol"
-    about: int | None = seat
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        said = json.loads(body)
-        if isinstance(said["code"], str) and len(said["code"]) <= 64 and _CODE.match(said["code"]):
-            code = said["code"]
-        if isinstance(said["about_seat"], int) and 0 <= said["about_seat"] <= seats:
-            about = said["about_seat"]
-        elif code.startswith(("relay.", "proxy.")):
-            about = None
+    """A peer ended the session: its code, if it looks like one, and whom it names.
+
+    Who names nobody means itself, but for what is nobody's fault: the way to the relay, or that time ran out.
+    """
+    try:
+        said = spoken(seat, body)
+    except ProtocolBroken as broken:
+        return broken
+    code, about = said.get("code"), said.get("about_seat")
+    if not isinstance(code, str) or len(code) > 64 or not _CODE.match(code):
+        code = ProtocolBroken.code
+    if type(about) is not int or not 0 <= about <= seats:
+        about = None if code == DeadlinePassed.code or code.startswith(("relay.", "proxy.")) else seat
     return _TOLD.get(code, Stopped)("a peer ended the session", code=code, about_seat=about)
 
 

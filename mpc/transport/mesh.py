@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ from mpc.errors import (
 from mpc.transport.carrier import Broken, Carrier, Connection
 from mpc.transport.channel import LIMIT, Channel
 from mpc.transport.identity import SessionIdentity, binding, context_for
-from mpc.transport.link import Link, reason, told
+from mpc.transport.link import SPOKEN, Link, reason, spoken, told
 from mpc.transport.window import GONE, WINDOW, Frame
 
 HELLO, ABORT, FINISH = b"H", b"X", b"F"
@@ -101,6 +100,7 @@ class Mesh:
         self._news = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
+        self._awaited: int | None = None  # whose message the computation waits for
         self._closing = self._ending = self._connected = False
         self._down_since = self._started
         self._thread = threading.Thread(target=self._main, name="links", daemon=True)
@@ -133,10 +133,12 @@ class Mesh:
         """The peer's next message, which must be of that kind (and of that length, if one is given)."""
         link = self._links[seat]
         with self._news:
+            self._awaited = seat
             while self.failure is None and not link.inbox:
                 if link.finished or not self._thread.is_alive():
                     raise self._lost(seat, silent=False)
                 self._news.wait(0.5)
+            self._awaited = None
             self.check()
             found, body = link.inbox.popleft()
             link.read += len(body)
@@ -309,9 +311,16 @@ class Mesh:
                 self._advance(link)
         except Tampered as error:
             self.fail(error)
+        except DeadlinePassed:
+            self.fail(self._late())  # each names whom it waits for itself
         except MpcError as error:
-            error.about_seat = seat if error.about_seat is None else error.about_seat
+            if error.about_seat is None and not error.code.startswith(("relay.", "proxy.")):
+                error.about_seat = seat
             self.fail(error)
+        except MemoryError:
+            self.fail(MpcError("no memory left", code="worker.out_of_memory"))
+        except Exception as trouble:  # whatever a peer's bytes set off, it is that peer's, and the others hear of it
+            self.fail(ProtocolBroken(f"a peer's bytes: {type(trouble).__name__}", about_seat=seat))
         self._wake.set()
 
     def _advance(self, link: Link) -> None:
@@ -332,6 +341,8 @@ class Mesh:
 
     def _message(self, link: Link, kind: bytes, body: bytes) -> None:
         seat = link.seat
+        if kind in (ABORT, FINISH, HELLO) and len(body) > SPOKEN:
+            raise ProtocolBroken("what a peer says is too long", about_seat=seat)
         if kind in (ABORT, FINISH):
             link.window.pulse()  # at once: it leaves when this is acknowledged
             with self._news:
@@ -354,12 +365,11 @@ class Mesh:
 
     def _greeted(self, seat: int, body: bytes) -> None:
         expected = {"session": self.setting.session, "seat": seat, "to": self.seat, "agreement": self.setting.agreement}
-        try:
-            said = json.loads(body)
-            floor = said.pop("floor")
-        except (ValueError, KeyError, AttributeError) as trouble:
-            raise ProtocolBroken("a hello is malformed", about_seat=seat) from trouble
-        if said != expected or not isinstance(floor, int) or isinstance(floor, bool) or seat in self.floors:
+        said = spoken(seat, body)
+        floor = said.pop("floor", None)
+        if type(floor) is not int:
+            raise ProtocolBroken("a hello is malformed", about_seat=seat)
+        if said != expected or seat in self.floors:
             raise SessionMismatch("a peer means another session or another computation", about_seat=seat)
         with self._news:
             self.floors[seat] = floor
@@ -370,6 +380,11 @@ class Mesh:
             return DealerLost("the dealer is silent" if silent else "the dealer is gone", about_seat=seat)
         return (PeerSilent("a peer is silent", about_seat=seat) if silent
                 else PeerLost("a peer is gone", about_seat=seat))
+
+    def _late(self) -> MpcError:
+        """Time ran out: names the seat that is waited for here, and nobody when this end is the one that is behind."""
+        absent = [seat for seat in self._links if seat not in self.floors]
+        return DeadlinePassed("the deadline has passed", about_seat=min(absent, default=self._awaited))
 
     async def _tend(self) -> None:
         """Signs of life, and what time alone brings."""
@@ -391,7 +406,7 @@ class Mesh:
         setting, last = self.setting, self._turned
         self._turned = now
         if now > setting.deadline:
-            raise DeadlinePassed("the deadline has passed")
+            raise self._late()
         if now - last > setting.silence / 2:  # we ourselves were stopped: first hear what has come since
             for link in self._links.values():
                 link.heard = now

@@ -2,10 +2,11 @@
 
     frame   seat 1 | type 1 | number 8 | acknowledged 8 | payload        (at most FRAME bytes of payload)
 
-The relay turns the first byte from the receiver's seat into the sender's and looks at nothing else. A pure state
-machine: frames and bytes come in, frames and bytes go out; no clock, no socket. What it delivers, in order and once, is
-what the other end put in, unless somebody forged a frame: that is for TLS above to find out. Nothing here is
-authenticated, so a frame can make this end send again or give up, never take other bytes for true.
+The relay turns the first byte from the receiver's seat into the sender's and looks at nothing else. A HELLO's number
+says which connection of its sender's it opens; the REWIND that answers it repeats that number, one that asks for a gap
+has 0. A pure state machine: frames and bytes come in, frames and bytes go out; no clock, no socket. What it delivers,
+in order and once, is what the other end put in, unless somebody forged a frame: that is for TLS above to find out.
+Nothing here is authenticated, so a frame can make this end send again or give up, never take other bytes for true.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Window:
         self._told = 0  # what we acknowledged last
         self._gap = False
         self._vain = self._stale = 0
+        self._dialled = self._met = 0  # our hello's number, and that of the other end's newest
+        self._held = False  # our hello is not answered: what was sent before may still be on its way
         self.withheld = False  # the reader is behind: acknowledge nothing more, so that the other end stops
         self.control: deque[bytes] = deque()
 
@@ -82,35 +85,47 @@ class Window:
         """The next frame to send, if there is one."""
         if self.control:
             return self.control.popleft()
-        if self._cursor == self._base + len(self._sent):
+        if self._held or self._cursor == self._base + len(self._sent):
             return None
         data, number = self._sent[self._cursor - self._base], self._cursor
         self._cursor += 1
         return HEAD.pack(self._seat, DATA, number, self._acknowledged()) + data
 
     def hello(self) -> None:
-        """A new connection: everything not acknowledged is sent again, and the other end asked to do the same."""
+        """A new connection: everything not acknowledged is sent again, and the other end asked to do the same.
+
+        Not before the other end has read this hello, or said one itself: the frames of the old connection may still
+        wait at the relay for a slow reader, and what is sent again at each dial would pile up there behind them.
+        """
         self.control.clear()
         self._cursor, self._gap = self._base, False
-        self._say(HELLO)
+        self._dialled += 1
+        self._held = True
+        self._say(HELLO, self._dialled)
 
     def pulse(self) -> None:
-        """A sign of life that also tells how far we have sent and received."""
-        self._say(ACK)
+        """A sign of life that also tells how far we have sent and received; a hello that may be lost is said again."""
+        if self._held:
+            self._say(HELLO, self._dialled)
+        else:
+            self._say(ACK, self._cursor)
 
     def take(self, frame: Frame) -> memoryview | None:
         """What the frame delivers, if it is the next one; raises when the other end (or the relay) lies."""
         self._acknowledge(frame)
         if frame.type == DATA:
             return self._data(frame)
-        if frame.type in (HELLO, REWIND):
-            self._count(frame)
-            self._cursor = self._base
-            if frame.type == HELLO:
-                self._say(REWIND)
+        if frame.type == HELLO:
+            if frame.number > self._met:  # once for each of its connections, however often it says so
+                self._met = frame.number
+                self._again(frame)
+            self._say(REWIND, frame.number)
+        elif frame.type == REWIND:
+            if frame.number == (self._dialled if self._held else 0):
+                self._again(frame)
         elif frame.type == ACK:
             if frame.number > self._due:  # it has sent more than arrived: the last frames are lost
-                self._say(REWIND)
+                self._say(REWIND, 0)
         else:
             raise ProtocolBroken("a frame of no known type")
         return None
@@ -121,15 +136,20 @@ class Window:
         if frame.number > self._due:
             if not self._gap:
                 self._gap = True
-                self._say(REWIND)
+                self._say(REWIND, 0)
             return None
         if len(frame.payload) > FRAME:
             raise ProtocolBroken("a frame is too long")
         self._due += 1
         self._gap = False
         if self._due - self._told >= EVERY and not self.withheld:
-            self._say(ACK)
+            self._say(ACK, self._cursor)
         return frame.payload
+
+    def _again(self, frame: Frame) -> None:
+        self._count(frame)
+        self._held = False
+        self._cursor = self._base
 
     def _acknowledge(self, frame: Frame) -> None:
         if frame.acknowledged > self._base + len(self._sent):
@@ -155,5 +175,5 @@ class Window:
             self._told = self._due
         return self._told
 
-    def _say(self, type: int) -> None:
-        self.control.append(HEAD.pack(self._seat, type, self._cursor, self._acknowledged()))
+    def _say(self, type: int, number: int) -> None:
+        self.control.append(HEAD.pack(self._seat, type, number, self._acknowledged()))

@@ -1,0 +1,125 @@
+"""A party that lies about itself, with its true certificate: everybody names it, and nobody who was in its way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from ledger.documents import canonical
+from mpc.errors import DeadlinePassed, MpcError
+from mpc.transport.link import Link, told
+from mpc.transport.mesh import ABORT, HELLO, Mesh
+from tests.unit.mpc.test_links import SEATS, Net
+
+LIAR = 1
+JUNK = {
+    "a list": b"[]", "a bottomless list": b"[" * 2000, "nothing": b"", "a number": b"5", "null": b"null",
+    "an empty object": b"{}", "a floor that is none": b'{"floor": true}', "two floors": b'{"floor": 1, "floor": 2}',
+    "no UTF-8": b"\xff\xfe", "an endless one": b'{"floor": 1, "x": "' + b"x" * 5000 + b'"}',
+}
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    made = Net()
+    yield made
+    for mesh in made.meshes:
+        mesh.close(grace=0.1)
+
+
+def named(found: dict[int, object]) -> set[tuple[str, int | None]]:
+    """What the others say, each of them."""
+    errors = [found[seat] for seat in range(SEATS) if seat != LIAR]
+    assert all(isinstance(error, MpcError) for error in errors), found
+    return {(error.code, error.about_seat) for error in errors if isinstance(error, MpcError)}
+
+
+def begins(net: Net, seat: int) -> None:
+    """Links, and waits for a message: who was linked before the lie came to light hears of it then."""
+    net.meshes[seat].link()
+    net.meshes[seat].recv(2 if seat == 0 else 0, b"T")
+
+
+def greets_with(mesh: Mesh, body: bytes) -> Callable[[Link], None]:
+    honest = mesh._greet
+    return lambda link: link.channel.send(HELLO, body) if link.seat == 0 else honest(link)
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_hello_that_is_none_is_held_against_its_sender(net: Net, junk: str) -> None:
+    net.build()
+    net.meshes[LIAR]._greet = greets_with(net.meshes[LIAR], JUNK[junk])  # type: ignore[method-assign, assignment]
+    assert named(net.each(partial(begins, net))) == {("session.protocol", LIAR)}
+
+
+def test_an_error_that_nobody_foresaw_is_held_against_whose_bytes_set_it_off(
+        net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Mesh._greeted
+
+    def stumble(self: Mesh, seat: int, body: bytes) -> None:
+        if (self.seat, seat) == (0, LIAR):
+            raise KeyError("x")
+        honest(self, seat, body)
+
+    monkeypatch.setattr(Mesh, "_greeted", stumble)
+    net.build()
+    assert named(net.each(partial(begins, net))) == {("session.protocol", LIAR)}
+
+
+@pytest.mark.parametrize("junk", ["a list", "a bottomless list", "nothing", "an endless one"])
+def test_a_last_word_that_is_none_is_held_against_its_sender(net: Net, junk: str) -> None:
+    net.build()
+    net.link()
+    liar = net.meshes[LIAR]
+    liar._call(liar._links[0].channel.only, ABORT, JUNK[junk])
+    liar._call(liar._wake.set)
+    assert named(net.each(lambda seat: net.meshes[seat].recv(2 if seat == 0 else 0, b"T"), (0, 2, 3))) == {
+        ("session.protocol", LIAR)}
+
+
+@pytest.mark.parametrize(("said", "code", "about"), [
+    ({"code": "grant.revoked", "about_seat": None}, "grant.revoked", 1),
+    ({"code": "grant.revoked", "about_seat": 2}, "grant.revoked", 2),
+    ({"code": "session.peer_lost", "about_seat": True}, "session.peer_lost", 1),
+    ({"code": "session.peer_lost", "about_seat": 9}, "session.peer_lost", 1),
+    ({"code": "relay.lost", "about_seat": None}, "relay.lost", None),
+    ({"code": "session.deadline", "about_seat": None}, "session.deadline", None),
+    ({"code": "NOT A CODE", "about_seat": 2}, "session.protocol", 2), ({}, "session.protocol", 1),
+    ({"code": ["x"], "about_seat": [2]}, "session.protocol", 1),
+])
+def test_whom_a_last_word_names(said: dict[str, object], code: str, about: int | None) -> None:
+    error = told(LIAR, canonical(said), seats=SEATS - 1)
+    assert (error.code, error.about_seat) == (code, about)
+
+
+def test_time_that_runs_out_is_held_against_who_is_waited_for(net: Net) -> None:
+    """Seat 1 computes and computes; 0 and the dealer wait for it, 2 waits for 0. Nobody names who told it first."""
+    waits = {0: 1, 2: 0, 3: 1}
+    net.settings = [replace(one, deadline=time.monotonic() + 4.0) for one in net.settings]
+    net.build()
+    assert set(net.link().values()) == {None}
+    found = net.each(lambda seat: net.meshes[seat].recv(waits[seat], b"T"), tuple(waits))
+    assert {seat: (error.code, error.about_seat) for seat, error in found.items() if isinstance(error, MpcError)} == {
+        seat: ("session.deadline", awaited) for seat, awaited in waits.items()}
+    late = net.meshes[1].failure
+    assert isinstance(late, DeadlinePassed) and late.about_seat is None
+
+
+def test_who_is_told_that_time_ran_out_names_whom_it_waits_for_itself(net: Net) -> None:
+    net.build()
+    net.link()
+    waiting = threading.Thread(target=lambda: net.each(lambda seat: net.meshes[seat].recv(2, b"T"), (0,)))
+    waiting.start()
+    end = time.monotonic() + 20
+    while net.meshes[0]._awaited is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    net.meshes[3].fail(DeadlinePassed("late"))
+    waiting.join()
+    failure = net.meshes[0].failure
+    assert failure is not None and (failure.code, failure.about_seat) == ("session.deadline", 2)
