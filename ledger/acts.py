@@ -128,13 +128,16 @@ def _by(door: DoorLike, trust: Trust, wire: object, type: str) -> Document:
 
 def register_dataset(door: DoorLike, keys: KeyFile, *, name: str, title: Mapping[str, str],
                      columns: Sequence[Mapping[str, Any]], rows_max: int, fingerprint: str,
-                     former: Mapping[str, Any] | None = None) -> Document:
+                     one_person_per_row: bool = False, former: Mapping[str, Any] | None = None) -> Document:
     """Describe a dataset to the space, or (after `former`) a later version of one; of its rows only the keyed
-    fingerprint goes along. Grants over the former version go on naming that one."""
+    fingerprint goes along. Grants over the former version go on naming that one. Without an identifier column it is
+    the custodian's word that no person has two rows, for everybody to read."""
+    said = {"one_person_per_row": True} if one_person_per_row else {}
     same = {"id": former["id"], "id_salt": former["id_salt"], "number": former["number"] + 1} if former else {
         "id": new_id(), "number": 1}
     record = new_document("dataset", provider=keys.participant, name=name, title=dict(title),
-                          columns=[dict(one) for one in columns], rows_max=rows_max, fingerprint=fingerprint, **same)
+                          columns=[dict(one) for one in columns], rows_max=rows_max, fingerprint=fingerprint,
+                          **said, **same)
     wire = signed(record, keys.signing)
     door.post("/datasets", {"record": wire})
     return wire

@@ -33,6 +33,7 @@ from ledger.shapes import (
     nullable,
     packed_proof_rule,
     paillier_key,
+    persons_rule,
     proof_rule,
     salt,
     signature0x,
@@ -124,7 +125,7 @@ dataset = _document("dataset", {
     "id": uuid, "provider": uuid, "number": integer(1), "name": label, "title": both_languages,
     "columns": items(column, 1, 5000), "rows_max": integer(1, 2**45), "fingerprint": digest, "id_salt": salt,
     "salt": salt, "issued_at": when,
-})
+}, persons_rule, may={"one_person_per_row": literal(True)})
 
 product = _document("product", {
     "id": uuid, "title": both_languages, "summary": both_languages, "lead": uuid,

@@ -288,6 +288,13 @@ def packed_proof_rule(value: object, pointer: str) -> None:
         raise malformed(pointer, "has a header without its proofs, or proofs without their header")
 
 
+def persons_rule(value: object, pointer: str) -> None:
+    """Persons are told apart by an identifier column, or each row is said to be one; not both."""
+    record = value if isinstance(value, dict) else {}
+    if "one_person_per_row" in record and any(one["kind"] == "identifier" for one in record["columns"]):
+        raise malformed(f"{pointer}/one_person_per_row", "stands beside an identifier column")
+
+
 def column_rule(value: object, pointer: str) -> None:
     """A number says its bounds and grid, a category its codes; nothing else says either."""
     column = value if isinstance(value, dict) else {}

@@ -7,6 +7,7 @@ reason on standard error, with its code), 2 wrong usage.
 
 import argparse
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,6 +76,15 @@ def _here(act: Callable[[Room, argparse.Namespace], Said]) -> Command:
     return command
 
 
+def _stop(arguments: argparse.Namespace) -> Said:
+    """Whatever the book's trouble is, the jobs end."""
+    try:
+        with room(arguments.home, arguments.lang) as here:
+            return console.stop(here, arguments.reason)
+    except sqlite3.Error:
+        return console.end_agent(arguments.home, console.language_of(arguments.lang))
+
+
 def _doctor(here: Room, arguments: argparse.Namespace) -> Said:
     from mpc.node.doctor import examine
 
@@ -90,8 +100,7 @@ CONSOLE: dict[str, tuple[str, Command]] = {
     "hold": ("hold a job for a person", _here(lambda here, a: console.hold(here, a.job))),
     "release": ("release a held job: judged again at once", _here(lambda here, a: console.release(here, a.job))),
     "deny": ("deny a job; aborts it if it runs", _here(lambda here, a: console.deny(here, a.job))),
-    "stop": ("abort running jobs and refuse new ones, until start", _here(lambda here, a: console.stop(
-        here, a.reason))),
+    "stop": ("abort running jobs and refuse new ones, until start", _stop),
     "start": ("take the stop back", _here(lambda here, a: console.start(here))),
     "audit": ("the record of decisions and acts", _here(lambda here, a: console.audit(here, verify=a.verify))),
     "policy": ("read policy.toml as the node does; --check FILE before you put it in place", _here(
@@ -106,11 +115,12 @@ COMMANDS: dict[str, tuple[str, Command]] = {
     "admit": ("admit an applicant (regulator)",
               lambda a: Desk.open(a.home).admit(a.participant, a.fingerprint)),
     "draft": ("draft a dictionary of a file; no exact extreme, no rare code",
-              lambda a: data.drafted(a.file)),
+              lambda a: data.drafted_file(a.file)),
     "register": ("check a file against its dictionary and register it",
                  lambda a: Desk.open(a.home).register(a.file, dictionary=a.dictionary, title_zh=a.title_zh,
                                                       title_en=a.title_en, accept_draft=a.accept_draft,
-                                                      version_of=a.version_of)),
+                                                      version_of=a.version_of, persons=a.persons,
+                                                      one_person_per_row=a.one_person_per_row)),
     "confirm": ("agree that our dataset is sold in a product", lambda a: Desk.open(a.home).confirm(a.product)),
     "list": ("decide a product's listing (regulator)",
              lambda a: Desk.open(a.home).list_product(a.product, a.decision, a.note)),
@@ -150,6 +160,8 @@ def parser() -> argparse.ArgumentParser:
     made["register"].add_argument("--title-zh", default="")
     made["register"].add_argument("--title-en", default="")
     made["register"].add_argument("--accept-draft", action="store_true")
+    made["register"].add_argument("--persons", default="", metavar="COLUMN", help="the column that tells persons apart")
+    made["register"].add_argument("--one-person-per-row", action="store_true", help="no person has two rows")
     made["register"].add_argument("--version-of", default="", help="a dataset of ours that this one follows")
     made["confirm"].add_argument("product")
     made["list"].add_argument("product")
@@ -190,6 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"xinglin-node {given.command}: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
+    except sqlite3.Error as error:  # a full disk, a damaged book: the doctor says which
+        print(f"xinglin-node {given.command}: node.sqlite3: {error}", file=sys.stderr)
         return 1
     if isinstance(answer, Said):
         print(json.dumps(answer.body, ensure_ascii=False) if given.json else answer.text)

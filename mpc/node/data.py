@@ -1,37 +1,43 @@
 """Files that a hospital registers: drafted dictionaries, the check against a dictionary, the keyed fingerprint.
 
-Reads local CSV and Parquet files through DuckDB and hands out descriptions only: bounds that are drafted here are
-widened outward to 1-2-5 steps and rare codes dropped, so that no exact extreme and no rare value leaves the node. Error
-texts name columns and counts of cells, never a value.
+Asks local CSV and Parquet files for counts, as a job does (`mpc.sources.duck`), and hands out descriptions only: bounds
+that are drafted here are widened outward to 1-2-5 steps and rare codes dropped, so that no exact extreme and no rare
+value leaves the node. Who a person is nobody can read off a file: a draft leaves it open, and its custodian says it.
+Error texts name columns and counts of cells, never a value.
 """
 
-import csv
-import hashlib
-import hmac
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-import duckdb
 
 from ledger.documents import load_json
 from ledger.errors import DocumentError
 from ledger.schemas import column as COLUMN
 from ledger.shapes import both_languages, items
-from mpc.node.errors import Unfit
-from mpc.sources.duck import ALONE, memory_mb, stands_for_others
+from mpc.errors import DataRefused, MpcError, ParametersInvalid, RangeExceeded
+from mpc.functions.rows import Rows, Table
+from mpc.node.errors import NodeError, Unfit
+from mpc.sources import duck
+from mpc.sources.duck import FileTable, stands_for_others
+from mpc.sources.shape import Scale
+from mpc.sources.terms import Select, call
+from mpc.sources.terms import column as cell_of
 
 COLUMNS = items(COLUMN, 1, 5000)
 RARE = 10
-AT_ONCE = 10_000
 MAX_CODES = 64
+MAX_DIGITS = 38
 KINDS = {".csv": "csv", ".parquet": "parquet"}
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+NUMBER = r"-?0{0,20}([1-9][0-9]*|0)(\.[0-9]+)?"
+# the name of a column that tells persons apart, as hospitals write it
+PERSONS = re.compile(r"(^|[^a-z])(id|mrn|pid|patient|person|subject)([^a-z]|$)|患者|病人|病案|住院号|身份证", re.I)
+TOO_FINE = ("so many decimal places over such bounds are not counted exactly: round the values (to two places, say) "
+            "and let the step say so")
+DICTIONARY = frozenset({"version", "title", "unlisted", "one_person_per_row", "candidates", "notes", "columns"})
 Column = dict[str, Any]
 
 
@@ -53,83 +59,29 @@ def kind_of(path: Path) -> str:
 
 def fingerprint(path: Path, key: bytes) -> str:
     """HMAC-SHA256 over the file's bytes, under a key that never leaves the node."""
-    digest = hmac.new(key, digestmod=hashlib.sha256)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        return duck.fingerprint(path, key)
     except OSError as error:
         raise Unfit("dataset.unreadable", f"{path.name} cannot be read") from error
-    return digest.hexdigest()
 
 
-class Table:
-    """One file opened for description; every cell as text, an empty cell missing."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.kind = path, kind_of(path)
-        if stands_for_others(path):
-            raise Unfit("dataset.unreadable", f"{path.name}: no * ? or [ in a dataset's path")
-        self._folder = tempfile.mkdtemp(prefix="spill-")  # else DuckDB would leave rows below the working directory
-        self._db = duckdb.connect(":memory:", config={
-            "threads": 1, "memory_limit": f"{memory_mb()}MB", "temp_directory": self._folder,
-            "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+@contextmanager
+def opened(path: Path) -> Iterator[FileTable]:
+    """One file, opened for description; what the engine says of it as what is wrong with it."""
+    kind = kind_of(path)
+    if stands_for_others(path):
+        raise Unfit("dataset.unreadable", f"{path.name}: no * ? or [ in a dataset's path")
+    try:
+        table = FileTable(path, kind, check=None)
         try:
-            source = _csv_source(path) if self.kind == "csv" else f"read_parquet(?, {ALONE})"
-            described = self._all(f"DESCRIBE SELECT * FROM {source}", [str(path)])  # noqa: S608
-            texts = ", ".join(_as_text(str(row[0]), str(row[1])) for row in described)
-            self._db.execute(f"CREATE TABLE file AS SELECT {texts} FROM {source}", [str(path)])  # noqa: S608
-        except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error):
-            # their texts quote rows
-            self.close()
-            raise Unfit("dataset.unreadable", f"{path.name} cannot be read as {self.kind}") from None
-        self.names: list[str] = [str(row[0]) for row in described]
-        self.rows = int(self._all("SELECT count(*) FROM file")[0][0])
-
-    def _all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        found: list[tuple[Any, ...]] = self._db.execute(sql, list(values)).fetchall()
-        return found
-
-    def close(self) -> None:
-        """Forget the rows, those on disk too."""
-        self._db.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def cells(self, name: str) -> Iterator[tuple[str, int]]:
-        """Each distinct cell of a column with its number; a missing cell is not counted."""
-        column = _quoted(name)
-        asked = self._db.execute(
-            f"SELECT {column}, count(*) FROM file WHERE {column} IS NOT NULL AND {column} <> '' GROUP BY 1")  # noqa: S608
-        while rows := asked.fetchmany(AT_ONCE):
-            for value, number in rows:
-                yield str(value), int(number)
-
-    def counts(self, name: str) -> dict[str, int]:
-        """All of them."""
-        return dict(sorted(self.cells(name)))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _csv_source(path: Path) -> str:
-    """The engine's own way to read a CSV: nothing is guessed, every cell is text."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file), [])
-    if not names or len(set(names)) != len(names):
-        raise csv.Error("a header with distinct names is needed")
-    types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
-    return ("read_csv(?, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', "
-            f"columns={{{types}}}, {ALONE})")
-
-
-def _as_text(name: str, of_type: str) -> str:
-    """A cell as the engine reads it: text, and a boolean as True or False."""
-    column = _quoted(name)
-    if of_type == "BOOLEAN":
-        return f"CASE WHEN {column} THEN 'True' WHEN NOT {column} THEN 'False' END AS {column}"
-    return f"CAST({column} AS VARCHAR) AS {column}"
+            yield table
+        finally:
+            table.close()
+    except NodeError:
+        raise
+    except MpcError as error:
+        why = "" if error.code == duck.CHANGED else f" ({error.code})"
+        raise Unfit("dataset.unreadable", f"{path.name} cannot be read as {kind}{why}") from error
 
 
 def rows_max(rows: int) -> int:
@@ -152,37 +104,93 @@ def widen(value: Fraction, *, up: bool) -> Fraction:
     return min(step for step in steps if step >= value) if up else max(step for step in steps if step <= value)
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A drafted dictionary; `candidates` may tell persons apart, `notes` say what a person must look at."""
+
+    columns: list[Column]
+    candidates: list[str]
+    notes: dict[str, str]
+
+
 def draft(path: Path) -> list[Column]:
     """A dictionary that the file fits, for a person to correct; exact extremes and rare codes are not in it."""
-    table = Table(path)
+    return drafted(path).columns
+
+
+def drafted(path: Path) -> Draft:
+    """The same with what is left to a person: who a person is, and what cannot be counted as it is."""
+    made = Draft([], [], {})
+    with opened(path) as table:
+        names = table.names
+        table.kinds(names)
+        table.hold(Select(None, {name: cell_of(name) for name in names}))
+        rows = int(table.ask(Select(None, {"n": call("rows")}))[0][0])
+        for name in names:
+            _draft_column(table, name, rows, made)
+    return made
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a draft knows of a column: numbers of cells, of distinct and of frequent ones, digits and places."""
+
+    filled: int
+    distinct: int
+    frequent: int
+    numeric: bool
+    digits: int
+    places: int
+
+    @classmethod
+    def of(cls, table: FileTable, name: str) -> "_Shape":
+        filled, numbers, digits, places = table.cells(
+            name, "SELECT count(*), count(*) FILTER (WHERE fits), "
+            "coalesce(max(length(ltrim(split_part(ltrim(cell, '-'), '.', 1), '0'))) FILTER (WHERE fits), 0), "
+            "coalesce(max(length(rtrim(split_part(cell, '.', 2), '0'))) FILTER (WHERE fits), 0) "
+            "FROM (SELECT cell, regexp_full_match(cell, $number) AS fits FROM {cells})", {"number": NUMBER})[0]
+        distinct, frequent = table.cells(
+            name, "SELECT count(*), count(*) FILTER (WHERE n >= $rare) FROM "
+            "(SELECT cell, count(*) AS n FROM {cells} GROUP BY cell)", {"rare": RARE})[0]
+        return cls(filled, distinct, frequent, filled > 0 and numbers == filled, digits, places)
+
+
+def _draft_column(table: FileTable, name: str, rows: int, made: Draft) -> None:
+    seen = _Shape.of(table, name)
+    measured = seen.numeric and seen.places > 0
+    if not measured and (seen.distinct > MAX_CODES or PERSONS.search(name)):
+        made.candidates.append(name)
+    if not measured and seen.frequent and seen.distinct <= (10 if seen.numeric else MAX_CODES):
+        codes = table.cells(name, "SELECT cell FROM {cells} GROUP BY cell HAVING count(*) >= $rare", {"rare": RARE})
+        made.columns.append(column(name, "category", codes=sorted(str(one) for one, in codes)))
+        return
+    row_numbers = rows > RARE and seen.places == 0 and seen.distinct == rows == seen.filled
+    if seen.numeric and not row_numbers:
+        found = _draft_number(table, name, seen)
+        if found is not None:
+            made.columns.append(found)
+            return
+        made.notes[name] = f"{TOO_FINE}; drafted as text, on which nothing is computed"
+    unique = seen.distinct >= rows - RARE and rows and not measured
+    made.columns.append(column(name, "identifier" if unique else "text"))
+
+
+def _draft_number(table: FileTable, name: str, seen: _Shape) -> Column | None:
+    """None where such numbers are not counted exactly."""
+    if seen.digits + seen.places > MAX_DIGITS:
+        return None
+    exact = f"DECIMAL({MAX_DIGITS}, {seen.places})"
+    ends = table.cells(name, f"SELECT min(CAST(cell AS {exact})), max(CAST(cell AS {exact})) FROM {{cells}}", {})[0]  # noqa: S608 - two whole numbers
+    low, high = widen(Fraction(ends[0]), up=False), widen(Fraction(ends[1]), up=True)
+    if low > 0 and high / low >= 5:
+        low = Fraction(0)
+    step = Fraction(1, 10**seen.places)
+    found = column(name, "number", low=_decimal(_down(low, step)), high=_decimal(_up(high, step)), step=_decimal(step))
     try:
-        return [_draft_column(name, table.counts(name), table.rows) for name in table.names]
-    finally:
-        table.close()
-
-
-def _draft_column(name: str, counts: Mapping[str, int], rows: int) -> Column:
-    frequent = sorted(code for code, number in counts.items() if number >= RARE)
-    numeric = bool(counts) and all(NUMBER.fullmatch(value) for value in counts)
-    measured = numeric and any(Fraction(value).denominator != 1 for value in counts)
-    few = not measured and len(counts) <= (10 if numeric else MAX_CODES)
-    if few and frequent:
-        return column(name, "category", codes=frequent)
-    if numeric and not _row_numbers(counts, rows):
-        values = [Fraction(value) for value in counts]
-        places = max(_places(value) for value in values)
-        low, high = widen(min(values), up=False), widen(max(values), up=True)
-        if low > 0 and high / low >= 5:
-            low = Fraction(0)
-        step = Fraction(1, 10**places)
-        return column(name, "number", low=_decimal(_down(low, step)), high=_decimal(_up(high, step)),
-                      step=_decimal(step))
-    return column(name, "identifier" if len(counts) >= rows - RARE and rows else "text")
-
-
-def _row_numbers(counts: Mapping[str, int], rows: int) -> bool:
-    whole = all("." not in value for value in counts)
-    return whole and rows > RARE and len(counts) == rows == sum(counts.values())
+        Scale.of(found)
+    except RangeExceeded:
+        return None
+    return found
 
 
 def column(name: str, kind: str, *, low: str | None = None, high: str | None = None, step: str | None = None,
@@ -192,53 +200,95 @@ def column(name: str, kind: str, *, low: str | None = None, high: str | None = N
             "step": step, "codes": codes}
 
 
+def check_computable(columns: Sequence[Column]) -> None:
+    """Refuse now what every job would refuse: a grid too fine, or bounds off it."""
+    for one in columns:
+        if one["kind"] != "number":
+            continue
+        try:
+            Scale.of(one)
+        except RangeExceeded as error:
+            raise Unfit("dictionary.too_fine", f"{one['name']}: {TOO_FINE}") from error
+        except ParametersInvalid as error:
+            raise Unfit("dictionary.malformed", error.text) from error
+
+
 def check_file(path: Path, columns: Sequence[Column], *, unlisted_as_missing: bool = False) -> Findings:
     """Raise `Unfit` unless every cell is what the dictionary says; codes not listed may be allowed as missing."""
-    table = Table(path)
+    with opened(path) as table:
+        return check_table(table, path.name, columns, unlisted_as_missing=unlisted_as_missing)
+
+
+def check_table(table: Table, name: str, columns: Sequence[Column], *, unlisted_as_missing: bool) -> Findings:
+    """The same of a table that is open, by the very rule by which a job reads it."""
+    check_computable(columns)
+    if isinstance(table, FileTable) and sorted(table.names) != sorted(one["name"] for one in columns):
+        raise Unfit("dataset.off_dictionary", f"{name}: the columns are not those of the dictionary")
     try:
-        if sorted(table.names) != sorted(one["name"] for one in columns):
-            raise Unfit("dataset.off_dictionary", f"{path.name}: the columns are not those of the dictionary")
-        unlisted = {}
-        for one in columns:
-            wrong = sum(number for value, number in table.cells(one["name"]) if not fits(one, value))
-            if wrong and not (unlisted_as_missing and one["kind"] == "category"):
-                raise Unfit("dataset.off_dictionary", f"{path.name}: {wrong} cells of {one['name']} do not fit")
-            if wrong:
-                unlisted[one["name"]] = wrong
-        return Findings(table.rows, unlisted)
-    finally:
-        table.close()
-
-
-def fits(one: Column, value: str) -> bool:
-    """A cell that is not missing fits its column."""
-    if one["kind"] == "category":
-        return value in one["codes"]
-    if one["kind"] != "number":
-        return True
-    if not NUMBER.fullmatch(value):
-        return False
-    number = Fraction(value)
-    return Fraction(one["min"]) <= number <= Fraction(one["max"]) and number % Fraction(one["step"]) == 0
+        rows = Rows(table, columns, None, unlisted_as_missing=False, registered=False)
+    except DataRefused as error:
+        if error.code != DataRefused.code:
+            raise
+        raise Unfit("dataset.off_dictionary", f"{name}: {error.text}") from error
+    wrong = {one: count for one, count in rows.misfits().items() if count}
+    kinds = {one["name"]: one["kind"] for one in columns}
+    for one, count in wrong.items():
+        if kinds[one] != "category" or not unlisted_as_missing:
+            raise Unfit("dataset.off_dictionary", f"{name}: {count} cells of {one} do not fit")
+    return Findings(rows.number(), wrong)
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """A file's description; with `unlisted_as_missing` a cell whose code it does not list counts as missing."""
+    """A file's description; with `unlisted_as_missing` a cell whose code it does not list counts as missing. Persons
+    are told apart by its identifier columns, or each row is one; None: nobody has said which."""
 
     columns: list[Column]
     title: dict[str, str]
     unlisted_as_missing: bool
+    one_person_per_row: bool | None = False
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def identifiers(self) -> list[str]:
+        """The columns that tell persons apart."""
+        return [one["name"] for one in self.columns if one["kind"] == "identifier"]
+
+
+def with_persons(words: Dictionary, *, column_name: str = "", per_row: bool = False) -> Dictionary:
+    """The dictionary as its custodian says who a person is: whoever `column_name` names, or each row. The floor counts
+    persons, so without a word of theirs nothing is registered. A draft's guess at identifiers yields to that word."""
+    if words.one_person_per_row is None and (column_name or per_row):
+        words = replace(words, one_person_per_row=False, columns=[
+            one | {"kind": "text"} if one["kind"] == "identifier" else one for one in words.columns])
+    if column_name:
+        if per_row or column_name not in [one["name"] for one in words.columns]:
+            raise Unfit("dictionary.persons", f"{column_name}: one column of the file tells persons apart, or each row "
+                                              "is a person")
+        columns = [column(column_name, "identifier") | {"label": one["label"]} if one["name"] == column_name else one
+                   for one in words.columns]
+        return replace(words, columns=columns, one_person_per_row=False)
+    said = True if per_row else words.one_person_per_row
+    if said and words.identifiers:
+        raise Unfit("dictionary.persons", f"each row is said to be a person, and {words.identifiers[0]} to tell "
+                                          "persons apart: one of them is not so")
+    if said is None or not (said or words.identifiers):
+        looked = f" (look at: {', '.join(words.candidates[:20])})" if words.candidates else ""
+        raise Unfit("dictionary.persons", f"say who a person is: an identifier column, which tells persons apart"
+                                          f"{looked}, or one_person_per_row, if no person has two rows")
+    return replace(words, one_person_per_row=said)
 
 
 def read_dictionary(path: Path) -> Dictionary:
     """A `NAME.dictionary.json`; says where it is not of the form."""
     try:
         body = load_json(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(body, dict) or set(body) - {"version", "title", "unlisted", "columns"}:
+        if not isinstance(body, dict) or set(body) - DICTIONARY:
             raise Unfit("dictionary.malformed", f"{path.name}: an object of version, title and columns is needed")
         if body.get("unlisted", "refused") not in ("refused", "missing"):
             raise Unfit("dictionary.malformed", f"{path.name}: /unlisted: says neither refused nor missing")
+        if type(body.get("one_person_per_row", False)) not in (bool, type(None)):
+            raise Unfit("dictionary.malformed", f"{path.name}: /one_person_per_row: says neither true nor false")
         COLUMNS(body.get("columns"), "/columns")
         if body.get("title") is not None:
             both_languages(body["title"], "/title")
@@ -246,12 +296,17 @@ def read_dictionary(path: Path) -> Dictionary:
         raise Unfit("dictionary.malformed", f"{path.name}: {error.message}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Unfit("dictionary.malformed", f"{path.name} cannot be read") from error
-    return Dictionary(body["columns"], body.get("title") or {}, body.get("unlisted") == "missing")
+    return Dictionary(body["columns"], body.get("title") or {}, body.get("unlisted") == "missing",
+                      body.get("one_person_per_row", False),
+                      tuple(map(str, body.get("candidates") or ())) if isinstance(body.get("candidates"), list) else ())
 
 
-def drafted(path: Path) -> dict[str, Any]:
-    """A drafted dictionary as a file: rare codes are not in it, so what it does not list counts as missing."""
-    return {"version": 1, "unlisted": "missing", "columns": draft(path)}
+def drafted_file(path: Path) -> dict[str, Any]:
+    """A drafted dictionary as a file: rare codes are not in it, so what it does not list counts as missing; who a
+    person is stands open (null) until somebody says it."""
+    made = drafted(path)
+    return {"version": 1, "unlisted": "missing", "one_person_per_row": None, "candidates": made.candidates,
+            "notes": made.notes, "columns": made.columns}
 
 
 def _places(value: Fraction) -> int:

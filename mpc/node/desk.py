@@ -136,12 +136,14 @@ class Desk:
         return {"participant": participant, "state": "admitted"}
 
     def register(self, file: Path, *, dictionary: Path | None, title_zh: str, title_en: str,
-                 accept_draft: bool, version_of: str = "") -> Answer:
+                 accept_draft: bool, version_of: str = "", persons: str = "",
+                 one_person_per_row: bool = False) -> Answer:
         """Check the file against its dictionary here and describe it to the space, anew or as the later version of a
-        dataset of ours; the rows stay."""
-        words = self._dictionary(file, dictionary, accept_draft)
+        dataset of ours; the rows stay. Who a person is must be said: in the dictionary, or by one of the last two."""
+        words = data.with_persons(self._dictionary(file, dictionary, accept_draft), column_name=persons,
+                                  per_row=one_person_per_row)
         title, columns = words.title, words.columns
-        findings = sources.check(self.config, file, columns, unlisted_as_missing=words.unlisted_as_missing)
+        seen = sources.survey(self.config, file, columns, unlisted_as_missing=words.unlisted_as_missing)
         name = SLUG.sub("-", file.stem.lower()).strip("-") or "dataset"
         title = {"zh": title_zh or title.get("zh") or file.stem, "en": title_en or title.get("en") or file.stem}
         book = Book(self.config.book)
@@ -150,15 +152,20 @@ class Desk:
             if version_of and known is None:
                 raise Unfit("dataset.unknown", f"no dataset {version_of} is registered here")
             wire = acts.register_dataset(
-                self.door, self.keys, name=name, title=title, columns=columns, rows_max=data.rows_max(findings.rows),
-                fingerprint=sources.fingerprint(self.config, file), former=known.record if known else None)
+                self.door, self.keys, name=name, title=title, columns=columns,
+                rows_max=data.rows_max(seen.findings.rows), fingerprint=seen.fingerprint,
+                one_person_per_row=bool(words.one_person_per_row), former=known.record if known else None)
             record = wire["document"]
             book.put_dataset(Dataset(record["id"], sources.resolved(self.config, file),
                                      sources.kind_of(self.config, file), record))
         finally:
             book.close()
+        slow = {"warning": f"the fingerprint took {seen.seconds:.0f} s, and a job makes it again within session_seconds"
+                           f" ({self.config.session_seconds}): raise that in config.toml"}
         return {"dataset": record["id"], "hash": document_hash(record), "columns": len(columns),
-                "cells_counted_as_missing": sum(findings.unlisted.values())}
+                "persons": words.identifiers or "rows",
+                "cells_counted_as_missing": sum(seen.findings.unlisted.values()),
+                **(slow if seen.seconds * 3 > self.config.session_seconds else {})}
 
     @staticmethod
     def _dictionary(file: Path, dictionary: Path | None, accept_draft: bool) -> data.Dictionary:
@@ -166,7 +173,9 @@ class Desk:
             return data.read_dictionary(dictionary)
         if not accept_draft:
             raise Unfit("dictionary.missing", "give --dictionary, or look at `draft` and say --accept-draft")
-        return data.Dictionary(data.draft(file), {}, unlisted_as_missing=True)
+        made = data.drafted(file)
+        return data.Dictionary(made.columns, {}, unlisted_as_missing=True, one_person_per_row=None,
+                               candidates=tuple(made.candidates))
 
     def confirm(self, product: str) -> Answer:
         """Agree that our dataset is sold in this product."""

@@ -142,7 +142,7 @@ class Judge:
             try:
                 found = sources.fingerprint(self._config, dataset.path)
             except Unfit as unfit:
-                if unfit.code == sources.UNREACHABLE:  # nobody can say whether the rows changed
+                if unfit.code != sources.CHANGED:  # nobody can say whether the rows changed
                     raise Refused(sources.UNREACHABLE, unfit.text, "custodian") from unfit
                 found = ""
         checks.check_own_data(papers, found)

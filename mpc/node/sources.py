@@ -6,19 +6,24 @@ password is never read here: the configuration names a file, and the database's 
 """
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mpc.errors import MpcError
-from mpc.functions.rows import Rows
+from mpc.errors import DataRefused, MpcError
 from mpc.node import data
 from mpc.node.book import Dataset
 from mpc.node.config import Config, Source, load
 from mpc.node.data import Column, Findings
-from mpc.node.errors import Unfit
+from mpc.node.errors import NodeError, Unfit
+from mpc.sources.connect import connect
+from mpc.sources.duck import CHANGED, UNREACHABLE, FileTable
 
-UNREACHABLE = "dataset.unreachable"
+if TYPE_CHECKING:
+    from mpc.sources.far import FarTable
 
 
 def access_of(config: Config, place: Path) -> tuple[Source, dict[str, Any]] | None:
@@ -37,30 +42,37 @@ def access_of(config: Config, place: Path) -> tuple[Source, dict[str, Any]] | No
                     "schema": schema, "table": table, "seconds": source.seconds}
 
 
-def fingerprint(config: Config, place: Path) -> str:
-    """The keyed fingerprint of what is there now."""
+@contextmanager
+def opened(config: Config, place: Path) -> Iterator["FileTable | FarTable"]:
+    """What is there now, open for questions. To say that it changed takes having read it: whatever keeps us from that
+    is `dataset.unreachable`."""
     found = access_of(config, place)
     if found is None:
         if ":" in str(place) and not place.exists():
             raise Unfit(UNREACHABLE, "config.toml does not name the source of this table")
-        return data.fingerprint(place, config.local_key())
+        with data.opened(place) as file:
+            yield file
+        return
     source, access = found
     try:
-        if source.kind == "postgresql":
-            from mpc.sources import postgres
-
-            with postgres.open_connection(access) as connection:
-                return postgres.fingerprint(connection, access, config.local_key())
-        from mpc.sources import spark
-
-        table = spark.SparkTable.connect(access, check=None)
+        table = connect(source.kind, access, check=None)
         try:
-            return table.fingerprint(config.local_key())
+            yield table
         finally:
             table.close()
+    except NodeError:
+        raise
     except MpcError as error:
-        code = UNREACHABLE if error.code == UNREACHABLE else "dataset.unreadable"
+        code = CHANGED if error.code in (CHANGED, DataRefused.code) else UNREACHABLE
         raise Unfit(code, f"the table cannot be read ({error.code})") from error
+
+
+def fingerprint(config: Config, place: Path) -> str:
+    """The keyed fingerprint of what is there now."""
+    if access_of(config, place) is None and (":" not in str(place) or place.exists()):
+        return data.fingerprint(place, config.local_key())
+    with opened(config, place) as table:
+        return table.fingerprint(config.local_key())
 
 
 def kind_of(config: Config, place: Path) -> str:
@@ -74,28 +86,40 @@ def resolved(config: Config, place: Path) -> Path:
     return place if access_of(config, place) else place.resolve()
 
 
-def check(config: Config, place: Path, columns: Sequence[Column], *, unlisted_as_missing: bool) -> Findings:
+@dataclass(frozen=True)
+class Survey:
+    """What registration found: the cells as the dictionary says, and the fingerprint of those very cells."""
+
+    findings: Findings
+    fingerprint: str
+    seconds: float
+
+
+def survey(config: Config, place: Path, columns: Sequence[Column], *, unlisted_as_missing: bool) -> Survey:
     """Raise `Unfit` unless every cell is what the dictionary says; of a table the database counts those that are not.
+
+    Jobs trust the fingerprint and do not look at bounds again, so it must be that of the rows that were checked: both
+    in one snapshot where there is one, else fingerprints made before and after, and equal.
     """
-    found = access_of(config, place)
-    if found is None:
-        return data.check_file(place, columns, unlisted_as_missing=unlisted_as_missing)
-    source, access = found
+    key = config.local_key()
+    with opened(config, place) as table:
+        began = time.monotonic()
+        first = table.fingerprint(key)
+        took = time.monotonic() - began
+        findings = data.check_table(table, place.name, columns, unlisted_as_missing=unlisted_as_missing)
+        if not table.one_snapshot and _is_other(table, key, first):
+            raise Unfit(CHANGED, f"{place.name} changed while it was looked at: register it when nobody writes there")
+    return Survey(findings, first, took)
+
+
+def _is_other(table: "FileTable | FarTable", key: bytes, first: str) -> bool:
     try:
-        rows = Rows.open(place, source.kind, columns, access=access)
-        try:
-            wrong = {name: count for name, count in rows.misfits().items() if count}
-            number = rows.number()
-        finally:
-            rows.close()
-    except MpcError as error:
-        raise Unfit("dataset.off_dictionary", f"the table cannot be read as the dictionary says ({error.code})"
-                    ) from error
-    kinds = {one["name"]: one["kind"] for one in columns}
-    for name, count in wrong.items():
-        if kinds[name] != "category" or not unlisted_as_missing:
-            raise Unfit("dataset.off_dictionary", f"{count} cells of {name} do not fit")
-    return Findings(number, wrong)
+        table.settle()
+    except DataRefused as error:
+        if error.code != CHANGED:
+            raise
+        return True
+    return table.fingerprint(key) != first
 
 
 def worker_source(config: Config, dataset: Dataset) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mpc.errors import DataRefused
 
 if TYPE_CHECKING:
-    from mpc.sources.postgres import PostgresTable
-    from mpc.sources.spark import SparkTable
+    from mpc.sources.far import FarTable
 
 
-def connect(kind: str, access: Mapping[str, Any], *, check: Mapping[str, str] | None) -> PostgresTable | SparkTable:
+def connect(kind: str, access: Mapping[str, Any], *, check: Mapping[str, str] | None) -> FarTable:
     """The table of a source of this kind."""
     if kind == "postgresql":
         from mpc.sources.postgres import PostgresTable
@@ -22,4 +21,4 @@ def connect(kind: str, access: Mapping[str, Any], *, check: Mapping[str, str] | 
         from mpc.sources.spark import SparkTable
 
         return SparkTable.connect(access, check=check)
-    raise DataRefused("no such kind of source", code="dataset.changed")
+    raise DataRefused("no such kind of source", code="dataset.unreachable")

@@ -1,8 +1,9 @@
 """A hospital's CSV or Parquet file, asked through DuckDB: within bounded memory, spilling to a folder that is wiped.
 
 A Parquet file is read anew for every question, column by column; a CSV once, into DuckDB's own blocks, which spill as
-well. Constants are bound. What DuckDB says about an error may quote a row, and is never repeated; to run out of memory
-or of disk has a code of its own. After the last question `settle` tells whether the file was the registered one.
+well. Constants are bound. What DuckDB says about an error may quote a row, and is never repeated. Only what was read
+and is another than the registered one is `dataset.changed`: what cannot be read is `dataset.unreachable`, and to run
+out of memory or of disk has a code of its own. After the last question `settle` tells whether the file was registered.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from mpc.errors import DataRefused, MpcError
-from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER, TEXT
+from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER, TEXT, text_of
 from mpc.sources.terms import Select, Term, column
 
 KINDS = ("csv", "parquet")
 BLOCK = 1 << 20
 FEW = 3
+CHANGED, UNREACHABLE = "dataset.changed", "dataset.unreachable"
 OUT_OF_MEMORY, NO_ROOM = "worker.out_of_memory", "node.disk_full"
 LEAST_MB, MOST_MB, SHARE = 64, 4096, 20
 ALONE = "hive_partitioning = false"  # the columns are the file's own, whatever its folders are called
@@ -64,7 +66,7 @@ class Writer:
         listed = ", ".join(f"{text} AS {quoted(name)}" for text, name in fields)
         where = f" WHERE {self.term(asked.where)}" if asked.where is not None else ""
         grouping = f" GROUP BY {', '.join(map(quoted, keys))}" if keys else ""
-        return f"SELECT {listed} FROM {source}{where}{grouping}"  # noqa: S608
+        return f"SELECT {listed} FROM {source}{where}{grouping}"  # noqa: S608 - quoted names and numbered parameters
 
     def _bound(self, value: str | int | list[str | int]) -> str:
         name = f"p{len(self.values)}"
@@ -75,14 +77,10 @@ class Writer:
         if of.op == "column":
             return quoted(str(of.of[0]))
         if of.op == "bound":
-            value = of.of[0]
-            if isinstance(value, Term):
-                raise TypeError("bound")
-            return self._bound(value)
+            return self._bound(of.constant)
         if of.op == "in" and len(of.of) > FEW:
-            listed = [one.of[0] for one in of.terms[1:]]
-            return f"list_contains({self._bound([one for one in listed if not isinstance(one, Term)])}, " \
-                   f"{self.term(of.terms[0])})"
+            listed = [one.constant for one in of.terms[1:]]
+            return f"list_contains({self._bound(listed)}, {self.term(of.terms[0])})"
         inner = [self.term(one) for one in of.terms]
         if of.op == "in":
             return f"({inner[0]} IN ({', '.join(inner[1:])}))"
@@ -129,19 +127,23 @@ def _named(text: str) -> Iterator[None]:
     except duckdb.Error as trouble:
         if any(one in str(trouble) for one in FULL):
             raise MpcError("no room left for what does not fit into memory", code=NO_ROOM) from None
-        raise DataRefused(text, code="dataset.changed") from None
+        unknown = isinstance(trouble, (duckdb.IOException, duckdb.PermissionException, duckdb.InternalException,
+                                       duckdb.FatalException, duckdb.InterruptException))
+        raise DataRefused(text, code=UNREACHABLE if unknown else CHANGED) from None
 
 
 class FileTable:
     """One file, opened for the questions of one job."""
 
+    one_snapshot = False
+
     def __init__(self, path: Path, kind: str, *, check: Mapping[str, str] | None, memory: int | None = None) -> None:
         import duckdb
 
         if kind not in KINDS or not path.is_file() or stands_for_others(path):
-            raise DataRefused("the file is not there", code="dataset.changed")
+            raise DataRefused("the file is not there", code=UNREACHABLE)
         self._path, self._kind, self._check = path, kind, check
-        self._found = ""
+        self._found: str | None = None
         self._before = self._state()
         self._hashing = threading.Thread(target=self._hash, name="fingerprint", daemon=True)
         if check is not None:
@@ -160,13 +162,16 @@ class FileTable:
             raise
 
     def _state(self) -> tuple[int, int, int]:
-        found = self._path.stat()
+        try:
+            found = self._path.stat()
+        except OSError:
+            raise DataRefused("the file cannot be read", code=UNREACHABLE) from None
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _hash(self) -> None:
         if self._check is not None:
-            with contextlib.suppress(OSError):
-                self._found = fingerprint(self._path, bytes.fromhex(self._check["key"]))
+            with contextlib.suppress(DataRefused):
+                self._found = self.fingerprint(bytes.fromhex(self._check["key"]))
 
     def _open(self) -> dict[str, str]:
         """Nothing is guessed: of a CSV every cell is text, of a Parquet file the types are its own."""
@@ -180,10 +185,15 @@ class FileTable:
         else:
             source = f"read_parquet({place}, {ALONE})"
             found = [(str(row[0]), str(row[1])) for row in self._connection.execute(
-                f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608
+                f"DESCRIBE SELECT * FROM {source}").fetchall()]  # noqa: S608 - the file's own path, quoted
         self._from = source
         self._names = [name for name, _ in found]
         return {name: TYPES.get(of, TEXT) for name, of in found}
+
+    @property
+    def names(self) -> list[str]:
+        """The file's columns, in order."""
+        return list(self._names)
 
     def kinds(self, names: list[str]) -> dict[str, str]:
         """How these columns are kept; each must be there once."""
@@ -211,14 +221,31 @@ class FileTable:
             found: list[tuple[Any, ...]] = self._connection.execute(writer.select(asked), writer.values).fetchall()
         return found
 
+    def cells(self, name: str, question: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """A question about one column as text, for who describes the file: {cells} stands in it for the cells that are
+        not empty, each a `cell`. The question is this house's own text, whatever comes from outside a parameter."""
+        text = Writer("").term(text_of(name, self._types[name]))
+        cells = f"(SELECT {text} AS cell FROM {self._from} WHERE {text} <> '')"  # noqa: S608 - a quoted name
+        with _named("the file cannot be read"):
+            return list(self._connection.execute(question.replace("{cells}", cells), dict(values)).fetchall())
+
+    def fingerprint(self, key: bytes) -> str:
+        """The file's fingerprint under this key, now."""
+        try:
+            return fingerprint(self._path, key)
+        except OSError:
+            raise DataRefused("the file cannot be read", code=UNREACHABLE) from None
+
     def settle(self) -> None:
         """Raise `dataset.changed` unless the file that was read is the registered one, and still as it was."""
         if self._state() != self._before:
-            raise DataRefused("the file changed while it was read", code="dataset.changed")
+            raise DataRefused("the file changed while it was read", code=CHANGED)
         if self._check is not None:
             self._hashing.join()
+            if self._found is None:
+                raise DataRefused("the file cannot be read", code=UNREACHABLE)
             if not hmac.compare_digest(self._found, self._check["expected"]):
-                raise DataRefused("the file is not the registered one", code="dataset.changed")
+                raise DataRefused("the file is not the registered one", code=CHANGED)
 
     def close(self) -> None:
         """Forget the rows, those on disk too."""
@@ -231,6 +258,11 @@ class FileTable:
 def _header(path: Path) -> list[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as trouble:
-        raise DataRefused("the file cannot be read as CSV", code="dataset.changed") from trouble
+            names = next(csv.reader(file), [])
+    except OSError:
+        raise DataRefused("the file cannot be read", code=UNREACHABLE) from None
+    except (UnicodeDecodeError, csv.Error):
+        names = []
+    if not names or len(set(names)) != len(names):
+        raise DataRefused("the file cannot be read as CSV: a header with distinct names is needed", code=CHANGED)
+    return names

@@ -8,8 +8,10 @@ costs a second.
 
 from __future__ import annotations
 
+import hmac
 import operator
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -20,7 +22,7 @@ from sqlglot import expressions
 
 from mpc.errors import DataRefused
 from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER
-from mpc.sources.terms import Select, Term
+from mpc.sources.terms import AGGREGATES, Select, Term
 
 TYPES = {INTEGER: "int64", DOUBLE: "float64", BOOLEAN: "boolean"}
 NUMBERS = 7_310_000_000_000_000_000
@@ -72,7 +74,7 @@ class Lowering:
         table = self._table if asked.source is None else self.select(asked.source)
         if asked.where is not None:
             table = table.filter(self.term(asked.where, table))
-        if not any(term.op in ("rows", "count", "distinct", "sum", "max", "top2") for term in asked.fields.values()):
+        if not any(term.op in AGGREGATES for term in asked.fields.values()):
             return table.select(**{name: self.term(term, table) for name, term in asked.fields.items()})
         keys = list(asked.keys or ())
         tops = {name: term.terms[0] for name, term in asked.fields.items() if term.op == "top2"}
@@ -102,10 +104,7 @@ class Lowering:
         if of.op == "column":
             return table[str(of.of[0])]
         if of.op == "bound":
-            value = of.of[0]
-            if isinstance(value, Term):
-                raise TypeError("bound")
-            return self.marks.literal(value)
+            return self.marks.literal(of.constant)
         if of.op == "quotient":
             return self._quotient(of, table)
         parts = [self.term(one, table) for one in of.terms]
@@ -121,7 +120,7 @@ class Lowering:
     def _quotient(self, of: Term, table: Any) -> Any:
         """Ibis divides as floating-point numbers, which 54 bits are too many for. Of the multiple below and half a
         divisor the whole part stays the same, however that is rounded."""
-        value, divisor = self.term(of.terms[0], table), int(str(of.terms[1].of[0]))
+        value, divisor = self.term(of.terms[0], table), int(of.terms[1].constant)
         below = value - value % self.marks.literal(divisor)
         return (below + self.marks.literal(divisor // 2)) // self.marks.literal(divisor)
 
@@ -140,11 +139,14 @@ class Lowering:
         return made[op]()
 
 
-class FarTable:
-    """The questions of one job to one table; subclasses connect, and name their errors."""
+class FarTable(ABC):
+    """The questions of one job to one table; subclasses connect, and name their errors. Only what was read and is
+    another than the registered one is `dataset.changed`."""
 
-    def __init__(self, types: Mapping[str, str]) -> None:
-        self._types = dict(types)
+    one_snapshot = False  # whether all its questions, the fingerprint too, are asked of the same rows
+
+    def __init__(self, types: Mapping[str, str], check: Mapping[str, str] | None) -> None:
+        self._types, self._check = dict(types), check
         self._table = ibis.table({name: TYPES.get(kind, "string") for name, kind in types.items()}, name="far_rows")
 
     def kinds(self, names: list[str]) -> dict[str, str]:
@@ -158,13 +160,29 @@ class FarTable:
         """Nothing is copied: every question is asked of the table."""
         return base
 
+    @abstractmethod
     def compiled(self, expression: Any) -> Any:
         """The expression as a tree of this source's SQL."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, tree: Any, values: Mapping[str, str | int]) -> list[tuple[Any, ...]]:
         """The rows of an answer."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def fingerprint(self, key: bytes) -> str:
+        """The table's fingerprint under this key."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Hang up."""
+
+    def settle(self) -> None:
+        """Raise `dataset.changed` unless the table is the registered one."""
+        if self._check is None:
+            return
+        found = self.fingerprint(bytes.fromhex(self._check["key"]))
+        if not hmac.compare_digest(found, self._check["expected"]):
+            raise DataRefused("the table is not the registered one", code="dataset.changed")
 
     def ask(self, asked: Select) -> list[tuple[Any, ...]]:
         lowering = Lowering(self._table)

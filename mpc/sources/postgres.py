@@ -3,7 +3,8 @@
 Everything is asked in a single REPEATABLE READ READ ONLY transaction with a time limit for each statement, so the
 fingerprint is that of the very rows that were counted. The password never comes here: libpq reads it from the file
 named in the access (`passfile`, which it ignores unless it is the owner's alone). TCP only.
-What the database says about an error may quote a row, and is never repeated.
+What the database says about an error may quote a row, and is never repeated; only what was read and differs is
+`dataset.changed`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ibis.backends.sql.compilers import PostgresCompiler
 from psycopg import sql
 from sqlglot import expressions
 
+from mpc import hosts
 from mpc.errors import DataRefused, MpcError
 from mpc.sources.far import FarTable, source_of
 from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER, TEXT
@@ -30,6 +32,10 @@ SETTINGS = ("TimeZone=UTC", "DateStyle=ISO,YMD", "IntervalStyle=iso_8601", "extr
 SECONDS = 600
 PARTS = 4
 UNREACHABLE, OUT_OF_TIME = "dataset.unreachable", "worker.out_of_time"
+# what only rows or columns that are others than those registered can bring about
+OTHERS = (psycopg.DataError, psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn,
+          psycopg.errors.UndefinedFunction, psycopg.errors.DatatypeMismatch, psycopg.errors.CannotCoerce,
+          psycopg.errors.InvalidSchemaName, psycopg.errors.WrongObjectType)
 
 
 @contextlib.contextmanager
@@ -42,19 +48,22 @@ def _named() -> Iterator[None]:
         raise MpcError("the database ran out of memory", code="worker.out_of_memory") from None
     except psycopg.errors.DiskFull:
         raise MpcError("the database ran out of disk", code="node.disk_full") from None
-    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError):
-        raise MpcError("the database does not let this node read", code=UNREACHABLE) from None
-    except psycopg.Error:
+    except OTHERS:
         raise DataRefused("the table cannot be read", code="dataset.changed") from None
+    except psycopg.Error:
+        raise MpcError("the database does not let this node read", code=UNREACHABLE) from None
 
 
 def open_connection(access: Mapping[str, Any]) -> psycopg.Connection[Any]:
     """One snapshot, for reading."""
     options = " ".join(f"-c {one}" for one in (*SETTINGS, f"statement_timeout={int(access['seconds'])}s",
                                                "default_transaction_read_only=on", "idle_session_timeout=0"))
+    # a confined worker looks no name up, and libpq would: every address is handed over, under the name to be verified
+    places = hosts.addresses(access["host"])
     with _named():
         found = psycopg.connect(
-            host=access["host"], port=access["port"], dbname=access["database"], user=access["user"],
+            host=",".join([access["host"]] * len(places)) or access["host"], hostaddr=",".join(places) or None,
+            port=access["port"], dbname=access["database"], user=access["user"],
             passfile=access["passfile"], sslmode=access["sslmode"], sslrootcert=access["sslrootcert"] or None,
             connect_timeout=15, options=options, application_name="xinglin-node", gssencmode="disable")
         found.read_only = True
@@ -95,15 +104,17 @@ def fingerprint(connection: psycopg.Connection[Any], access: Mapping[str, Any], 
 class PostgresTable(FarTable):
     """One table, in one snapshot."""
 
+    one_snapshot = True
+
     def __init__(self, access: Mapping[str, Any], *, check: Mapping[str, str] | None) -> None:
-        self._access, self._check = access, check
+        self._access = access
         self._connection = open_connection(access)
         try:
             types = {name: TYPES.get(of, TEXT) for name, of in columns_of(self._connection, access).items()}
         except BaseException:
             self._connection.close()
             raise
-        super().__init__(types)
+        super().__init__(types, check)
         self._source = source_of(
             types, lambda one: expressions.cast(one, "text"),
             expressions.table_(access["table"], db=access["schema"], quoted=True))
@@ -118,12 +129,9 @@ class PostgresTable(FarTable):
         with _named():
             return self._connection.execute(cast(LiteralString, text), values).fetchall()
 
-    def settle(self) -> None:
-        """The snapshot that was counted is the registered one."""
-        if self._check is not None:
-            found = fingerprint(self._connection, self._access, bytes.fromhex(self._check["key"]))
-            if not hmac.compare_digest(found, self._check["expected"]):
-                raise DataRefused("the table is not the registered one", code="dataset.changed")
+    def fingerprint(self, key: bytes) -> str:
+        """That of the very rows that were counted: in the same snapshot."""
+        return fingerprint(self._connection, self._access, key)
 
     def close(self) -> None:
         """Hang up; nothing is sent to anybody while the connection stands."""

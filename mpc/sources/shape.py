@@ -77,7 +77,8 @@ def _filled(name: str, kind: str) -> Term:
     return present(name) if kind != TEXT else call("filled", call("text", column(name)))
 
 
-def _text(name: str, kind: str) -> Term:
+def text_of(name: str, kind: str) -> Term:
+    """The cell as text, a boolean as True or False."""
     return call("truth", column(name)) if kind == BOOLEAN else call("text", column(name))
 
 
@@ -97,10 +98,10 @@ def normal(columns: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], given
             first[name] = scale.units(name, kind, checked=checked)
             second[name] = scale.steps(column(name), checked=checked)
         elif one["kind"] == "category":
-            first[name] = only_if(_filled(name, kind), _text(name, kind))
+            first[name] = only_if(_filled(name, kind), text_of(name, kind))
             second[name] = only_if(among(name, list(one["codes"] or ())), column(name))
         else:
-            first[name], second[name] = only_if(_filled(name, kind), _text(name, kind)), column(name)
+            first[name], second[name] = only_if(_filled(name, kind), text_of(name, kind)), column(name)
         if not registered and (one["kind"] == "number" or (one["kind"] == "category" and not unlisted_as_missing)):
             first[RAW + name], second[RAW + name] = filled, column(RAW + name)
             doubtful.add(name)

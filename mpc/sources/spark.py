@@ -4,16 +4,17 @@ The client speaks to one TCP port and starts no process, so a confined worker ma
 a Java machine and is for tests. The package is not among the product's: a hospital that has a cluster installs
 `pyspark[connect]` beside it. Spark keeps no snapshot between two questions: the table's fingerprint is made before the
 first and after the last, and both must be the registered one. Tables whose files do not change under a reader (Delta,
-Iceberg, or plain files that nobody rewrites) are what this is for.
+Iceberg, or plain files that nobody rewrites) are what this is for. TLS, unless the cluster is this very machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import ibis
 from sqlglot import expressions
@@ -25,7 +26,13 @@ from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER, TEXT
 TYPES = {"tinyint": INTEGER, "smallint": INTEGER, "int": INTEGER, "bigint": INTEGER, "double": DOUBLE,
          "boolean": BOOLEAN}
 PARTS = 4
+SECONDS = 600
 SETTINGS = {"spark.sql.ansi.enabled": "true", "spark.sql.session.timeZone": "UTC"}
+UNREACHABLE, OUT_OF_TIME = "dataset.unreachable", "worker.out_of_time"
+# Spark's own names for what only rows or columns that are others than those registered can bring about
+OTHERS = frozenset({"AnalysisException", "ArithmeticException", "NumberFormatException", "DateTimeException",
+                    "ArrayIndexOutOfBoundsException"})
+Found = TypeVar("Found")
 
 
 def quoted(name: str) -> str:
@@ -39,7 +46,8 @@ def fingerprint(session: Any, table: str, key: bytes) -> str:
     cells = ", ',', ".join(f"coalesce(concat(length(cast({quoted(name)} AS string)), ':', "
                            f"cast({quoted(name)} AS string)), '-')" for name in types)
     sums = ", ".join(f"sum(cast(conv(substr(h, {1 + 14 * at}, 14), 16, 10) AS decimal(38, 0)))" for at in range(PARTS))
-    query = f"SELECT count(*), {sums} FROM (SELECT sha2(concat(:salt, {cells}), 256) AS h FROM {table})"  # noqa: S608
+    inner = f"SELECT sha2(concat(:salt, {cells}), 256) AS h FROM {table}"  # noqa: S608 - quoted names, a bound salt
+    query = f"SELECT count(*), {sums} FROM ({inner})"  # noqa: S608 - as above
     count, *found = session.sql(query, args={"salt": salt}).collect()[0]
     told = [*(f"{name}\0{of}" for name, of in types.items()), str(count), *(str(int(one or 0)) for one in found)]
     return hmac.new(key, b"xinglin/spark/table\n" + "\n".join(told).encode(), sha256).hexdigest()
@@ -47,19 +55,22 @@ def fingerprint(session: Any, table: str, key: bytes) -> str:
 
 def dial(access: Mapping[str, Any]) -> Any:
     """A new session over Spark Connect: one that stands already may be another cluster's, and Spark would give that. A
-    token, if there is one, is read from its file here and goes nowhere else."""
+    token, if there is one, is read from its file here and goes nowhere else. In clear only where `config.toml` says
+    `disable`, which it may on the same machine alone."""
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise MpcError("pyspark is not installed beside this node", code="dataset.unreachable") from None
+        raise MpcError("pyspark is not installed beside this node", code=UNREACHABLE) from None
     place = f"sc://{access['host']}:{access['port']}/"
+    if access["sslmode"] != "disable":
+        place += ";use_ssl=true"
     try:
         if access["passfile"]:
             with open(access["passfile"], encoding="utf-8") as file:
-                place += f";use_ssl=true;token={file.read().strip()}"
+                place += f";token={file.read().strip()}"
         return SparkSession.builder.remote(place).create()
     except Exception:  # whatever the client raises may quote the token
-        raise MpcError("the cluster cannot be reached", code="dataset.unreachable") from None
+        raise MpcError("the cluster cannot be reached", code=UNREACHABLE) from None
 
 
 def hang_up(session: Any) -> None:
@@ -71,15 +82,13 @@ def hang_up(session: Any) -> None:
 class SparkTable(FarTable):
     """One table of one session."""
 
-    def __init__(self, session: Any, schema: str, table: str, *, check: Mapping[str, str] | None) -> None:
-        self._session, self._check, self._own = session, check, False
+    def __init__(self, session: Any, schema: str, table: str, *, check: Mapping[str, str] | None,
+                 seconds: int = SECONDS) -> None:
+        self._session, self._seconds, self._own = session, seconds, False
         self._name = f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
         ibis.pyspark  # noqa: B018 - Ibis takes up its settings for Spark when it is first named
-        for name, value in SETTINGS.items():
-            session.conf.set(name, value)
-        with_types = self._tried(lambda: session.table(self._name).schema.fields)
-        types = {one.name: TYPES.get(one.dataType.simpleString(), TEXT) for one in with_types}
-        super().__init__(types)
+        types = {one.name: TYPES.get(one.dataType.simpleString(), TEXT) for one in self._tried(self._fields)}
+        super().__init__(types, check)
         self._source = source_of(types, lambda one: expressions.cast(one, "text", dialect="spark"),
                                  expressions.table_(table, db=schema or None, quoted=True))
         self.settle()
@@ -89,18 +98,39 @@ class SparkTable(FarTable):
         """Over a session of its own, which ends with the table."""
         session = dial(access)
         try:
-            found = cls(session, access["schema"], access["table"], check=check)
+            found = cls(session, access["schema"], access["table"], check=check, seconds=int(access["seconds"]))
         except BaseException:
             hang_up(session)
             raise
         found._own = True
         return found
 
-    def _tried(self, attempt: Any) -> Any:
+    def _fields(self) -> list[Any]:
+        for name, value in SETTINGS.items():
+            self._session.conf.set(name, value)
+        return list(self._session.table(self._name).schema.fields)
+
+    def _tried(self, attempt: Callable[[], Found]) -> Found:
+        """Spark's own texts quote rows, and are never repeated; a question that takes too long is taken back."""
+        late = threading.Event()
+        clock = threading.Timer(self._seconds, self._interrupt, (late,))
+        clock.daemon = True
+        clock.start()
         try:
             return attempt()
-        except Exception:  # Spark's own texts quote rows
+        except Exception as trouble:
+            if late.is_set():
+                raise MpcError("the cluster took too long", code=OUT_OF_TIME) from None
+            if OTHERS.isdisjoint(one.__name__ for one in type(trouble).__mro__):
+                raise MpcError("the cluster cannot be asked", code=UNREACHABLE) from None
             raise DataRefused("the table cannot be read", code="dataset.changed") from None
+        finally:
+            clock.cancel()
+
+    def _interrupt(self, late: threading.Event) -> None:
+        late.set()
+        with contextlib.suppress(Exception):
+            self._session.interruptAll()
 
     def compiled(self, expression: Any) -> Any:
         from ibis.backends.sql.compilers.pyspark import PySparkCompiler
@@ -111,18 +141,9 @@ class SparkTable(FarTable):
         text = tree.sql(dialect="spark")
         return [tuple(row) for row in self._tried(lambda: self._session.sql(text, args=dict(values)).collect())]
 
-    def settle(self) -> None:
-        """The table is, now, the registered one."""
-        if self._check is not None:
-            key = bytes.fromhex(self._check["key"])
-            found = self._tried(lambda: fingerprint(self._session, self._name, key))
-            if not hmac.compare_digest(found, self._check["expected"]):
-                raise DataRefused("the table is not the registered one", code="dataset.changed")
-
     def fingerprint(self, key: bytes) -> str:
-        """The table's fingerprint under this key."""
-        found: str = self._tried(lambda: fingerprint(self._session, self._name, key))
-        return found
+        """The table's, now: made before the first question and after the last."""
+        return self._tried(lambda: fingerprint(self._session, self._name, key))
 
     def close(self) -> None:
         """Hang up; a session that was handed in stays with who made it."""

@@ -20,10 +20,11 @@ class Term:
     op: str
     of: tuple[Term | str | int, ...] = ()
 
-    def term(self, at: int) -> Term:
-        """An operand that is a term."""
-        found = self.of[at]
-        if not isinstance(found, Term):
+    @property
+    def constant(self) -> str | int:
+        """What a `bound` holds."""
+        found = self.of[0]
+        if isinstance(found, Term):
             raise TypeError(self.op)
         return found
 

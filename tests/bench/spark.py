@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / "var" / "bench-spark"
-PINS = ("pyspark==4.0.0", "py4j==0.10.9.9")
+PINS = ("pyspark[connect]==4.0.0", "py4j==0.10.9.9")
 NAMES = ["age", "w", "n", "g", "who"]
 KEY = bytes(range(32))
 GIVEN = {"op": "and", "of": [{"op": "ge", "column": "age", "value": "20"},

@@ -2,14 +2,17 @@
 
 import csv
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from deploy.postgres import Postgres
 from mpc.errors import DataRefused, MpcError
@@ -19,6 +22,8 @@ from mpc.functions.rows import Rows
 from mpc.node import config, sources
 from mpc.node.errors import Unfit
 from mpc.sources import postgres as far
+from tests.integration.engine_workers import Nursery, Session
+from tests.simulators.filter_trees import CELLS, COLUMNS, TREES
 
 KEY = bytes(range(32))
 NAMES = ["age", "w", "n", "g", "who", "smokes", "even%"]
@@ -38,9 +43,18 @@ OLD = {"op": "and", "of": [{"op": "ge", "column": "age", "value": "20"}, {"op": 
 
 
 @pytest.fixture(scope="module")
-def access(postgres: Postgres | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    if postgres is None:
-        pytest.skip("the tests run on another server")
+def server(postgres: Postgres | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The session's server; one of our own where the portal's database is the user's."""
+    if postgres is not None:
+        yield postgres
+        return
+    with Postgres(tmp_path_factory.mktemp("far") / "postgres", fast=True, password=secrets.token_urlsafe(16)) as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def access(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    postgres = server
     postgres.create_database("hospital")
     parts = psycopg.conninfo.conninfo_to_dict(postgres.url("hospital"))
     with psycopg.connect(postgres.url("hospital"), autocommit=True) as owner:
@@ -169,33 +183,170 @@ def test_a_confined_worker_reaches_this_database(access: dict[str, Any]) -> None
     assert json.loads(done.stdout)[0] == 402
 
 
-def test_register_and_be_asked(access: dict[str, Any], tmp_path: Path) -> None:
-    """The home names the source and the file of its password; the cells are checked in the database."""
-    made = config.Config(home=tmp_path / "home", participant="p", role="provider", portal="http://x", name_zh="甲",
+def home_of(folder: Path, access: dict[str, Any], **other: Any) -> config.Config:
+    """A home whose `config.toml` names the source, or one that is like it but for something."""
+    made = config.Config(home=folder / "home", participant="p", role="provider", portal="http://x", name_zh="甲",
                          name_en="A")
     config.create(made)
-    told_here = ("host", "port", "database", "user", "passfile", "sslmode")
+    given = {name: access[name] for name in ("host", "port", "database", "user", "passfile", "sslmode")} | other
     text = (made.home / "config.toml").read_text() + "\n[source.cohort]\n" + "".join(
-        f"{name} = {json.dumps(access[name])}\n" for name in told_here)
+        f"{name} = {json.dumps(value)}\n" for name, value in given.items())
     config.write_private(made.home / "config.toml", text + 'kind = "postgresql"\n')
+    return made
+
+
+def test_register_and_be_asked(access: dict[str, Any], tmp_path: Path) -> None:
+    """The home names the source and the file of its password; the cells are checked in the database."""
+    made = home_of(tmp_path, access)
     home = config.load(made.home)
     place = Path("cohort:public.cohort")
     columns = [*NUMBERS, GROUP, SMOKES, WHO]
     assert sources.kind_of(home, place) == "postgresql"
-    found = sources.check(home, place, columns, unlisted_as_missing=True)
-    assert (found.rows, found.unlisted) == (403, {"g": 1})
+    found = sources.survey(home, place, columns, unlisted_as_missing=True)
+    assert (found.findings.rows, found.findings.unlisted) == (403, {"g": 1})
     assert sources.fingerprint(home, place) == sources.fingerprint(made, place), "a node that ran before it was named"
+    assert found.fingerprint == sources.fingerprint(home, place)
     with pytest.raises(Unfit) as nameless:
         sources.fingerprint(home, Path("another:public.cohort"))
     assert nameless.value.code == "dataset.unreachable"
     for wrong in ([*NUMBERS, GROUP], [number("age", "80", "1"), *NUMBERS[1:]], [number("w", "200", "0.5")]):
         with pytest.raises(Unfit) as unfit:
-            sources.check(home, place, wrong, unlisted_as_missing=False)
+            sources.survey(home, place, wrong, unlisted_as_missing=False)
         assert unfit.value.code == "dataset.off_dictionary"
-    Path(access["passfile"]).chmod(0o644)
-    with pytest.raises(Unfit, match="only its owner"):
-        sources.fingerprint(home, place)
-    Path(access["passfile"]).chmod(0o600)
+
+
+def test_a_load_between_check_and_fingerprint_is_not_registered_as_checked(
+        access: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs trust the fingerprint and skip bounds: were it made of rows that nobody checked, a total could wrap."""
+    home, place = home_of(tmp_path, access), Path("cohort:public.nightly")
+    with psycopg.connect(access["url"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.nightly AS SELECT age FROM public.cohort")
+        before = sources.fingerprint(home, place)
+        misfits = Rows.misfits
+
+        def checked_and_then_loaded(rows: Rows) -> dict[str, int]:
+            found = misfits(rows)
+            owner.execute("INSERT INTO public.nightly VALUES (2000000000)")
+            return found
+
+        monkeypatch.setattr(Rows, "misfits", checked_and_then_loaded)
+        found = sources.survey(home, place, NUMBERS[:1], unlisted_as_missing=False)
+        assert (found.findings.rows, found.fingerprint) == (403, before), "that of the rows that were checked"
+        assert sources.fingerprint(home, place) != before, "so every job says dataset.changed"
+        owner.execute("DROP TABLE public.nightly")
+
+
+def test_only_what_was_read_and_differs_has_changed(
+        access: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow or full database, a loose password's file, a network away: nobody can say whether the rows changed."""
+    place, loose = Path("cohort:public.cohort"), tmp_path / "loose"
+    loose.write_text("x")
+    loose.chmod(0o644)
+    for at, other in enumerate(({"passfile": str(loose)}, {"port": 1}, {"database": "no_such"}, {"user": "nobody"})):
+        with pytest.raises(Unfit) as unknown:
+            sources.fingerprint(home_of(tmp_path / str(at), access, **other), place)
+        assert unknown.value.code != "dataset.changed"
+        if other.keys() != {"passfile"}:
+            with pytest.raises(Unfit) as away:
+                sources.survey(home_of(tmp_path / f"s{at}", access, **other), place, NUMBERS, unlisted_as_missing=True)
+            assert away.value.code == "dataset.unreachable", "not off_dictionary: no cell was seen"
+    home = home_of(tmp_path, access)
+    with pytest.raises(Unfit) as gone:
+        sources.fingerprint(home, Path("cohort:public.gone"))
+    assert gone.value.code == "dataset.changed"
+    raised: list[type[Exception]] = [psycopg.errors.QueryCanceled, psycopg.errors.OutOfMemory, psycopg.errors.DiskFull,
+                                     psycopg.errors.AdminShutdown, psycopg.errors.InternalError_,
+                                     psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.UndefinedColumn]
+    for one in raised:
+        def fails(*_: Any, error: type[Exception] = one, **__: Any) -> None:
+            raise error
+        with monkeypatch.context() as patched:
+            patched.setattr(psycopg.RawCursor, "execute", fails)
+            with pytest.raises(Unfit) as trouble:
+                sources.fingerprint(home, place)
+        changed = one is psycopg.errors.UndefinedColumn
+        assert trouble.value.code == ("dataset.changed" if changed else "dataset.unreachable"), one
+
+
+def test_no_constant_is_written_into_a_query(access: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any]] = []
+    execute = psycopg.Connection.execute
+
+    def heard(connection: Any, query: Any, values: Any = None, **more: Any) -> Any:
+        asked.append((str(query), values))
+        return execute(connection, query, values, **more)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", heard)
+    group = GROUP | {"codes": ["o'zebu", "yak", "xerus", "wolf", "vole"]}
+    columns = [number("age", "7654321", "1"), NUMBERS[2], group, SMOKES]
+    body = {"op": "and", "of": [{"op": "between", "column": "age", "low": "515153", "high": "616163"},
+                                {"op": "in", "column": "age", "values": ["717173", "818183", "919193", "929293"]},
+                                {"op": "or", "of": [{"op": "eq", "column": "g", "value": "o'zebu"}, {
+                                    "op": "in", "column": "g", "values": ["yak", "xerus", "wolf", "vole"]}]}]}
+    plan = with_filter(function("describe@1").plan({"columns": ["n"], "by": "smokes"}, columns, 3, 5000), body, columns)
+    counted(plan, "cohort", "postgresql", access=told(access))
+    bound = str([list(values.values()) for _, values in asked if isinstance(values, dict)])
+    for constant in ("515153", "616163", "717173", "929293", "7654321", "zebu", "yak", "vole"):
+        assert constant in bound and not [text for text, _ in asked if constant in text], constant
+
+
+@pytest.fixture(scope="module")
+def filtered(access: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every combination of the odd cells as a table, and as a CSV."""
+    place = tmp_path_factory.mktemp("filtered") / "filtered.csv"
+    rows = list(product(*CELLS))[::3]
+    with place.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[one["name"] for one in COLUMNS[:4]], *rows])
+    with psycopg.connect(access["url"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.filtered (age double precision, sex text, ward text, cost int)")
+        owner.cursor().executemany("INSERT INTO public.filtered VALUES (%s, %s, %s, %s)", [
+            [cell or None for cell in row] for row in rows])
+    return place
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TREES)
+def test_the_database_keeps_the_rows_that_a_file_would(access: dict[str, Any], filtered: Path, body: Any) -> None:
+    """The same filters as DuckDB's, with constants that are SQL, on missing and unlisted cells."""
+    table = function("describe@1").plan({"columns": ["cost"], "by": "sex"}, COLUMNS[:4], 3, 5000)
+    plan = with_filter(table, body, COLUMNS)
+    assert counted(plan, "x", "postgresql", access=told(access | {"table": "filtered"})) == counted(
+        plan, filtered, "csv"), json.dumps(body)
+
+
+@pytest.mark.stack
+def test_a_whole_job_over_a_database(access: dict[str, Any], tmp_path: Path) -> None:
+    """Confined workers, one hospital's rows in its PostgreSQL, two as files: the same result as three files'."""
+    place, columns = tmp_path / "cohort.csv", [*NUMBERS[:1], SMOKES, WHO]
+    with psycopg.connect(access["url"]) as owner, place.open("w", newline="", encoding="utf-8") as file:
+        rows = owner.execute("SELECT age, smokes, who FROM public.cohort").fetchall()
+        csv.writer(file).writerows([["age", "smokes", "who"], *(
+            ["" if cell is None else cell for cell in row] for row in rows)])
+    far_data = {"path": "cohort", "kind": "postgresql", "fingerprint_check": check_of(access), "access": told(access),
+                "unlisted_as_missing": True, "identifiers": ["who"]}
+
+    def change(seat: int, order: dict[str, Any]) -> None:
+        if seat == 0:
+            order["data"] = far_data
+        elif order["data"] is not None:
+            order["data"]["identifiers"] = ["who"]
+
+    nursery = Nursery()
+    session = Session("describe@1", {"columns": ["age"], "by": "smokes"}, columns, [place] * 3, change=change)
+    try:
+        session.warm(nursery)
+        session.order()
+        session.started()
+        session.proceed()
+        *sealed, _ = session.last()
+        assert [message["event"] for message in sealed] == ["sealed"] * 3, sealed
+        pattern, totals = session.opened(sealed)
+        found = function("describe@1").finish(totals, pattern, session.plan)
+    finally:
+        session.end()
+        nursery.end()
+    smokers = [row for row in rows if row[1] and row[0] is not None]
+    assert {3 * len(smokers)} <= {row["n"] for row in found["rows"]}, found
 
 
 @pytest.mark.parametrize("more", ['password = "x"', "port = 0", 'sslmode = "prefer"', 'kind = "mysql"', "seconds = 0"])

@@ -1,6 +1,9 @@
 """Files larger than memory: the same figures, from a folder that is wiped; too little memory has a code of its own."""
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from mpc.functions.plan import Counted
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.node import data
+from mpc.sources import duck
 
 ROWS = 300_000
 COST = {"name": "cost", "kind": "number", "unit": None, "min": "0", "max": "1000", "step": "1", "codes": None}
@@ -73,9 +77,49 @@ def test_a_file_is_registered_within_bounded_memory_too(
     spare.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tempfile, "tempdir", str(spare))
-    monkeypatch.setattr(data, "memory_mb", lambda: 24)
-    table = data.Table(folder / "rows.csv")
-    assert sum(file.stat().st_size for file in spare.rglob("spill-*/*")) > 0, "the rows did not fit"
-    table.close()
+    monkeypatch.setattr(duck, "memory_mb", lambda: 24)
+    spilt: list[int] = []
+    number = Rows.number
+    monkeypatch.setattr(Rows, "number", lambda rows: spilt.extend(
+        file.stat().st_size for file in spare.rglob("spill-*/*")) or number(rows))
     assert data.check_file(folder / "rows.csv", COLUMNS).rows == ROWS
+    assert sum(spilt) > 0, "the rows did not fit"
     assert not [*os.listdir(here), *os.listdir(spare)]
+
+
+DRAFT = """
+import json, resource, sys, tempfile
+from pathlib import Path
+from mpc.node import data
+from mpc.sources import duck
+duck.memory_mb = lambda: duck.LEAST_MB
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+data.draft(Path(sys.argv[1]))
+before = peak()
+spilt = []
+cells = duck.FileTable.cells
+def looked(table, *asked):
+    found = cells(table, *asked)
+    spilt.append(sum(file.stat().st_size for file in Path(tempfile.gettempdir()).rglob("spill-*/*")))
+    return found
+duck.FileTable.cells = looked
+kinds = [one["kind"] for one in data.draft(Path(sys.argv[2]))]
+print(json.dumps([kinds, peak() - before, max(spilt)]))
+"""
+
+
+def test_a_dictionary_is_drafted_within_bounded_memory_too(folder: Path, tmp_path: Path) -> None:
+    """Every cell of a column is another one: neither held nor sorted here, but in the database's own blocks."""
+    large, small = tmp_path / "large.csv", tmp_path / "small.csv"
+    for place, rows in ((small, 50), (large, 4 * ROWS)):
+        duckdb.connect().execute(
+            f"COPY (SELECT i AS number, 'person of the long name ' || (i * 7919 % {10 * ROWS}) AS who, "
+            f"i % 700 / 10 AS weight FROM range({rows}) t(i)) TO '{place}'")
+    done = subprocess.run([sys.executable, "-c", DRAFT, str(small), str(large)], capture_output=True, check=False,
+                          timeout=300, env=os.environ | {"TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    kinds, grown, spilt = json.loads(done.stdout)
+    assert kinds == ["identifier", "identifier", "number"]
+    assert spilt > 0, "the rows did not fit"
+    assert grown < 150, "MB; the distinct cells of one column, as text and fractions, took several hundred"

@@ -7,20 +7,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from mpc.errors import ParametersInvalid
 from mpc.filters import MAX_DEPTH, MAX_PARTS, check_form, columns_of, in_words, validate_filter
 from mpc.functions.plan import only, with_filter
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
+from mpc.sources.duck import Writer
+from mpc.sources.terms import Select
+from tests.simulators.filter_trees import COLUMNS, ROWS, TREES
 
-AGE = {"name": "age", "kind": "number", "unit": "a", "min": "0", "max": "120", "step": "0.5", "codes": None}
-SEX = {"name": "sex", "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": ["F", "M"]}
-WARD = SEX | {"name": "ward", "codes": ["a", "b", "c'; DROP TABLE held; --"]}
-COST = AGE | {"name": "cost", "max": "1000", "step": "1"}
-WHO = SEX | {"name": "who", "kind": "identifier", "codes": None}
-COLUMNS: list[dict[str, Any]] = [AGE, SEX, WARD, COST, WHO]
 OLD = {"op": "ge", "column": "age", "value": "60"}
 
 
@@ -83,27 +79,6 @@ def test_a_filter_is_part_of_the_plan_that_parties_agree_on() -> None:
         with_filter(made, {"op": "missing", "column": "sex"}, COLUMNS)
 
 
-LEAVES = st.one_of(
-    st.builds(lambda op, value: {"op": op, "column": "age", "value": value},
-              st.sampled_from(["eq", "ne", "lt", "le", "gt", "ge"]), st.sampled_from(["0", "0.5", "60", "60.0"])),
-    st.builds(lambda low, high: {"op": "between", "column": "age", "low": low, "high": high},
-              st.sampled_from(["0", "60"]), st.sampled_from(["60", "120"])),
-    st.builds(lambda name: {"op": "missing", "column": name}, st.sampled_from(["age", "ward"])),
-    st.builds(lambda op, value: {"op": op, "column": "ward", "value": value}, st.sampled_from(["eq", "ne"]),
-              st.sampled_from(WARD["codes"])),
-    st.builds(lambda values: {"op": "in", "column": "ward", "values": values},
-              st.lists(st.sampled_from(WARD["codes"]), min_size=1, unique=True)),
-    st.builds(lambda values: {"op": "in", "column": "age", "values": values},
-              st.lists(st.sampled_from(["0.5", "60", "61.5"]), min_size=1, unique=True)))
-TREES = st.recursive(LEAVES, lambda inner: st.one_of(
-    st.builds(lambda of: {"op": "not", "of": of}, inner),
-    st.builds(lambda op, of: {"op": op, "of": of}, st.sampled_from(["and", "or"]),
-              st.lists(inner, min_size=2, max_size=3))), max_leaves=6)
-ROWS = st.lists(st.tuples(
-    st.sampled_from(["", "0", "0.5", "60", "60.0", "61.5", "120"]), st.sampled_from(["", "F", "M"]),
-    st.sampled_from(["", *WARD["codes"], "rare"]), st.sampled_from(["", "1", "7"])), max_size=15)
-
-
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, TREES)
 def test_the_database_keeps_the_rows_that_the_words_say(tmp_path: Path, rows: list[tuple[str, ...]], body: Any) -> None:
@@ -125,3 +100,34 @@ def test_the_database_keeps_the_rows_that_the_words_say(tmp_path: Path, rows: li
     expected = [int((whole["sex"] == code).sum()) for code in ("F", "M")]
     lacking = [int(kept[name].isna().sum()) for name in ("cost", "sex")]
     assert list(met.values[:4]) == [*expected, *lacking], json.dumps(body)
+
+
+def test_no_constant_is_written_into_a_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even well escaped: a constant of a filter, a code or a bound is a parameter, or it is not there."""
+    asked: list[tuple[str, Any]] = []
+    select = Writer.select
+
+    def heard(writer: Writer, question: Select) -> str:
+        asked.append((select(writer, question), writer.values))
+        return asked[-1][0]
+
+    monkeypatch.setattr(Writer, "select", heard)
+    cost, ward = COLUMNS[3] | {"max": "7654321"}, COLUMNS[2] | {"codes": ["o'zebu", "zebra", "yak", "xerus", "wolf"]}
+    body = {"op": "and", "of": [
+        {"op": "ge", "column": "cost", "value": "424243"}, {"op": "between", "column": "cost", "low": "515153",
+                                                            "high": "616163"},
+        {"op": "in", "column": "cost", "values": ["717173", "818183", "919193", "929293"]},
+        {"op": "or", "of": [{"op": "eq", "column": "ward", "value": "o'zebu"},
+                            {"op": "in", "column": "ward", "values": ["zebra", "yak"]},
+                            {"op": "in", "column": "ward", "values": ["zebra", "yak", "xerus", "wolf"]}]}]}
+    place = tmp_path / "a.csv"
+    place.write_text("age,sex,ward,cost\n1,F,o'zebu,717173\n")
+    columns = [*COLUMNS[:2], ward, cost]
+    plan = with_filter(function("describe@1").plan({"columns": ["age"], "by": "sex"}, columns, 3, 100), body, columns)
+    opened = Rows.open(place, "csv", plan.read_by(()), unlisted_as_missing=True, only=plan.filter)
+    function("describe@1").local(opened, plan)
+    opened.close()
+    bound = str([values for _, values in asked])
+    for constant in ("424243", "515153", "616163", "717173", "929293", "7654321", "o'zebu", "zebra", "wolf"):
+        assert constant in bound, constant
+        assert not [text for text, _ in asked if constant.removeprefix("o'") in text], constant

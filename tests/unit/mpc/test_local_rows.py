@@ -129,5 +129,5 @@ def test_a_name_that_stands_for_other_files_is_refused(tmp_path: Path, kind: str
     with pytest.raises(DataRefused):
         Rows.open(place, kind, [AGE])
     with pytest.raises(Unfit) as unfit:
-        data.Table(place)
+        data.draft(place)
     assert unfit.value.code == "dataset.unreadable"

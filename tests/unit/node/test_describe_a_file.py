@@ -133,8 +133,81 @@ def test_a_dictionary_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_a_draft_read_back_drops_what_it_does_not_list(tmp_path: Path) -> None:
     path = written(tmp_path, "ward\n" + "a\nb\n" * 20 + "secret\n")
-    place = written(tmp_path, json.dumps(data.drafted(path)), "file.dictionary.json")
+    place = written(tmp_path, json.dumps(data.drafted_file(path)), "file.dictionary.json")
     known = data.read_dictionary(place)
     assert known.unlisted_as_missing and "secret" not in place.read_text()
-    with pytest.raises(Unfit):
-        data.read_dictionary(written(tmp_path, '{"unlisted": "kept", "columns": []}', "other.dictionary.json"))
+    for wrong in ('"unlisted": "kept"', '"one_person_per_row": 1', '"one_person_per_row": "yes"'):
+        with pytest.raises(Unfit):
+            data.read_dictionary(written(tmp_path, f'{{{wrong}, "columns": []}}', "other.dictionary.json"))
+
+
+def test_who_a_person_is_somebody_must_say(tmp_path: Path) -> None:
+    """A patient's number that stands in many rows looks like any code or number; a visit's looks like a person."""
+    rows = [f"{visit},{'P1' if visit % 2 else 'P2'},{1000 + visit % 70},{visit % 90}" for visit in range(700)]
+    path = written(tmp_path, "visit,patient_id,admission,age\n" + "\n".join(rows) + "\n")
+    made = data.drafted(path)
+    assert set(made.candidates) >= {"visit", "patient_id", "admission"}, "two codes alone, but for its name"
+    draft = data.read_dictionary(written(tmp_path, json.dumps(data.drafted_file(path)), "x.dictionary.json"))
+    assert draft.identifiers == ["visit"] and draft.one_person_per_row is None
+    with pytest.raises(Unfit, match="patient_id") as open_yet:
+        data.with_persons(draft)
+    assert open_yet.value.code == "dictionary.persons"
+    said = data.with_persons(draft, column_name="patient_id")
+    assert said.identifiers == ["patient_id"] and said.one_person_per_row is False
+    each = data.with_persons(draft, per_row=True)
+    assert each.identifiers == [] and each.one_person_per_row is True
+    for nonsense in ({"column_name": "nobody"}, {"column_name": "visit", "per_row": True}):
+        with pytest.raises(Unfit):
+            data.with_persons(draft, **nonsense)
+    written_by_hand = data.Dictionary(said.columns, {}, unlisted_as_missing=False)
+    assert data.with_persons(written_by_hand) == written_by_hand
+    for contradiction in (data.Dictionary(said.columns, {}, False, True), data.Dictionary(each.columns, {}, False)):
+        with pytest.raises(Unfit) as refused:
+            data.with_persons(contradiction)
+        assert refused.value.code == "dictionary.persons"
+
+
+@pytest.mark.parametrize(("columns", "code"), [
+    ([data.column("bmi", "number", low="0", high="50", step="0.000000000000001")], "dictionary.too_fine"),
+    ([data.column("bmi", "number", low="0", high="1", step="0." + "0" * 18 + "1")], "dictionary.too_fine"),
+    ([data.column("bmi", "number", low="0.5", high="50", step="1")], "dictionary.malformed")])
+def test_what_no_job_could_count_is_refused_at_once(tmp_path: Path, columns: list[data.Column], code: str) -> None:
+    """24.489795918367346 fits bounds and step; 50 of such steps are more than 53 bits hold."""
+    path = written(tmp_path, "bmi\n24.489795918367346\n")
+    with pytest.raises(Unfit) as refused:
+        data.check_file(path, columns)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_draft_of_unrounded_numbers_says_to_round_them(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"file.{kind}"
+    duckdb.sql(f"COPY (SELECT (60 + range % 40) / 1.7 / 1.7 AS bmi FROM range(400)) TO '{path}'")
+    made = data.drafted(path)
+    assert [one["kind"] for one in made.columns] == ["text"] and "round" in made.notes["bmi"]
+    data.check_file(path, made.columns)
+
+
+@pytest.mark.parametrize(("zeros", "kind"), [(20, "number"), (24, "text"), (300, "text")])
+def test_leading_zeros_are_read_here_as_in_a_job(tmp_path: Path, zeros: int, kind: str) -> None:
+    """What a job would count as missing is no number, neither drafted nor registered."""
+    path = written(tmp_path, "age\n" + "".join(f"{n % 30}\n" for n in range(60)) + "0" * zeros + "7\n")
+    assert [one["kind"] for one in data.draft(path)] == [kind]
+    age = [data.column("age", "number", low="0", high="120", step="1")]
+    if kind == "number":
+        assert data.check_file(path, age).rows == 61
+    else:
+        with pytest.raises(Unfit, match="1 cells of age"):
+            data.check_file(path, age)
+
+
+def test_digits_beyond_all_reckoning_are_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "n\n" + "".join(f"{n}{'9' * 60}\n" for n in range(1, 90)))
+    assert data.draft(path)[0]["kind"] != "number"
+
+
+@pytest.mark.parametrize("header", ["age,age", ""])
+def test_a_header_without_distinct_names_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        data.draft(written(tmp_path, f"{header}\n1,2\n"))
+    assert refused.value.code == "dataset.unreadable"

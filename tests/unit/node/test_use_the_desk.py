@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from ledger.approval import domain_of, verify_revocation
@@ -13,7 +15,9 @@ from ledger.errors import PortalUnavailable, VerificationError
 from ledger.keys import KeyFile
 from ledger.participant import verify_wire
 from ledger.trust import load_trust
-from mpc.node import config, desk, inbox
+from mpc.functions.registry import function
+from mpc.functions.rows import Rows
+from mpc.node import config, data, desk, inbox, sources
 from mpc.node.__main__ import main
 from mpc.node.book import Book
 from mpc.node.desk import Desk
@@ -115,9 +119,68 @@ def test_without_a_dictionary_the_draft_must_be_accepted(capsys: pytest.CaptureF
     init(capsys, home)
     file = HEART / "long-beach.csv"
     assert "dictionary.missing" in ran(capsys, "register", "--home", home, "--file", file, status=1)
-    answer = ran(capsys, "register", "--home", home, "--file", file, "--accept-draft", "--title-en", "Heart")
-    assert answer["cells_counted_as_missing"] > 0
-    assert portal.posted[-1][1]["record"]["document"]["title"] == {"zh": "long-beach", "en": "Heart"}
+    answer = ran(capsys, "register", "--home", home, "--file", file, "--accept-draft", "--title-en", "Heart",
+                 "--persons", "patient_id")
+    assert answer["cells_counted_as_missing"] > 0 and answer["persons"] == ["patient_id"]
+    record = portal.posted[-1][1]["record"]["document"]
+    assert record["title"] == {"zh": "long-beach", "en": "Heart"} and "one_person_per_row" not in record
+
+
+def test_nothing_is_registered_until_somebody_said_who_a_person_is(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path, portal: Portal) -> None:
+    """Forty visits of two patients would count as forty persons, and open at a floor of ten."""
+    home, file = tmp_path / "home", tmp_path / "visits.csv"
+    init(capsys, home)
+    file.write_text("patient,age\n" + "".join(f"P{n % 2},{n % 25}\n" for n in range(40)))
+    register = ("register", "--home", home, "--file", file, "--accept-draft")
+    assert "dictionary.persons" in ran(capsys, *register, status=1)
+    assert portal.posted == []
+    assert ran(capsys, *register, "--persons", "patient")["persons"] == ["patient"]
+    record = portal.posted[-1][1]["record"]["document"]
+    assert [one["kind"] for one in record["columns"]] == ["identifier", "number"]
+    plan = function("describe@1").plan({"columns": ["age"], "by": None}, record["columns"], 3, 100)
+    rows = Rows.open(file, "csv", plan.read_by(None))
+    assert rows.persons(rows.tally([]), [], [[()]], complete_in=[]) == [2]
+    rows.close()
+    assert ran(capsys, *register, "--one-person-per-row")["persons"] == "rows"
+    assert portal.posted[-1][1]["record"]["document"]["one_person_per_row"] is True, "the custodian's word, to be read"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_that_changes_while_it_is_checked_is_not_registered(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path, portal: Portal, monkeypatch: pytest.MonkeyPatch,
+        kind: str) -> None:
+    """Jobs trust the fingerprint and look at no bound again: it must be that of the rows that were checked."""
+    home, file, other = tmp_path / "home", tmp_path / f"ages.{kind}", tmp_path / f"later.{kind}"
+    init(capsys, home)
+    for place, age in ((file, 50), (other, 9_000_000_000)):
+        duckdb.sql(f"COPY (SELECT {age} AS age FROM range(20)) TO '{place}'")
+    words = tmp_path / "ages.dictionary.json"
+    words.write_text(json.dumps({"version": 1, "one_person_per_row": True, "columns": [
+        data.column("age", "number", low="0", high="120", step="1")]}))
+    misfits = Rows.misfits
+
+    def checked_and_then_loaded(rows: Rows) -> dict[str, int]:
+        found = misfits(rows)
+        other.replace(file)  # as a nightly load commits
+        return found
+
+    monkeypatch.setattr(Rows, "misfits", checked_and_then_loaded)
+    assert "dataset.changed" in ran(capsys, "register", "--home", home, "--file", file, "--dictionary", words, status=1)
+    assert portal.posted == []
+
+
+def test_a_fingerprint_that_takes_long_is_told(
+        capsys: pytest.CaptureFixture[str], tmp_path: Path, portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job makes it again, within session_seconds."""
+    home = tmp_path / "home"
+    init(capsys, home)
+    register = ("register", "--home", home, "--file", HEART / "zurich-basel.csv", "--dictionary",
+                HEART / "dictionary.json")
+    assert "warning" not in ran(capsys, *register)
+    survey = sources.survey
+    monkeypatch.setattr(sources, "survey", lambda *a, **more: replace(survey(*a, **more), seconds=41.0))
+    assert "session_seconds" in ran(capsys, *register)["warning"]
 
 
 def adopt(world: World, home: Path, folder: Path) -> None:
