@@ -15,6 +15,7 @@ from mpc.engines.crypten_engine.dealing import AHEAD, Numbers, Piece, both
 from mpc.engines.crypten_engine.engine import gate_script
 from mpc.engines.crypten_engine.kernel import Keystream
 from mpc.errors import EngineUnfit, PeerLost, ProtocolBroken, Stopped
+from mpc.functions.plan import MAX_COMPARISONS
 from tests.simulators.wired_parties import Played
 
 
@@ -90,13 +91,34 @@ def test_it_works(parties: int) -> None:
 @pytest.mark.parametrize("piece", [
     Piece("additive", (2,)), Piece("__import__", (2,)), Piece("both", (-1, 2)), Piece("both", (2,)),
     Piece("both", (True, 2)), Piece("mask", (0,)), Piece("mask", (2**40,)), Piece("mask", (2**27,)),
-    Piece("product", (1, 1)),
+    Piece("product", (1, 1)), Piece("matrices", (1, 2**31 - 1, 1)), Piece("both", (1, 2**25)),
 ])
 def test_the_dealer_deals_only_what_is_on_its_list_and_within_the_quota(piece: Piece) -> None:
     line = Line(9)
     with pytest.raises(EngineUnfit):
         dealt(line, [both(1, 1), piece])
     assert line.pieces == 0, "not even what comes before it"
+
+
+def test_a_script_of_many_pieces_that_each_keep_the_quota_is_refused_as_a_whole() -> None:
+    """Naive: 65,536 pieces of 64 MB are four terabytes, and eight bytes that are sent may be 34 GB that are drawn."""
+    assert Piece("matrices", (1, 2**31 - 1, 1)).size == 8
+    piece = both(1, dealing.MOST_BYTES // 3)
+    assert dealing.check_script([piece] * (dealing.MOST_IN_ALL // piece.drawn))
+    for script in ([piece] * (dealing.MOST_IN_ALL // piece.drawn + 1), [both(1, 1)] * (dealing.MOST_PIECES + 1)):
+        line = Line(9)
+        with pytest.raises(EngineUnfit):
+            dealt(line, script)
+        with pytest.raises(EngineUnfit):
+            Played(2, script, lambda of: None)
+        assert line.pieces == 0
+
+
+def test_the_largest_gate_there_is_keeps_the_quotas() -> None:
+    for parties, cells, tops in ((16, 27, 20), (4, 2**20 // 56, 2)):
+        gate = gate_of(balanced(range(cells)), missing=1, tops=tops)
+        assert 0.9 * MAX_COMPARISONS < gate.comparisons(parties) <= MAX_COMPARISONS
+        dealing.check_script(gate_script(gate, parties))
 
 
 def test_only_a_few_pieces_are_out_at_any_time() -> None:

@@ -29,7 +29,8 @@ from mpc.transport.mesh import Mesh
 Numbers = np.ndarray[Any, Any]
 PIECE, TAKEN = b"T", b"N"
 AHEAD = 4
-MOST_BYTES = 1 << 26
+# What a session may have a party or the dealer draw: of one piece, and in all. A gate of 2^20 comparisons takes 2^26.
+MOST_BYTES, MOST_IN_ALL = 1 << 26, 1 << 28
 MOST_PIECES = 1 << 16
 LEAST_WIDTH, MOST_WIDTH = 3, 24  # of a table: whole bytes, and within the quota
 WORDS: dict[int, type] = {4: np.uint32, 8: np.uint64}
@@ -87,6 +88,11 @@ class Piece:
     def size(self) -> int:
         """Bytes of its message to party 0."""
         return sum(field.size for field in self.layout[1])
+
+    @property
+    def drawn(self) -> int:
+        """Bytes that each party holds of it, free and bound: what it costs, however little of it is sent."""
+        return sum(field.size for fields in self.layout for field in fields)
 
 
 Script = Sequence[Piece]
@@ -202,9 +208,12 @@ def spread_bits(words: Numbers) -> Numbers:
 
 def check_script(script: Iterable[Piece]) -> list[Piece]:
     """The script as a list, every piece of a kind on the list, of a lawful shape, within the quotas."""
-    found = list(script)
-    if len(found) > MOST_PIECES or any(piece.size > MOST_BYTES for piece in found):
-        raise EngineUnfit("a script asks for more than is dealt in one session")
+    found, whole = [], 0
+    for piece in script:
+        found.append(piece)
+        whole += piece.drawn
+        if len(found) > MOST_PIECES or piece.drawn > MOST_BYTES or whole > MOST_IN_ALL:
+            raise EngineUnfit("a script asks for more than is dealt in one session")
     return found
 
 
