@@ -6,10 +6,10 @@ it, the processes stand in a network of their own, so that every byte on its loo
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
-import resource
 import socket
 import struct
 import time
@@ -35,8 +35,12 @@ class Party:
         self._barrier.wait(timeout=600)
 
     def measure(self, act: Callable[[], object], repetitions: int, *, warm: int = 1) -> None:
-        """Each repetition begins at once in all processes; the case lasts until the last has ended."""
+        """Each repetition begins at once in all processes; the case lasts until the last has ended. Processor time is
+        read after that, for a thread of ours may still work when `act` is over. Memory: what the process held before,
+        and its peak from there on."""
         runs = []
+        self.found["held"] = _resident()
+        _forget_peak()
         for repetition in range(warm + repetitions):
             self.wait()
             before = _loopback()
@@ -44,15 +48,11 @@ class Party:
             cpu, began = time.process_time(), time.monotonic()
             act()
             ended = time.monotonic()
-            used = time.process_time() - cpu
             self.wait()
-            after = _loopback()
+            used, after = time.process_time() - cpu, _loopback()
             if repetition >= warm:
                 runs.append((began, ended, used, after - before if before is not None and after is not None else None))
-        self.found["runs"] = runs
-
-    def finish(self) -> dict[str, Any]:
-        return {**self.found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        self.found["runs"], self.found["peak"] = runs, _peak()
 
 
 Role = Callable[[Party], None]
@@ -79,13 +79,15 @@ def run(roles: Sequence[Role], **given: Any) -> dict[str, Any]:
     for child in children:
         child.join(30)
     runs = list(zip(*(answer["runs"] for answer in found.values() if "runs" in answer), strict=True))
-    first = found[min(found)]
+    first, measured = found[min(found)], [answer for answer in found.values() if "peak" in answer]
     return {
         "seconds": [max(end for _, end, _, _ in run) - min(start for start, _, _, _ in run) for run in runs],
         "cpu": [sum(used for _, _, used, _ in run) for run in runs],
         "bytes": runs[-1][0][3] if own else None,
         "rounds": first.get("rounds"),
-        "peak": max(answer["peak"] for answer in found.values()),
+        "off": first.get("off"),
+        "peak": max(answer["peak"] for answer in measured),
+        "added": max(answer["peak"] - answer["held"] for answer in measured),
     }
 
 
@@ -99,7 +101,7 @@ def _child(role: Role, seat: int, ports: Sequence[int], barrier: Any, given: Map
         barrier.abort()
         answers.put((seat, f"{trouble!r}\n{traceback.format_exc()[-2000:]}"))
         raise
-    answers.put((seat, party.finish()))
+    answers.put((seat, party.found))
 
 
 def _free_ports(count: int) -> list[int]:
@@ -110,6 +112,23 @@ def _free_ports(count: int) -> list[int]:
     for one in held:
         one.close()
     return ports
+
+
+def _resident() -> float:
+    """MB that this process holds in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _forget_peak() -> None:
+    """From here on the peak is counted anew; where the kernel does not allow it, imports count too."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> float:
+    """MB that this process held at most."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def _loopback() -> int | None:
