@@ -1,15 +1,18 @@
 """What the people of a hospital do at their node: look at jobs, hold, release, deny, stop, start, read the record.
 
-Speaks with the running agent through the node's book alone: no port, no signal, no shared memory. Every act is in the
-record with the name of who did it before it counts. Answers a text for people (Chinese or English) and the same for
-machines; decides nothing.
+Speaks with the running agent through the node's book alone: no port, no shared memory, and a signal only for a stop
+that cannot be written. Every act is in the record with the name of who did it, as the kernel knows them, before it
+counts; but for the stop, which counts first. Answers a text for people (Chinese or English) and the same for machines;
+decides nothing.
 """
 
-import getpass
 import os
+import pwd
+import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,9 @@ from mpc.node.words import OUTCOMES, POINTS, SAID, WHO, say
 from mpc.node.words import STEPS as STEP_WORDS
 
 PATIENCE = 5.0
+ENDS_WITHIN = 20.0
+LOCK = "agent.lock"
+LOGIN, NOBODY = Path("/proc/self/loginuid"), 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -79,11 +85,21 @@ def room(home: Path, language: str | None = None) -> Iterator[Room]:
 
 
 def whoami() -> str:
-    """Who acts, as the machine knows them; behind sudo, who asked for it."""
+    """Who acts, as the kernel knows them: the user, and who logged in for it, which sudo and su do not change. What the
+    environment says (USER, SUDO_USER) anybody may write there."""
+    user = os.getuid()
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+        login = int(LOGIN.read_text())
+    except (OSError, ValueError):
+        login = NOBODY
+    return _name(user) if login in (NOBODY, user) else f"{_name(login)} as {_name(user)}"
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 # looking
@@ -122,7 +138,7 @@ def _rule_line(rule: dict[str, Any], language: str) -> str:
 
 
 def status(here: Room) -> Said:
-    """The node at a glance."""
+    """The node at a glance; status 1 when no agent runs."""
     reading = rulebook.read(here.config.policy, here.config.local_key()) if here.config.role == "provider" else None
     held, running = here.cases.newest(500, decision="hold"), here.book.unfinished()
     stopped = here.cases.stopped
@@ -141,7 +157,7 @@ def status(here: Room) -> Said:
         lines.append(here.say("policy_broken", text=reading.fault) if reading.fault else
                      here.say("policy_holds", rules=len(reading.policy.rules)))
     lines += [f"{say(OUTCOMES, 'hold', here.language)}: {case.job}" for case in held]
-    return Said("\n".join(lines), body)
+    return Said("\n".join(lines), body, 0 if body["running"] else 1)
 
 
 def check_policy(here: Room, file: Path | None) -> Said:
@@ -228,11 +244,51 @@ def _wait_for(here: Room, before: Case) -> Case | None:
 
 def stop(here: Room, reason: str) -> Said:
     """The kill switch: running jobs are aborted at once, new ones refused; it stays until `start`, whoever restarts."""
-    here.cases.set_switch("stopped", {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "by": whoami(),
-                                      "reason": reason[:200]})
+    try:
+        here.cases.set_switch("stopped", {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "by": whoami(),
+                                          "reason": reason[:200]})
+    except sqlite3.Error:
+        return end_agent(here.config.home, here.language)
     here.audit.note("hand.stop", by=whoami(), reason=reason[:200])  # first the stop, then its record
     return Said(here.say("stopped") + ("" if here.running else f"\n{here.say('not_running')}"),
                 {"stopped": True, "running": here.running})
+
+
+def end_agent(home: Path, language: str) -> Said:
+    """The stop where the book cannot be written, on a full disk say: the agent itself is ended, and its jobs with it.
+    It does not stay stopped: that would have to be written down."""
+    agent = holder(home)
+    if agent is not None:
+        os.kill(agent, signal.SIGTERM)
+        until = time.monotonic() + ENDS_WITHIN
+        while is_running(home) and time.monotonic() < until:
+            time.sleep(0.1)
+    ended = not is_running(home)
+    return Said(say(SAID, "ended_by_force" if ended else "not_ended", language), {
+        "stopped": False, "running": not ended}, 1)
+
+
+def holder(home: Path) -> int | None:
+    """The process that holds the home's lock, as the kernel tells."""
+    try:
+        lock = os.stat(home / LOCK)
+        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return None
+    for parts in held:
+        if parts[1:2] == ["FLOCK"] and parts[5].rpartition(":")[2] == str(lock.st_ino) and _opened(parts[4], lock):
+            return int(parts[4])
+    return None
+
+
+def _opened(process: str, file: os.stat_result) -> bool:
+    folder = Path("/proc") / process / "fd"
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                if os.path.samestat(os.stat(folder / name), file):
+                    return True
+    return False
 
 
 def start(here: Room) -> Said:

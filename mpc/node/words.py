@@ -19,9 +19,16 @@ SAID: Mapping[str, Both] = MappingProxyType({
     "waiting": ("节点还没有答复，用 explain 再看", "the node has not answered yet; look again with explain"),
     "stopped": ("已停止：正在运行的任务立即中止，新的任务一律拒绝，直到 start",
                 "stopped: running jobs are aborted at once and new ones refused until start"),
+    "ended_by_force": (
+        "台账写不进去（磁盘满？），停止没有记下：节点已被结束，任务随之中止；腾出空间后再执行 stop，否则启动后照常运行",
+        "the book cannot be written (a full disk?), so the stop is not kept: the node itself was ended, and its jobs "
+        "with it; free some room and stop again, or it works again when it is started"),
+    "not_ended": (
+        "台账写不进去，节点进程也没有结束：请结束服务（systemctl stop xinglin-node）",
+        "the book cannot be written, and the node did not end: end the service (systemctl stop xinglin-node)"),
     "started": ("已恢复：从现在起照常核对任务", "started: jobs are judged again from now on"),
-    "audit_holds": ("记录完好：{lines} 行", "the record holds: {lines} lines"),
-    "policy_holds": ("策略可用：{rules} 条规则", "the policy can be read: {rules} rules"),
+    "audit_holds": ("记录完好：{lines} 行", "the record holds; lines: {lines}"),
+    "policy_holds": ("策略可用：{rules} 条规则", "the policy can be read; rules: {rules}"),
     "policy_broken": ("策略不能读，节点拒绝一切任务：{text}。由本院数据官改正",
                       "the policy cannot be read, so the node denies every job: {text}. The custodian must mend it"),
     "who": ("谁来处理：{who}", "who must act: {who}"),
