@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--hospitals", required=True, type=Path, help="one folder per hospital")
             command.add_argument("--fresh", action="store_true", help="forget an earlier space")
             command.add_argument("--accept-drafts", action="store_true", help="take drafted dictionaries as they are")
+            persons = command.add_mutually_exclusive_group()
+            persons.add_argument("--persons", metavar="COLUMN", help="this column of theirs tells persons apart")
+            persons.add_argument("--one-person-per-row", action="store_true", help="no person has two rows there")
         if name != "down":
             command.add_argument("--port", type=int, default=8000, help="the portal's port, if it is free")
     return parser
@@ -95,16 +98,21 @@ def _up(places: Places, options: argparse.Namespace) -> int:
     if known and known.alive:
         raise AlreadyRunning(f"process {known.pid} (./run {known.kind}) already runs a space here; ./run down stops it")
     places.logs.mkdir(parents=True, exist_ok=True)
+    drafted = _draft_words(options)
+    if options.accept_drafts and len(drafted) < 2 and not cast.described:
+        print("Say who a person is: --persons COLUMN (the column that tells persons apart), or --one-person-per-row.")
+        return 1
     if not options.accept_drafts and (drafts := draft_missing(cast, places.logs)):
         print("These files have no dictionary; a draft of each was written beside it:")
         print("\n".join(f"   {draft}" for draft in drafts))
-        print("Look at bounds and codes, rename each to NAME.dictionary.json, and run `up` again;")
-        print("or say --accept-drafts (bounds are widened outward, rare codes dropped).")
+        print("Say in each who a person is (an identifier column, or one_person_per_row: true), look at bounds and")
+        print("codes, rename it to NAME.dictionary.json, and run `up` again; or say --accept-drafts (bounds are widened")
+        print("outward, rare codes dropped) with --persons COLUMN or --one-person-per-row.")
         return 1
     log = places.logs / "up.log"
     command = [sys.executable, "-m", "deploy", "supervise", "--var", str(places.var), "--port", str(options.port)]
     command += ["--hospitals", str(options.hospitals.resolve())]
-    command += ["--fresh"] * options.fresh + ["--accept-drafts"] * options.accept_drafts
+    command += ["--fresh"] * options.fresh + ["--accept-drafts"] * options.accept_drafts + drafted[1:]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -127,6 +135,12 @@ def _up(places: Places, options: argparse.Namespace) -> int:
     return process.returncode or 1
 
 
+def _draft_words(options: argparse.Namespace) -> list[str]:
+    """How a file without a dictionary is registered: what its custodian accepts, and says of persons."""
+    said = ["--persons", options.persons] if options.persons else ["--one-person-per-row"] * options.one_person_per_row
+    return ["--accept-draft", *said] if options.accept_drafts else []
+
+
 def _show(log: Path, shown: int) -> int:
     """Print what the log has gained; returns how far it was printed."""
     content = log.read_bytes()[shown:]
@@ -143,7 +157,7 @@ def _supervise(places: Places, options: argparse.Namespace) -> int:
     cast: Cast = cast_of(options.hospitals)
     with (
         only_instance(places),
-        building(places, cast, port=options.port, fresh=options.fresh, accept_drafts=options.accept_drafts) as space,
+        building(places, cast, port=options.port, fresh=options.fresh, drafts=_draft_words(options)) as space,
     ):
         space.print_sign_ins()
         sys.stdout.flush()

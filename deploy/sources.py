@@ -64,6 +64,11 @@ class Cast:
     def hospitals(self) -> tuple[Organisation, ...]:
         return tuple(one for one in self.organisations if one.role == "provider")
 
+    @property
+    def described(self) -> bool:
+        """Every file has its dictionary."""
+        return all(source.dictionary is not None for one in self.hospitals for source in one.datasets)
+
 
 def demo_cast() -> Cast:
     """The commission, its computing office, a device maker and the four hospitals of `fixtures/hospitals/uci-heart`."""

@@ -8,7 +8,7 @@ whether it is there.
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,11 +74,12 @@ class Space:
 
 @contextmanager
 def building(
-    places: Places, cast: Cast, *, port: int, fresh: bool, accept_drafts: bool = False, server: str | None = None
+    places: Places, cast: Cast, *, port: int, fresh: bool, drafts: Sequence[str] = (), server: str | None = None
 ) -> Iterator[Space]:
     """Build the space (or continue the one that is there), hand it over, stop every process at the end.
 
-    `server` is the URL of a PostgreSQL of the user's own; without it we start one.
+    `server` is the URL of a PostgreSQL of the user's own; without it we start one. `drafts` are the words with which a
+    file without a dictionary is registered.
     """
     if fresh:
         shutil.rmtree(places.home, ignore_errors=True)
@@ -96,7 +97,7 @@ def building(
             supervisor,
             postgres or str(server),
             port=port,
-            accept_drafts=accept_drafts,
+            drafts=drafts,
             fresh=fresh,
         )
     finally:
@@ -120,7 +121,7 @@ def _build(
     postgres: Postgres | str,
     *,
     port: int,
-    accept_drafts: bool,
+    drafts: Sequence[str],
     fresh: bool,
 ) -> Space:
     ports = _ports(places, port, relaying.NAME, *(witnesses.port_name(one) for one in witnesses.chosen(cast)))
@@ -155,7 +156,7 @@ def _build(
         _admit_everybody(space)
     seeded = _seed_people(space)
     with steps.step("register", "3. Each hospital registers its dataset at its own node; the rows stay there"):
-        datasets = _register_everything(space, accept_drafts=accept_drafts)
+        datasets = _register_everything(space, drafts)
     seeded.finish()
     _write_space_file(space, datasets)
     return space
@@ -290,7 +291,7 @@ def _all_at_once(act: Callable[[Organisation], None], items: list[Organisation])
         list(pool.map(act, items))
 
 
-def _register_everything(space: Space, *, accept_drafts: bool) -> dict[str, dict[str, str]]:
+def _register_everything(space: Space, drafts: Sequence[str]) -> dict[str, dict[str, str]]:
     """Every hospital, at its own node and side by side: its files' descriptions go to the portal."""
     done = space.places.home / "datasets.json"
     known: dict[str, dict[str, str]] = json.loads(done.read_text()) if done.exists() else {}
@@ -305,8 +306,8 @@ def _register_everything(space: Space, *, accept_drafts: bool) -> dict[str, dict
             arguments += ["--file", str(bring_file(home, source.file))]
             if source.dictionary is not None:
                 arguments += ["--dictionary", str(bring_file(home, source.dictionary))]
-            elif accept_drafts:
-                arguments += ["--accept-draft"]
+            else:
+                arguments += drafts
             name = f"register-{hospital.key}-{source.name}"
             command = Command(name, environment.python(*arguments), environment.node(), space.places.logs)
             commands.append((hospital.key, source.file.name, command))

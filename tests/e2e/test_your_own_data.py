@@ -70,9 +70,11 @@ def test_it_works(root, tmp_path, hospitals):
     drafted = _deploy(root, *up)
     assert drafted.returncode == 1, drafted.stdout + drafted.stderr
     assert (tmp_path / "hospitals" / "north" / "stays.dictionary.draft.json").exists()
+    undecided = _deploy(root, *up, "--accept-drafts")
+    assert undecided.returncode == 1 and "who a person is" in undecided.stdout
 
     try:
-        started = _deploy(root, *up, "--accept-drafts")
+        started = _deploy(root, *up, "--accept-drafts", "--persons", "stay")
         assert started.returncode == 0, started.stdout + started.stderr
         running = read_running(Places(var, "up"))
         space = json.loads((var / "space.json").read_text())
