@@ -69,24 +69,31 @@ def bias(body: bytes) -> float:
     return float(abs(2 * int(bits.sum()) - len(bits)) / len(bits) ** 0.5)
 
 
+def spoken(count: int, shares: list[Numbers]) -> list[list[bytes]]:
+    """What each party sends. Party 0 also tells the dealer, in empty messages, that it took a piece."""
+    played = Played(len(shares), comparison.script(count), lambda of: comparison.negative(of, shares[of.seat]))
+    assert played.sent[0].count(b"") == played.dealt
+    return [[body for body in played.sent[seat] if body] for seat in range(len(shares))]
+
+
 def test_what_a_party_sends_says_nothing_about_the_numbers() -> None:
-    """All numbers are 5, and party 1 holds them as they are: its bare shares would be nearly all zeros. What it sends
-    instead is even in every bit, other bits each time, and as long as for any other numbers."""
+    """All numbers are 5, and one party holds them as they are: its bare shares would be nearly all zeros. What it sends
+    instead is even in every bit, other bits each time, and as long as for any other numbers; that of party 0, which
+    alone is dealt bound numbers, as that of all others."""
     count, parties = 4096, 3
-    bare = [np.full(count, 5 if seat == 1 else 0, dtype=np.uint64) for seat in range(parties)]
-    assert bias(bare[1].tobytes()) > 400, "what a naive party would send is full of its number"
-    script = comparison.script(count)
-    first, second = (Played(parties, script, lambda of: comparison.negative(of, bare[of.seat])) for _ in range(2))
-    other = [np.full(count, 2**64 - 9 if seat == 1 else 2**40, dtype=np.uint64) for seat in range(parties)]
-    third = Played(parties, script, lambda of: comparison.negative(of, other[of.seat]))
-    for seat in range(1, parties):  # party 0 also tells the dealer, in empty messages, that it took a piece
-        for one, two, three in zip(first.sent[seat], second.sent[seat], third.sent[seat], strict=True):
-            assert len(one) == len(two) == len(three)
-            assert bias(one) < 6 and bias(two) < 6 and bias(three) < 6
-            assert bias(bytes(np.frombuffer(one, np.uint8) ^ np.frombuffer(two, np.uint8))) < 6
-    columns = np.frombuffer(first.sent[1][0], dtype=np.uint64)
-    for at in range(64):
-        assert bias(np.packbits((columns >> np.uint64(at)).astype(np.uint8) & np.uint8(1)).tobytes()) < 6
+    for whose in (0, 1):
+        bare = [np.full(count, 5 if seat == whose else 0, dtype=np.uint64) for seat in range(parties)]
+        assert bias(bare[whose].tobytes()) > 400, "what a naive party would send is full of its number"
+        other = [np.full(count, 2**64 - 9 if seat == whose else 2**40, dtype=np.uint64) for seat in range(parties)]
+        runs = [spoken(count, own) for own in (bare, bare, other)]
+        for seat in range(parties):
+            for one, two, three in zip(*(run[seat] for run in runs), strict=True):
+                assert len(one) == len(two) == len(three)
+                assert bias(one) < 6 and bias(two) < 6 and bias(three) < 6
+                assert bias(bytes(np.frombuffer(one, np.uint8) ^ np.frombuffer(two, np.uint8))) < 6
+        columns = np.frombuffer(runs[0][whose][0], dtype=np.uint64)
+        for at in range(64):
+            assert bias(np.packbits((columns >> np.uint64(at)).astype(np.uint8) & np.uint8(1)).tobytes()) < 6
 
 
 def test_what_is_opened_depends_on_number_and_mask_only_by_their_sum() -> None:
