@@ -11,7 +11,8 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -35,7 +36,7 @@ REPLAY_WINDOW = MAX_AGE + 2 * CLOCK_SKEW
 """How long the portal must remember a nonce: after this the request is too old anyway."""
 BASE_COMPONENTS = ("@method", "@target-uri")
 LARGEST_ANSWER = 64 << 20
-UNAVAILABLE = frozenset({502, 503, 504})
+LATER = frozenset({408, 425, 429})
 
 
 @dataclass
@@ -191,7 +192,22 @@ def _refusal(response: httpx.Response, asked: str) -> PortalRefused | PortalUnav
         problem = {}
     problem = problem if isinstance(problem, dict) else {}
     code, detail = str(problem.get("code") or ""), str(problem.get("detail") or problem.get("title") or "")
-    if response.status_code in UNAVAILABLE:
-        return PortalUnavailable(f"{asked}: {response.status_code} {detail}".strip(), code or "portal.unavailable")
+    if response.status_code >= 500 or response.status_code in LATER:
+        return PortalUnavailable(f"{asked}: {response.status_code} {detail}".strip(), code or "portal.unavailable",
+                                 status=response.status_code)
+    if response.status_code == 401 and (ahead := _ahead(response)) is not None:
+        code, which = "clock.skew", "ahead of" if ahead > 0 else "behind"
+        detail = f"this machine's clock is {abs(ahead):.0f} s {which} the portal's: {detail}"
     return PortalRefused(response.status_code, code or f"http.{response.status_code}",
                          detail or f"{asked}: {response.status_code}", str(problem.get("request_id") or ""), problem)
+
+
+def _ahead(response: httpx.Response) -> float | None:
+    """By how many seconds our clock is ahead of the one that answered, when that is more than a request may be off:
+    what the portal calls a wrong signature is then a wrong clock. A hint for people, never a reason to trust."""
+    try:
+        theirs = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    ahead = (datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
+    return ahead if abs(ahead) > CLOCK_SKEW.total_seconds() else None

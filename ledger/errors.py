@@ -13,6 +13,8 @@ Every error has a stable, dotted `code`; the text is for people. This file impor
 
 from __future__ import annotations
 
+FINAL = frozenset({400, 404, 409, 410, 413, 422})  # of HTTP: the answer to this very request stays no
+
 
 class LedgerError(Exception):
     """Root of the tree."""
@@ -50,9 +52,16 @@ class PortalRefused(LedgerError):
         self.request_id = request_id
         self.problem: dict[str, object] = problem or {}
 
+    @property
+    def final(self) -> bool:
+        """The same request will never be taken. Any other refusal (a key not known yet, a clock that is off, somebody
+        suspended) may be otherwise later."""
+        return self.status in FINAL
+
 
 class PortalUnavailable(LedgerError):
-    """The portal did not answer, or said that it cannot now."""
+    """The portal did not answer, or said that it cannot now; `status` is what it said, 0 when it said nothing."""
 
-    def __init__(self, message: str, code: str = "portal.unavailable") -> None:
+    def __init__(self, message: str, code: str = "portal.unavailable", *, status: int = 0) -> None:
         super().__init__(code, message)
+        self.status = status

@@ -189,7 +189,7 @@ verdict = _document("verdict", {
     "who_must_act": nullable(text(0, 500)), "grant_block": nullable(integer()), "policy_hash": digest,
     "session": nullable(fields({"certificate": blob(8000), "exchange": hexadecimal(32)})),
     "issued_at": when,
-})
+}, may={"without": items(integer(0, SEATS - 1), 1, SEATS, unique=True)})  # whose contributions are not to be frozen
 
 result_envelope = _document("result_envelope", {
     "job": uuid, "job_hash": digest, "attempt": integer(1, 10**6), "session": digest, "sender": uuid,
@@ -202,6 +202,11 @@ contribution = _document("contribution", {
     "job": uuid, "job_hash": digest, "participant": uuid, "seat": integer(0, SEATS - 1), "question": digest,
     "dealer_key": hexadecimal(32), "ciphertexts": digest, "seed": blob(200), "engine": mapping_of(label),
     "issued_at": when,
+})
+
+# A hospital takes back what it handed in, until the set is frozen.
+withdrawal = _document("withdrawal", {
+    "job": uuid, "job_hash": digest, "participant": uuid, "seat": integer(0, SEATS - 1), "issued_at": when,
 })
 
 # The dealer's word: these contributions and no others, with the total of their masks sealed to the consumer.
@@ -280,5 +285,6 @@ SCHEMAS: Mapping[str, Check] = MappingProxyType({
     "product_confirmation": product_confirmation, "product_listing": product_listing, "scenario": scenario,
     "scenario_decision": scenario_decision, "grant_terms": grant_terms, "agreement": agreement, "job_spec": job_spec,
     "verdict": verdict, "result_envelope": result_envelope, "contribution": contribution, "frozen_set": frozen_set,
+    "withdrawal": withdrawal,
     "job_failure": job_failure, "entry": entry, "revocation": revocation, "receipt": receipt,
 })

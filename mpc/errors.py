@@ -28,6 +28,76 @@ No text here may carry a value of a row, a share, a count or a pattern.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import MappingProxyType
+
+WHO_MUST_ACT = MappingProxyType({
+    "spec.signature_invalid": "consumer",
+    "spec.malformed": "consumer",
+    "spec.stale": "consumer",
+    "spec.replayed": "consumer",
+    "spec.roster_mismatch": "consumer",
+    "spec.function_digest": "operator",
+    "spec.parameters": "consumer",
+    "spec.two_specs": "consumer",
+    "grant.outside_scope": "consumer",
+    "grant.revoked": "regulator",
+    "grant.suspended": "regulator",
+    "grant.expired": "consumer",
+    "grant.not_yet": "consumer",
+    "grant.exhausted": "consumer",
+    "grant.wrong_dataset": "consumer",
+    "grant.wrong_custodian": "regulator",
+    "grant.approval_invalid": "regulator",
+    "grant.not_registered": "operator",
+    "grant.terms_mismatch": "operator",
+    "participant.record_mismatch": "regulator",
+    "participant.suspended": "regulator",
+    "agreement.invalid": "consumer",
+    "dataset.changed": "custodian",
+    "dataset.unreachable": "custodian",
+    "policy.denied": "custodian",
+    "policy.held": "custodian",
+    "chain.unavailable": "operator",
+    "chain.stale_head": "operator",
+    "chain.disagree": "operator",
+    "chain.wrong": "operator",
+    "clock.skew": "custodian",
+    "disclosure.another_filter": "consumer",
+    "disclosure.column_tabulated": "consumer",
+    "disclosure.already_released": "consumer",
+    "disclosure.tried_too_often": "consumer",
+    "paillier.too_early": "operator",
+    "paillier.too_few": "consumer",
+    "paillier.too_late": "consumer",
+    "paillier.use_not_final": "operator",
+    "paillier.malformed": "operator",
+    "paillier.second_freeze": "consumer",
+    "paillier.withdrawn": "custodian",
+    "book.older_than_its_words": "regulator",
+    "gate.inconsistent": "regulator",
+    "engine.unfit": "custodian",
+    "session.mismatch": "operator",
+    "session.peer_lost": "custodian",
+    "session.peer_silent": "custodian",
+    "session.deadline": "custodian",
+    "dealer.lost": "regulator",
+    "relay.refused": "operator",
+    "proxy.refused": "custodian",
+    "relay.lost": "operator",
+    "relay.tampered": "operator",
+    "node.stopped": "custodian",
+    "node.busy": "consumer",
+    "node.disk_full": "custodian",
+    "node.unrecorded": "custodian",
+    "worker.out_of_memory": "custodian",
+    "worker.out_of_time": "custodian",
+    "worker.killed": "custodian",
+    "worker.failed": "custodian",
+})
+"""Every code that a node says in public, as a verdict or as a failure, and whose turn it is then: the consumer's, the
+custodian's, the regulator's, or that of the space's operator. Nodes, portal and SDK read this one table."""
+
 
 class MpcError(Exception):
     """Root of the tree; `code` may be narrowed by the raiser."""
@@ -51,7 +121,13 @@ class SpecRefused(MpcError):
 
 
 class SetRefused(MpcError):
+    """`seats`: without whose contributions the set might be another."""
+
     code = "paillier.second_freeze"
+
+    def __init__(self, text: str = "", *, code: str | None = None, seats: Iterable[int] = ()) -> None:
+        super().__init__(text, code=code)
+        self.seats = tuple(seats)
 
 
 class RangeExceeded(MpcError):

@@ -162,6 +162,7 @@ def expand(seed: bytes, question: Question, participant: str) -> int:
 def check_set(question: Question, spec: Mapping[str, Any], wires: Sequence[object]) -> list[Document]:
     """The contributions of a set in order of seats: each of the roster, signed, to this question, once; enough."""
     found: dict[int, Document] = {}
+    astray = []
     for wire in wires:
         try:
             seat = read_signed(wire, "contribution")["seat"]
@@ -171,10 +172,13 @@ def check_set(question: Question, spec: Mapping[str, Any], wires: Sequence[objec
             raise SetRefused("a contribution is not signed by its seat", code="paillier.malformed") from trouble
         told = (document["job"], document["job_hash"], document["question"], document["participant"])
         if told != (spec["id"], question.job_hash, question.hash, member["participant"]):
-            raise SetRefused(f"the contribution of seat {seat} is to another question", code="paillier.malformed")
+            astray.append(seat)
         if seat in found:
             raise SetRefused(f"the contribution of seat {seat} appears twice", code="paillier.malformed")
         found[seat] = document
+    if astray:
+        raise SetRefused(f"to another question: the contributions of seats {sorted(astray)}",
+                         code="paillier.malformed", seats=astray)
     if len(found) < spec["contributions"]["minimum"]:
         raise SetRefused("too few have contributed", code="paillier.too_few")
     return [found[seat] for seat in sorted(found)]
@@ -191,10 +195,18 @@ def members_of(documents: Sequence[Mapping[str, Any]]) -> list[Document]:
 def masks_total(question: Question, documents: Sequence[Mapping[str, Any]], *, sealing: X25519PrivateKey,
                 recipient_key: str) -> bytes:
     """The total of a checked set's masks, sealed to the consumer."""
-    layout = question.layout
-    total = add_masks(question, [
-        (one["participant"], open_seed(question, from_b64(one["seed"]), one["participant"], sealing=sealing))
-        for one in documents])
+    layout, seeds, closed = question.layout, [], []
+    for one in documents:
+        try:
+            seeds.append((one["participant"], open_seed(question, from_b64(one["seed"]), one["participant"],
+                                                        sealing=sealing)))
+        except SetRefused:
+            closed.append(one)
+    if closed:
+        names = ", ".join(one["participant"] for one in closed)
+        raise SetRefused(f"not sealed to this office, or no seed: that of {names}", code="paillier.malformed",
+                         seats=[one["seat"] for one in closed])
+    total = add_masks(question, seeds)
     plain = total.to_bytes(layout.count * layout.size, "little")
     return seal(plain, recipient_key=recipient_key, info=_masks_info(question, members_of(documents)))
 

@@ -46,6 +46,11 @@ def session_id(job_hash: str, attempt: int, verdict_hashes: Sequence[str], deale
     return sha256(canonical(body)).hexdigest()
 
 
+def function_key(function: Mapping[str, Any]) -> str:
+    """`name@version`, as catalogue and grants name a function."""
+    return f"{function['name']}@{function['version']}"
+
+
 def question_hash(spec: Mapping[str, Any]) -> str:
     """The same for two specs that would open the same thing under the same grants."""
     return sha256(canonical({name: spec[name] for name in ("function", "parameters", "filter", "inputs", "grants")})

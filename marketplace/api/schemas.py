@@ -45,6 +45,12 @@ class ContributionSchema(serializers.Serializer[Any]):
     ciphertexts = serializers.CharField()
 
 
+class WithdrawalSchema(serializers.Serializer[Any]):
+    """A hospital's signed word that takes its part back."""
+
+    withdrawal = SignedSchema()
+
+
 class FrozenSchema(serializers.Serializer[Any]):
     """The dealer's signed frozen set."""
 

@@ -47,6 +47,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/failures", orders.Failures.as_view()),
     path("jobs/<uuid:job_id>/contributions", orders.Contributions.as_view()),
     path("jobs/<uuid:job_id>/contributions/<int:seat>", orders.Contribution.as_view()),
+    path("jobs/<uuid:job_id>/withdrawal", orders.Withdrawal.as_view()),
     path("jobs/<uuid:job_id>/freeze", orders.Freeze.as_view()),
     path("jobs/<uuid:job_id>/total", orders.Total.as_view()),
     path("work", work.Work.as_view()),

@@ -19,13 +19,15 @@ from marketplace.agreements.states import State as AgreementState
 from marketplace.api.admission import admission
 from marketplace.api.schemas import papers
 from marketplace.jobs.models import Contribution, Envelope, Failure, JobParty, Total, Verdict
-from marketplace.jobs.services.collect import PASSING
+from marketplace.jobs.queries import standing
+from marketplace.jobs.services.collect import ASKED_AGAIN
 from marketplace.jobs.states import State
 
 AGAIN = timedelta(seconds=5)
 UNHURRIED = timedelta(seconds=30)  # between parties that are not online together
 LATER = timedelta(minutes=3)  # after an answer that may be another one by then
 STOP_FOR = timedelta(minutes=1)
+WORDS = 3
 STOPPED = (State.REFUSED, State.FAILED, State.CANCELLED, State.EXPIRED)
 Item = dict[str, Any]
 
@@ -71,8 +73,11 @@ def _mine(model: Any, **more: Any) -> Exists:
 
 
 def _to_check(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
+    """The dealer's office last, when every party has accepted: what one hospital holds keeps no place there."""
     answered = _mine(Verdict, decision__in=["accept", "refuse"])
-    return seats.filter(_due("check_served_at", now), ~answered, job__state=State.OFFERED)
+    parties = JobParty.objects.filter(~_mine(Verdict, decision="accept"), job=OuterRef("job"), role="party")
+    turn = Q(role="party") | ~Exists(parties)
+    return seats.filter(_due("check_served_at", now), ~answered, turn, job__state=State.OFFERED)
 
 
 def _to_meet(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
@@ -85,7 +90,7 @@ def _to_contribute(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobPart
     due = _due("check_served_at", now, UNHURRIED)
     collecting = seats.filter(due, role="party", job__state=State.COLLECTING, job__answer_by__gt=now)
     own = {"job": OuterRef("job"), "participant": OuterRef("participant")}
-    return collecting.exclude(Exists(Contribution.objects.filter(**own))).exclude(_refused(now))
+    return collecting.filter(left_out="").exclude(Exists(Contribution.objects.filter(**own))).exclude(_refused(now))
 
 
 def _to_freeze(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
@@ -97,7 +102,7 @@ def _to_freeze(seats: QuerySet[JobParty], now: datetime) -> QuerySet[JobParty]:
 
 def _refused(now: datetime) -> Q:
     """For good, or a moment ago."""
-    stands = ~Q(code__in=PASSING) | Q(at__gt=now - LATER)
+    stands = ~Q(code__in=ASKED_AGAIN) | Q(at__gt=now - LATER)
     own = {"job": OuterRef("job"), "participant": OuterRef("participant")}
     return Q(Exists(Verdict.objects.filter(stands, decision="refuse", **own))) | Q(
         Exists(Failure.objects.filter(stands, **own)))
@@ -125,9 +130,22 @@ def _contribute(seat: JobParty) -> Item:
 
 
 def _freeze(seat: JobParty) -> Item:
-    """The contributions' documents alone: the dealer's office never sees a ciphertext."""
-    given = Contribution.objects.filter(job=seat.job).values_list("document", flat=True)
-    return {"kind": "freeze", **_papers(seat), "contributions": list(given.order_by("seat"))}
+    """The contributions' documents alone: the dealer's office never sees a ciphertext. With them who takes its part
+    back, and the newest words of this office, which it must know."""
+    job = seat.job
+    return {
+        "kind": "freeze",
+        **_papers(seat),
+        "contributions": list(standing(job.pk).order_by("seat").values_list("document", flat=True)),
+        "withdrawals": [one.withdrawal for one in job.parties.filter(withdrawal__isnull=False)],
+        "words": list(_words(seat)),
+    }
+
+
+def _words(seat: JobParty) -> QuerySet[Total, Any]:
+    mine = JobParty.objects.filter(participant=seat.participant, role="dealer", job=OuterRef("job"))
+    rows = Total.objects.filter(Exists(mine), frozen__isnull=False).exclude(job=seat.job)
+    return rows.order_by("-job__created_at").values_list("frozen", flat=True)[:WORDS]
 
 
 def _papers(seat: JobParty) -> Item:

@@ -11,9 +11,9 @@ from dataspace.http import ActorRequest
 from dataspace.provenance.queries import anchored_size
 from marketplace.home.page import named, page, part, signed_in, timeline
 from marketplace.jobs.models import Contribution, Job, Total
-from marketplace.jobs.queries import job_for, jobs_for
+from marketplace.jobs.queries import job_for, jobs_for, standing, who_must_act
 from marketplace.jobs.states import OPEN, State
-from mpc.spec import are_apart
+from mpc.spec import are_apart, function_key
 
 
 @signed_in
@@ -47,17 +47,17 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
     stop = next((one for one in verdicts.values() if one.decision in {"refuse", "hold"}), None)
     failure = row.failures.order_by("at").first()
     apart = are_apart(spec)
-    given = {one.participant_id: one for one in row.contributions.defer("document", "ciphertexts")} if apart else {}
+    given = {one.participant_id: one for one in standing(row.pk).defer("document", "ciphertexts")} if apart else {}
     frozen = Total.objects.filter(job=row, frozen__isnull=False).exists()
     who = named([row.about, stop.participant_id if stop else None, failure.participant_id if failure else None])
     return {
         "row": row,
         "spec": spec,
-        "function": f"{spec['function']['name']}@{spec['function']['version']}",
+        "function": function_key(spec["function"]),
         "parties": [
             {
                 "party": one,
-                "verdict": _part(one.role, given.get(one.participant_id), frozen=frozen)
+                "verdict": _part(one.role, given.get(one.participant_id), frozen=frozen, left_out=one.left_out)
                 or _answer(verdicts.get(one.participant_id), late=apart and (frozen or row.state not in OPEN)),
             }
             for one in parties
@@ -71,14 +71,17 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
         "is_buyer": row.consumer_id == request.actor.participant_id,
         "envelopes": len(given) or row.envelopes.filter(attempt=row.attempt).count(),
         "stop": stop.document["document"] if stop else None,
+        "must_act": who_must_act(row),
         "stopped_by": who.get(stop.participant_id) if stop else None,
         "failure": failure,
         "about": who.get(row.about),
     }
 
 
-def _part(role: str, given: Contribution | None, *, frozen: bool) -> dict[str, Any] | None:
-    """What a party has handed in that was not online with the others."""
+def _part(role: str, given: Contribution | None, *, frozen: bool, left_out: str = "") -> dict[str, Any] | None:
+    """What a party has handed in that was not online with the others, or why that counts no more."""
+    if left_out:
+        return {"decision": "left_out", "code": left_out, "at": None}
     if given is not None:
         return {"decision": "contributed", "code": "", "at": given.at}
     return {"decision": "frozen", "code": "", "at": None} if role == "dealer" and frozen else None

@@ -52,6 +52,9 @@ class JobParty(models.Model):
     check_served_at = models.DateTimeField(null=True)
     session_served_at = models.DateTimeField(null=True)
     stop_served_at = models.DateTimeField(null=True)
+    # of a job whose parties are not online together: why its part is not in the set, and its word that takes it back
+    left_out = models.CharField(max_length=64, blank=True)
+    withdrawal = models.JSONField(null=True)
 
     class Meta:
         ordering = ("seat",)

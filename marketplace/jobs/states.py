@@ -4,7 +4,8 @@ queued (portal) -> offered (parties answer) -> ready (session may form) -> runni
 or refused, failed, cancelled, expired. An attempt that lost somebody on the way is offered once more (RETRY).
 A job of parties that are not online together goes another way: queued (portal) -> collecting (hospitals, until the
 order's own time) -> closing (portal and the dealer's office) -> released -> settled. It is tried once, and once its
-set of contributors is chosen nobody cancels it.
+set of contributors is chosen nobody cancels it. The dealer's office may refuse that set and name who stands in the way:
+then another is chosen without them, if enough remain.
 """
 
 from enum import StrEnum
@@ -54,6 +55,7 @@ MOVES = MappingProxyType(
         (State.RUNNING, Move.RELEASE): State.RELEASED,
         (State.QUEUED, Move.INVITE): State.COLLECTING,
         (State.COLLECTING, Move.CLOSE): State.CLOSING,
+        (State.CLOSING, Move.CLOSE): State.CLOSING,
         (State.CLOSING, Move.RELEASE): State.RELEASED,
         (State.RELEASED, Move.SETTLE): State.SETTLED,
         **{(state, Move.RETRY): State.OFFERED for state in (State.OFFERED, State.READY, State.RUNNING)},

@@ -74,12 +74,14 @@ class Refused(SdkError):
 
 
 class JobFailed(Refused):
-    """A job ended without a result. `reason` is the refusing party's own code, `about` whom it names."""
+    """A job ended without a result. `reason` is the refusing party's own code, `about` whom it names, `who_must_act`
+    whose turn it is."""
 
     default = "job.failed"
 
-    def __init__(self, message: str, *, code: str, state: str, reason: str | None, about: str | None) -> None:
-        super().__init__(message, code=code)
+    def __init__(self, message: str, *, code: str, state: str, reason: str | None, about: str | None,
+                 who_must_act: str | None = None) -> None:
+        super().__init__(message, code=code, who_must_act=who_must_act)
         self.state = state
         self.reason = reason
         self.about = about

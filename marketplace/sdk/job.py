@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from marketplace.sdk.errors import JobFailed, TimedOut, Unavailable
 from marketplace.sdk.types import Progress
+from mpc.errors import WHO_MUST_ACT
 
 if TYPE_CHECKING:
     from marketplace.sdk.result import Result
@@ -88,7 +89,7 @@ def check_released(answer: Mapping[str, Any]) -> None:
     reason, about = answer.get("code"), answer.get("about")
     text = f"job {answer['id']} was {state}: {reason or 'no reason given'}"
     raise JobFailed(text + (f", about {about}" if about else ""), code=f"job.{state}", state=state, reason=reason,
-                    about=about)
+                    about=about, who_must_act=answer.get("who_must_act") or WHO_MUST_ACT.get(str(reason)))
 
 
 def _contributed(answer: Mapping[str, Any]) -> int | None:

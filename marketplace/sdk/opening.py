@@ -31,7 +31,7 @@ from mpc.errors import NotOpenable
 from mpc.functions.plan import Plan, check_opened
 from mpc.functions.registry import function
 from mpc.sharing import open_sealed
-from mpc.spec import are_apart, common_columns, hpke_info
+from mpc.spec import are_apart, common_columns, function_key, hpke_info
 
 
 def open_evidence(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: Keyring,
@@ -68,7 +68,7 @@ def _open_apart(evidence: Evidence, *, trust: Trust, keys: KeyFile, keyring: Key
 
 def _known(spec: Mapping[str, Any]) -> str:
     """The function's key, if the job was run with the code that is here."""
-    key = f"{spec['function']['name']}@{spec['function']['version']}"
+    key = function_key(spec["function"])
     if key not in CATALOG or CATALOG[key].digest != spec["function"]["digest"]:
         raise Refused(f"this SDK has other code of {key} than the job was run with", code="function.unknown")
     return key

@@ -40,9 +40,7 @@ from marketplace.sdk.receipt import Receipt
 from marketplace.sdk.records import ChainRecords, Document, Signed, verified_document
 from marketplace.sdk.result import Result
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
-from mpc.catalog import validate_parameters
-from mpc.filters import tabulated, validate_filter
-from mpc.spec import are_apart, common_columns, question_hash
+from mpc.spec import are_apart, question_hash
 
 AGREEMENT_SECONDS = 60.0
 RECEIPT_SECONDS = 60.0
@@ -192,11 +190,11 @@ class Space:
 
     def _new_order(self, product: Product, call: Call, scenario: Scenario | str | None,
                    apart: Apart | None) -> dict[str, Any]:
+        from mpc.functions.registry import plan_for  # numpy: only who orders waits for it
+
         inputs = self.catalogue.product_inputs(product)
         with our_errors():
-            columns = common_columns([dataset.document["columns"] for dataset in inputs])
-            validate_parameters(call.key, call.parameters, columns)
-            validate_filter(call.filter, columns, tabulated=tabulated(call.parameters, columns))
+            plan_for(call.key, call.parameters, call.filter, [dataset.document for dataset in inputs])
         now = datetime.now(UTC)
         wanted = scenario.id if isinstance(scenario, Scenario) else scenario
         grants = orders.choose_grants(self.grants(wanted), product, call, grantee=self.keys.participant, now=now,
@@ -219,13 +217,14 @@ class Space:
     def _agreement(self, product: Product, grants: Sequence[Grant]) -> Document:
         """The agreement over these grants, found or made, once the lead has signed it too."""
         references = orders.grant_references(grants)
-        for row in rows_of(self.portal.get("/agreements")):
+        scenario = grants[0].scenario
+        for row in rows_of(self.portal.get("/agreements", product=product.id, scenario=scenario)):
             document = row["document"]["document"]
             ours = (document["product"], document["product_hash"], document["consumer"]) == (
                 product.id, product.hash, self.keys.participant)
             if ours and document["grants"] == references and row["state"] in ("offered", "signed"):
                 return self._both_signed(document["id"], product)
-        document = orders.new_agreement(product, self.catalogue.scenario(grants[0].scenario), grants,
+        document = orders.new_agreement(product, self.catalogue.scenario(scenario), grants,
                                         consumer=self.keys.participant)
         with our_errors():
             wire = signed(document, self.keys.signing)

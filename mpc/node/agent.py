@@ -1,8 +1,8 @@
 """The agent: takes the portal's work items one by one, judges each itself, and answers with signed documents.
 
-It turns a judgement (`judge.py`) into a signed verdict, starts and ends attempts, and does at once what the people of
-the hospital say in between: hold, release, deny, stop. It never believes the portal about permission, opens no
-inbound port, and keeps the session keys of an attempt in memory only.
+It turns a judgement (`judge.py`) into a signed verdict (`answers.py`), starts and ends attempts (`attempts.py`), and
+does at once what the people of the hospital say in between: hold, release, deny, stop. It never believes the portal
+about permission, opens no inbound port, and keeps the session keys of an attempt in memory only.
 """
 
 import sqlite3
@@ -14,28 +14,29 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.documents import document_hash, new_document, signed, to_b64
+from ledger.documents import document_hash, to_b64
 from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
-from mpc.node import checks, inbox, reach
+from mpc.node import checks, freezing, inbox, reach
+from mpc.node.answers import Answers
+from mpc.node.attempts import Attempts
 from mpc.node.book import OPEN_STATES
-from mpc.node.cases import Case, Cases, trace_of
+from mpc.node.cases import Cases
 from mpc.node.config import Config
 from mpc.node.contributing import Contribute, Contributions
-from mpc.node.desk import sign_agreement
+from mpc.node.cosigning import Cosigner
 from mpc.node.errors import NodeError, Refused, Unsettled
 from mpc.node.freezing import Freezer
 from mpc.node.judge import Judge, Judgement, book_trouble
 from mpc.node.logs import note
 from mpc.node.papers import Me, Papers
-from mpc.node.policy import Decision
 from mpc.node.rulebook import Rulebook
-from mpc.node.sessions import Attempt, Fresh, Home, Run, report_failure
-from mpc.node.workers import Workers
+from mpc.node.sessions import NO_KEYS, Attempt, Fresh, Home, Run, report_failure
+from mpc.node.workers import Worker, Workers
 from mpc.spec import are_apart
 from mpc.transport.identity import Place, SessionIdentity
 
-MAX_ATTEMPTS = 4
 HOLD_AGAIN = 15.0
+FORGET_EVERY = 60.0
 
 
 def fresh_keys(signing: Ed25519PrivateKey, place: Place, now: datetime) -> Fresh:
@@ -61,10 +62,11 @@ class Agent:
         self.judging = Judge(config, self.me, home, cases=self.cases, rulebook=rules, now=lambda: self.now())  # noqa: PLW0108
         self.contributions = Contributions(home.book)
         self.freezer = Freezer(home, now=lambda: self.now())  # noqa: PLW0108
-        self.attempts: dict[str, Attempt] = {}
+        self.answers = Answers(self.me, home, self.cases, door)
+        self.cosigner = Cosigner(home, door, self.judging.policy)
+        self.attempts = Attempts()
         self._held: dict[tuple[str, int], float] = {}
-        self._agreements: set[str] = set()
-        self._threads: list[threading.Thread] = []
+        self._forgot = time.monotonic()
 
     # work items
     def handle(self, item: Mapping[str, Any]) -> None:
@@ -96,7 +98,7 @@ class Agent:
         elif kind == "stop":
             self.stop(str(item.get("job")), str(item.get("code") or "session.deadline"))
         elif kind == "agreement":
-            self.agreement(item)
+            self.cosigner.sign(item)
         else:
             note("work.unknown")
 
@@ -106,20 +108,22 @@ class Agent:
         job_hash = document_hash(spec)
         running = self.attempts.get(job_hash)
         if running is not None and running.papers.attempt == attempt:
-            self._answer(item["job"], running.verdict)
+            self.answers.send(item["job"], running.verdict)
             return
         if self._held.get((job_hash, attempt), 0.0) > time.monotonic():
             return
-        if len(self.attempts) >= MAX_ATTEMPTS:
+        if self.attempts.running >= self.config.at_once:
             note("work.later", job=str(item["job"]))
             return
         accepted, verdict = self.judge(item)
         if verdict["document"]["decision"] == "hold":
-            self._held[(job_hash, attempt)] = time.monotonic() + HOLD_AGAIN
+            now = time.monotonic()
+            self._held = {one: until for one, until in self._held.items() if until > now}
+            self._held[(job_hash, attempt)] = now + HOLD_AGAIN
         try:
-            self._answer(item["job"], verdict)
-        except PortalRefused:
-            if accepted is not None:
+            self.answers.send(item["job"], verdict)
+        except PortalRefused as error:
+            if accepted is not None and error.final:  # else the portal asks again, and gets the very same answer
                 self._close(accepted, "withdrawn")
             raise
         finally:
@@ -130,7 +134,9 @@ class Agent:
         """Judge, and contribute at once; a contribution that was made is sent again as it was."""
         spec = item["spec"]["document"]
         made = self.contributions.made(document_hash(spec))
-        if made is not None and not self._ruled(document_hash(spec), str(item["job"])):
+        ended = self._ruled(document_hash(spec), str(item["job"])) or self.contributions.barred(
+            document_hash(spec), self.home.trust)
+        if made is not None and not ended:
             self.door.post(*made)
             return
         if not self.me.party or not are_apart(spec):
@@ -139,7 +145,7 @@ class Agent:
         self.check(item)
         attempt = self.attempts.get(document_hash(spec))
         if attempt is not None and attempt.thread is None:
-            self._start(attempt, Contribute(self.home, attempt, self.contributions,
+            self._start(attempt, Contribute(self.home, attempt, self.contributions, ruled=self._ruled,
                                             still_allowed=self.judging.still_allowed))
 
     def freeze(self, item: Mapping[str, Any]) -> None:
@@ -147,23 +153,18 @@ class Agent:
         if self.me.party or not are_apart(item["spec"]["document"]):
             note("work.unknown")
             return
-        made = self.judging.judge(item)
+        made = self.judging.judge(item, of=freezing.contributors(item))
         if made.refusal is None and made.papers is not None:
             try:
-                self.freezer.freeze(made.papers, item.get("contributions"))
+                self.freezer.freeze(made.papers, item)
             except (Refused, Unsettled) as error:
                 made.ended(error if isinstance(error, Refused) else Refused(error.code, error.text))
             except sqlite3.Error as error:
                 made.ended(book_trouble(error))
-        verdict = self._verdict(item, made)
-        self._keep(item, made, verdict["document"])
+        verdict = self.answers.verdict(item, made, without=made.refusal.seats if made.refusal else ())
+        self.answers.keep(item, made, verdict["document"])
         if made.refusal is not None:
-            self._answer(item["job"], verdict)
-
-    def _answer(self, job: str, verdict: Mapping[str, Any]) -> None:
-        body = verdict["document"]
-        note("verdict", job=body["job"], attempt=body["attempt"], decision=body["decision"], code=body["code"])
-        self.door.post(f"/jobs/{job}/verdicts", {"verdict": dict(verdict)})
+            self.answers.send(item["job"], verdict)
 
     # judgement
     def judge(self, item: Mapping[str, Any], *, dry: bool = False) -> tuple[Attempt | None, dict[str, Any]]:
@@ -171,7 +172,7 @@ class Agent:
         made = self.judging.judge(item)
         accepted: Attempt | None = None
         if dry:
-            return None, self._verdict(item, made)
+            return None, self.answers.verdict(item, made)
         if made.refusal is None and made.papers is not None:
             try:
                 accepted, verdict = self._accept(item, made, made.papers)
@@ -180,81 +181,42 @@ class Agent:
             except sqlite3.Error as error:
                 made.ended(book_trouble(error))
         if accepted is None:
-            verdict = self._verdict(item, made)
-        self._keep(item, made, verdict["document"])
+            verdict = self.answers.verdict(item, made)
+        self.answers.keep(item, made, verdict["document"])
         return accepted, verdict
 
-    def _keep(self, item: Mapping[str, Any], made: Judgement, verdict: Mapping[str, Any]) -> None:
-        """The case for `explain`, and a line of the record; a full disk cannot make a refusal any weaker."""
-        spec = item["spec"]["document"]
-        function = spec.get("function")
-        name = f"{function.get('name')}@{function.get('version')}" if isinstance(function, dict) else ""
-        recipient = spec.get("recipient")
-        consumer = str(recipient.get("participant")) if isinstance(recipient, dict) else ""
-        case = Case(
-            job_hash=verdict["job_hash"], job=str(verdict["job"]), consumer=consumer[:64], function=name[:64],
-            attempt=verdict["attempt"], decision=verdict["decision"], code=verdict["code"], rule=verdict["rule"],
-            who_must_act=verdict["who_must_act"], policy_hash=verdict["policy_hash"], at=int(time.time()),
-            trace=trace_of(made.steps))
-        try:
-            self.cases.put(case, item if verdict["decision"] == "hold" else None)
-        except sqlite3.Error:
-            note("book.full")
-        self.home.audit.note("verdict", job=case.job, job_hash=case.job_hash, attempt=case.attempt,
-                             decision=case.decision, code=case.code, rule=case.rule, policy=case.policy_hash)
-
     def _accept(self, item: Mapping[str, Any], made: Judgement, papers: Papers) -> tuple[Attempt, dict[str, Any]]:
-        """Reserve the use, make the keys, sign."""
-        worker = self.workers.take()
-        try:
+        """Reserve the use, make the keys, sign. No worker yet: a job may wait for days for another hospital."""
+        waiting = self.attempts.waiting_of(papers.consumer, but=papers.job_hash)
+        if waiting >= self.config.waiting_per_customer:
+            raise Refused("node.busy", f"{waiting} jobs of this customer wait here for others already")
+        apart = are_apart(papers.spec)
+        fresh, session = NO_KEYS, None
+        if apart:
+            self.contributions.begin(papers.job_hash)
+        else:
             place = Place(papers.job_hash, papers.attempt, papers.seat)
             fresh = fresh_keys(self.home.keys.signing, place, self.now())
-            apart = are_apart(papers.spec)
-            if apart:
-                self.contributions.begin(papers.job_hash)
-            verdict = self._verdict(item, made, session=None if apart else {
-                "certificate": fresh.certificate, "exchange": fresh.exchange})
-            self.book.accept(
-                job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
-                attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
-                grant=papers.own.id if papers.own else None,
-                max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
-                shape=papers.shape, verdict=verdict, anew=apart)
-        except BaseException:
-            self.workers.give_back(worker)
-            raise
-        before = self.attempts.pop(papers.job_hash, None)
-        attempt = Attempt(papers, verdict, fresh, worker, made.floor, made.source)
+            session = {"certificate": fresh.certificate, "exchange": fresh.exchange}
+        verdict = self.answers.verdict(item, made, session=session)
+        self.book.accept(
+            job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
+            attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
+            grant=papers.own.id if papers.own else None,
+            max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
+            shape=papers.shape, gated=papers.gated, anew=apart)
+        attempt = Attempt(papers, verdict, fresh, made.floor, made.source)
+        before = self.attempts.get(papers.job_hash)
         self.attempts[papers.job_hash] = attempt
         if before is not None:
             before.stop_code = "session.mismatch"
-            self.workers.give_back(before.worker)
         return attempt, verdict
-
-    def _verdict(self, item: Mapping[str, Any], made: Judgement, *,
-                 session: dict[str, str] | None = None) -> dict[str, Any]:
-        spec, refusal = item["spec"]["document"], made.refusal
-        document = new_document(
-            "verdict", job=item["job"], job_hash=document_hash(spec), attempt=item["attempt"],
-            participant=self.me.participant, seat=made.papers.seat if made.papers else self._seat(spec),
-            decision=made.decision, code=refusal.code if refusal else None,
-            rule=refusal.rule[:500] if refusal else None, who_must_act=refusal.who_must_act if refusal else None,
-            grant_block=made.block, policy_hash=made.policy.hash, session=session)
-        return signed(document, self.home.keys.signing)
-
-    def _seat(self, spec: Mapping[str, Any]) -> int:
-        """The seat we answer for when the papers did not hold; 0 when the spec gives us none."""
-        roster = spec.get("roster")
-        seats = [seat["participant"] for seat in roster] if isinstance(roster, list) else []
-        if not self.me.party:
-            return min(len(seats), 63)
-        return seats.index(self.me.participant) if self.me.participant in seats else 0
 
     # sessions
     def session(self, item: Mapping[str, Any]) -> None:
         """All have accepted: verify that they did, and start."""
         job, number = str(item["job"]), int(item["attempt"])
-        attempt = next((one for one in self.attempts.values() if one.papers.job == job), None)
+        attempt = self.attempts.of(job)
         if attempt is None or attempt.papers.attempt != number:
             known = self.book.seen(job=job)
             if known is not None and known.attempt == number and known.state in OPEN_STATES:
@@ -263,33 +225,42 @@ class Agent:
             return
         if attempt.thread is not None:
             return
+        if self.attempts.running >= self.config.at_once:
+            note("session.later", job=job)  # shown again in a moment
+            return
         papers = attempt.papers
         try:
             session = checks.verify_session(papers, item["verdicts"], item["dealer"], attempt.verdict["document"])
             attempt.relay = reach.way(item.get("relay"), self.config)
         except Refused as error:
             note("session.refused", job=job, code=error.code)
-            self._close(attempt, "failed")
-            report_failure(self.home, papers.seen, error.code)
+            self._end(attempt, error.code)
             return
-        self._start(attempt, Run(self.home, attempt, session, still_allowed=self.judging.still_allowed))
+        self._start(attempt, Run(self.home, attempt, session, ruled=self._ruled,
+                                 still_allowed=self.judging.still_allowed))
 
     def _start(self, attempt: Attempt, run: Run) -> None:
+        """A worker of its own, and a thread."""
+        try:
+            attempt.worker = self.workers.take()
+        except (NodeError, OSError) as error:
+            note("worker.missing", job=attempt.papers.job, kind=type(error).__name__)
+            self._end(attempt, "worker.failed")
+            return
         name = f"job-{attempt.papers.job[:8]}"
-        attempt.thread = threading.Thread(target=self._run, args=(run,), name=name, daemon=True)
+        attempt.thread = threading.Thread(target=self._run, args=(run, attempt.worker), name=name, daemon=True)
         attempt.thread.start()
 
-    def _run(self, run: Run) -> None:
+    def _run(self, run: Run, worker: Worker) -> None:
         try:
             run.run()
         finally:
-            if self.attempts.get(run.papers.job_hash) is run.attempt:
-                del self.attempts[run.papers.job_hash]
-            self.workers.give_back(run.attempt.worker)
+            self.attempts.leave(run.attempt)
+            self.workers.give_back(worker)
 
     def stop(self, job: str, code: str) -> None:
         """The portal says that the job is over: end our part. A sealed question may then be asked by another job."""
-        attempt = next((one for one in self.attempts.values() if one.papers.job == job), None)
+        attempt = self.attempts.of(job)
         if attempt is not None and attempt.thread is not None:
             attempt.told = True
             attempt.stop_code = code
@@ -304,22 +275,30 @@ class Agent:
             self.book.unrelease(known.job_hash)
 
     def _close(self, attempt: Attempt, state: str) -> None:
-        self.attempts.pop(attempt.papers.job_hash, None)
+        """An attempt that never ran is over."""
+        self.attempts.leave(attempt)
         self.book.end(attempt.papers.job_hash, attempt.papers.attempt, state)
-        self.workers.give_back(attempt.worker)
+
+    def _end(self, attempt: Attempt, code: str) -> None:
+        """An attempt that never ran failed, and the others must hear of it."""
+        self._close(attempt, "failed")
+        report_failure(self.home, attempt.papers.seen, code)
 
     # what the hospital's people say
     def look(self) -> None:
         """Their rulings and the switch, as they stand in the book now; called whenever somebody else wrote there."""
-        standing = list(self.attempts.values())
+        standing = self.attempts.all()
         for attempt in standing:
             self._told(attempt)  # all of them, before anything waits for the lock: a file may be read under it for long
         for attempt in standing:
             self._obey(attempt)
         for known in self.book.sealed():  # the portal was away: what lies in the outbox has not left the house
-            code = self._ruled(known.job_hash, known.job)
+            barred = self.contributions.barred(known.job_hash, self.home.trust)
+            code = self._ruled(known.job_hash, known.job) or (barred if barred == "grant.revoked" else "")
             if code and self.book.withdraw(known.job_hash):
                 report_failure(self.home, known, code)
+        self.contributions.take_back(self.home, lambda job_hash, job: self.cases.ruling(
+            job_hash=job_hash, job=job) == "deny")
         if self.cases.stopped is not None:
             return
         for case in self.cases.newest(decision="hold"):
@@ -347,8 +326,7 @@ class Agent:
         if code and attempt.thread is None:
             with self.lock:
                 if attempt.thread is None and self.attempts.get(papers.job_hash) is attempt:
-                    self._close(attempt, "failed")
-                    report_failure(self.home, papers.seen, code)
+                    self._end(attempt, code)
 
     # between items
     def tend(self) -> None:
@@ -356,10 +334,13 @@ class Agent:
         inbox.take(self.config.inbox, self.book)
         self.workers.tend()
         now = self.now()
-        for attempt in list(self.attempts.values()):
+        for attempt in self.attempts.all():
             if attempt.thread is None and now > attempt.papers.deadline:
                 note("attempt.expired", job=attempt.papers.job)
                 self._close(attempt, "expired")
+        if time.monotonic() - self._forgot > FORGET_EVERY:
+            self._forgot = time.monotonic()
+            self.contributions.forget(before=int(now.timestamp()))
         self.home.flush()
 
     def recover(self) -> None:
@@ -371,30 +352,9 @@ class Agent:
 
     def close(self) -> None:
         """End every attempt and every worker."""
-        for attempt in list(self.attempts.values()):
+        for attempt in self.attempts.all():
             attempt.stop_code = attempt.stop_code or "worker.failed"
-        for attempt in list(self.attempts.values()):
+        for attempt in self.attempts.all():
             if attempt.thread is not None:
                 attempt.thread.join(3.0)
         self.workers.close()
-
-    # agreements
-    def agreement(self, item: Mapping[str, Any]) -> None:
-        """Co-sign an agreement over a product that this organisation leads, when the policy says so."""
-        if not self.me.party or item["id"] in self._agreements:
-            return
-        if self.judging.policy().agreements is not Decision.AUTO:
-            note("agreement.held", agreement=item["id"])
-            self._agreements.add(item["id"])
-            return
-        try:
-            wire = sign_agreement(self.door, self.home.keys, self.home.trust, item)
-        except PortalUnavailable:
-            raise
-        except LedgerError as error:
-            note("agreement.refused", agreement=item["id"], code=error.code)
-            self._agreements.add(item["id"])
-            return
-        self.door.post(f"/agreements/{item['id']}/signature", {"document": wire})
-        note("agreement.signed", agreement=item["id"])
-

@@ -1,15 +1,16 @@
-"""The node's durable book: which jobs it saw, which uses it counts, what it released, which grants are revoked.
+"""The node's durable book: which jobs it saw, which uses and gates it counts, what it released, what was taken back.
 
 One SQLite file in WAL mode, every change one transaction, synced before anyone is told. Authoritative for uses:
-there is one custodian for each grant, so its own count cannot be behind. Holds ids, hashes and counts; never a row,
-a share or a key. Revocations stay for ever.
+there is one custodian for each grant, so its own count cannot be behind. Holds ids, names of columns, hashes and
+counts; never a row, a share or a key. Revocations of grants, and suspensions of grants and participants, stay for ever.
 """
 
 import errno
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,21 +21,30 @@ from mpc.node.errors import Refused
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS job (
   job_hash TEXT PRIMARY KEY, job TEXT NOT NULL UNIQUE, consumer TEXT NOT NULL, nonce TEXT NOT NULL,
-  attempt INTEGER NOT NULL, state TEXT NOT NULL, deadline INTEGER NOT NULL, release_key TEXT NOT NULL, verdict TEXT,
+  attempt INTEGER NOT NULL, state TEXT NOT NULL, deadline INTEGER NOT NULL, release_key TEXT NOT NULL,
   UNIQUE (consumer, nonce)) STRICT;
+CREATE INDEX IF NOT EXISTS job_question ON job (release_key);
+CREATE INDEX IF NOT EXISTS job_state ON job (state);
 CREATE TABLE IF NOT EXISTS use (
   grant_id TEXT NOT NULL, job_hash TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (grant_id, job_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS asked (
   grant_id TEXT NOT NULL, job_hash TEXT NOT NULL, shape TEXT NOT NULL, PRIMARY KEY (grant_id, job_hash)) STRICT;
+CREATE TABLE IF NOT EXISTS gate (
+  job_hash TEXT NOT NULL, attempt INTEGER NOT NULL, grant_id TEXT NOT NULL, columns TEXT NOT NULL,
+  state TEXT NOT NULL, PRIMARY KEY (job_hash, attempt, grant_id)) STRICT;
+CREATE INDEX IF NOT EXISTS gate_grant ON gate (grant_id);
 CREATE TABLE IF NOT EXISTS released (release_key TEXT PRIMARY KEY, job_hash TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS revocation (grant_id TEXT NOT NULL, document TEXT NOT NULL,
-  PRIMARY KEY (grant_id, document)) STRICT;
+CREATE TABLE IF NOT EXISTS revocation (subject TEXT NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (subject, document)) STRICT;
 CREATE TABLE IF NOT EXISTS dataset (
   dataset TEXT PRIMARY KEY, path TEXT NOT NULL, kind TEXT NOT NULL, record TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, body TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
 """
 OPEN_STATES = ("accepted", "running")
+MOST_GATES = 2  # over one table under one grant: the first, and the one retry
+
+Gates = tuple[tuple[str, frozenset[str]], ...]
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,18 @@ class History:
     asked: tuple[Shape, ...]
     released_by: str | None
     revocations: tuple[dict[str, Any], ...]
+    gates: Gates = ()
+
+
+def check_gates(gates: Gates, columns: frozenset[str]) -> None:
+    """Every gate answers a hospital that lies in its inputs one question about each cell, before anybody seals; so a
+    table is put to a gate no more often than this under one grant, whatever became of it (docs/adr/0006-splits.md).
+    `gates` are grants with the columns of one gate each; a column enters one table of a grant."""
+    begun = Counter(grant for grant, table in gates if table & columns)
+    if max(begun.values(), default=0) >= MOST_GATES:
+        raise Refused("disclosure.tried_too_often",
+                      f"{MOST_GATES} gates over this table have begun under this grant: a result that was released "
+                      "stands, and the answer would be the same; else ask for a new grant")
 
 
 def is_full(error: Exception) -> bool:
@@ -110,6 +132,8 @@ class Book:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
+        if self._one("SELECT 1 FROM pragma_table_info('revocation') WHERE name = 'grant_id'"):  # a book from before
+            self._db.execute("ALTER TABLE revocation RENAME COLUMN grant_id TO subject")
         self._db.executescript(SCHEMA)
 
     def close(self) -> None:
@@ -156,8 +180,8 @@ class Book:
         return None if row is None else SeenJob(*row)
 
     def history(self, *, job: str, job_hash: str, consumer: str, nonce: str, own_grant: str | None,
-                grants: Iterable[str], release_key: str) -> History:
-        """What the checks need to know, as one consistent reading."""
+                subjects: Iterable[str], release_key: str, gated: Sequence[str] = (), attempt: int = 0) -> History:
+        """What the checks need to know, as one consistent reading; of gates, those of other jobs and attempts."""
         with self._lock:
             known = self.seen(job_hash=job_hash)
             asked = self._db.execute("SELECT shape FROM asked WHERE grant_id = ? AND job_hash <> ?",
@@ -169,15 +193,27 @@ class Book:
                 uses=self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", own_grant, job_hash),
                 asked=tuple(Shape.from_text(text) for (text,) in asked),
                 released_by=self._one("SELECT job_hash FROM released WHERE release_key = ?", release_key),
-                revocations=tuple(self.revocations(grants)),
+                revocations=tuple(self.revocations(subjects)),
+                gates=self._gates(gated, but=(job_hash, attempt)),
             )
 
+    def _gates(self, grants: Iterable[str], *, but: tuple[str, int]) -> Gates:
+        """Gates begun under these grants, or about to begin."""
+        return tuple((grant, frozenset(json.loads(row[0]))) for grant in grants for row in self.rows(
+            "SELECT columns FROM gate WHERE grant_id = ? AND (job_hash, attempt) <> (?, ?)", grant, *but))
+
     def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
-               grant: str | None, max_uses: int, release_key: str, shape: Shape, verdict: Mapping[str, Any],
+               grant: str | None, max_uses: int, release_key: str, shape: Shape, gated: Sequence[str] = (),
                anew: bool = False) -> None:
-        """Enter the job, what it asks, and its use, or raise: of two jobs for the last use exactly one gets it. `anew`:
-        this attempt may be begun again when it ended and nothing was sealed."""
+        """Enter the job, what it asks, its use, and its gate under each of the grants `gated`, or raise: of two jobs
+        for the last use exactly one gets it. `anew`: this attempt may be begun again when it ended and nothing was
+        sealed."""
         with self.write() as db:
+            db.execute("DELETE FROM gate WHERE job_hash = ?1 AND state = 'reserved' AND EXISTS "  # it had no order yet
+                       "(SELECT 1 FROM job WHERE job_hash = ?1 AND state = 'accepted')", (job_hash,))
+            check_gates(self._gates(gated, but=(job_hash, attempt)), shape.columns)
+            db.executemany("INSERT OR IGNORE INTO gate VALUES (?, ?, ?, ?, 'reserved')", [
+                (job_hash, attempt, one, json.dumps(sorted(shape.columns))) for one in gated])
             if grant is not None:
                 others = self._one("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
                 if others >= max_uses:
@@ -189,21 +225,17 @@ class Book:
                 db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (grant, job_hash, shape.to_text()))
             try:
                 entered = db.execute(
-                    "INSERT INTO job VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?, ?) ON CONFLICT (job_hash) DO UPDATE "
-                    "SET attempt = excluded.attempt, state = 'accepted', verdict = excluded.verdict "
+                    "INSERT INTO job (job_hash, job, consumer, nonce, attempt, state, deadline, release_key) "
+                    "VALUES (?, ?, ?, ?, ?, 'accepted', ?, ?) ON CONFLICT (job_hash) DO UPDATE "
+                    "SET attempt = excluded.attempt, state = 'accepted' "
                     "WHERE job.state <> 'sealed' AND (job.attempt < excluded.attempt OR "
                     "(? AND job.state NOT IN ('accepted', 'running')))",
-                    (job_hash, job, consumer, nonce, attempt, deadline, release_key, json.dumps(dict(verdict)), anew),
+                    (job_hash, job, consumer, nonce, attempt, deadline, release_key, anew),
                 )
             except sqlite3.IntegrityError as error:
                 raise Refused("spec.two_specs", "another spec with this id or nonce is in the book") from error
             if entered.rowcount != 1:
                 raise Refused("spec.replayed", "this spec was answered here before")
-
-    def verdict(self, job_hash: str, attempt: int) -> dict[str, Any] | None:
-        """The signed verdict already given to this attempt."""
-        text = self._one("SELECT verdict FROM job WHERE job_hash = ? AND attempt = ?", job_hash, attempt)
-        return None if text is None else json.loads(text)
 
     def unfinished(self) -> list[SeenJob]:
         """Jobs accepted or running; after a restart their session keys are gone."""
@@ -220,13 +252,16 @@ class Book:
                        (job_hash, attempt))
 
     def end(self, job_hash: str, attempt: int, state: str, *, begun: bool | None = None) -> None:
-        """Close this attempt and give back a use that never started; a sealed job or a later attempt stays as it is.
-        `begun` says whether a gate round began; who does not know lets a use count whose worker had its order."""
+        """Close this attempt and give back use and gate that never started; a sealed job or a later attempt stays as
+        it is. `begun` says whether a gate round began; who does not know lets it count if the worker had its order."""
         with self.write() as db:
             if begun is None:
                 begun = self._one("SELECT state FROM job WHERE job_hash = ?", job_hash) == "running"
             if begun:
                 db.execute("UPDATE use SET state = 'started' WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
+                db.execute("UPDATE gate SET state = 'begun' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
+            db.execute("DELETE FROM gate WHERE job_hash = ? AND attempt = ? AND state = 'reserved'",
+                       (job_hash, attempt))
             ended = db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND attempt = ? AND state <> 'sealed'",
                                (state, job_hash, attempt))
             if ended.rowcount:
@@ -235,13 +270,16 @@ class Book:
                            (job_hash,))
 
     # uses and disclosure
-    def start_use(self, grant: str, job_hash: str) -> None:
-        """The first gate round has begun: the use counts from now on, and so does what it asks."""
+    def start_gate(self, job_hash: str, attempt: int, *, grant: str | None) -> None:
+        """The first gate round has begun: it counts from now on, and so do the use of our own grant, where we have one,
+        and what it asks."""
         with self.write() as db:
             db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
-            db.execute(
-                "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
-                "WHERE state = 'reserved'", (grant, job_hash))
+            db.execute("UPDATE gate SET state = 'begun' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
+            if grant is not None:
+                db.execute(
+                    "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
+                    "WHERE state = 'reserved'", (grant, job_hash))
 
     def consume_use(self, grant: str, job_hash: str) -> None:
         """The chain shows the use at finality."""
@@ -269,9 +307,9 @@ class Book:
 
     def sealed(self) -> list[SeenJob]:
         """Jobs whose sealed word has not left the house yet."""
-        rows = self.rows("SELECT job, job_hash, attempt, state, deadline FROM job WHERE state = 'sealed' AND EXISTS "
-                         "(SELECT 1 FROM outbox WHERE path LIKE '/jobs/' || job || '/%')")
-        return [SeenJob(*row) for row in rows]
+        jobs = {path.split("/")[2] for (path,) in self.rows("SELECT path FROM outbox WHERE path LIKE '/jobs/%/%'")}
+        found = [self.seen(job=job) for job in sorted(jobs)]
+        return [one for one in found if one is not None and one.state == "sealed"]
 
     def withdraw(self, job_hash: str) -> bool:
         """What was sealed for this job does not leave any more; whether it had not left already. Its use is spent."""
@@ -288,19 +326,20 @@ class Book:
         with self.write() as db:
             db.execute("DELETE FROM released WHERE job_hash = ?", (job_hash,))
 
-    # revocations
-    def add_revocation(self, grant: str, document: Mapping[str, Any]) -> None:
-        """Keep a revocation for ever; its signature is verified where the grant's terms are at hand."""
+    # what was taken back
+    def add_revocation(self, subject: str, document: Mapping[str, Any]) -> None:
+        """Keep a revocation or a suspension for ever, under the grant or participant it is about; its signature is
+        verified where the terms or the record are at hand."""
         with self.write() as db:
             db.execute("INSERT OR IGNORE INTO revocation VALUES (?, ?)",
-                       (grant, json.dumps(dict(document), sort_keys=True)))
+                       (subject, json.dumps(dict(document), sort_keys=True)))
 
-    def revocations(self, grants: Iterable[str]) -> list[dict[str, Any]]:
-        """Every revocation in the book that names one of these grants."""
+    def revocations(self, subjects: Iterable[str]) -> list[dict[str, Any]]:
+        """All that is in the book about these grants and participants."""
         found: list[dict[str, Any]] = []
         with self._lock:
-            for grant in grants:
-                rows = self._db.execute("SELECT document FROM revocation WHERE grant_id = ?", (grant,)).fetchall()
+            for subject in subjects:
+                rows = self._db.execute("SELECT document FROM revocation WHERE subject = ?", (subject,)).fetchall()
                 found += [json.loads(row[0]) for row in rows]
         return found
 

@@ -63,6 +63,10 @@ class ChainView:
             self._checked = False
             raise Refused("chain.wrong", "the chain is not the one of the trust file") from error
 
+    def time(self) -> int:
+        """That of the newest block."""
+        return int(self._ask(lambda: self._chain.head().time))
+
     def facts(self, papers: Papers) -> ChainFacts:
         """All that the checks ask about this job."""
         return self._ask(lambda: self._facts(papers))  # type: ignore[no-any-return]

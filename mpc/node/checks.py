@@ -25,8 +25,8 @@ from ledger.participant import passkeys_of, record_chain_id
 from ledger.trust import Trust
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError
-from mpc.node.book import OPEN_STATES, History, Shape
-from mpc.node.errors import Refused
+from mpc.node.book import OPEN_STATES, History, Shape, check_gates
+from mpc.node.errors import Refused, about
 from mpc.node.papers import SKEW, Document, Grant, Papers
 from mpc.spec import MOST_ATTEMPTS, are_apart, session_id
 from mpc.transport.identity import Place, check_leaf
@@ -74,13 +74,17 @@ def check_book(papers: Papers, history: History, trust: Trust) -> None:
         raise Refused("spec.replayed", "this spec was answered here before")
     if papers.attempt > MOST_ATTEMPTS:
         raise Refused("spec.replayed", "a job is tried twice at most")
-    check_not_revoked(papers.grants, history.revocations, trust, papers.records)
+    for seat, grant in papers.counted:
+        with about(seat):
+            check_not_revoked([grant], history.revocations, trust, _only(papers.records, grant.terms["custodian"]))
+    check_not_revoked((), history.revocations, trust, papers.records)
     if papers.own is not None and history.uses >= papers.own.terms["max_uses"]:
         raise Refused("grant.exhausted", "every use of the grant is taken in this node's book")
     for before in history.asked:
         _second_table(papers.shape, before)
     if history.released_by not in (None, papers.job_hash):
         raise Refused("disclosure.already_released", "the same question was released before: open that result again")
+    check_gates(history.gates, papers.shape.columns)
 
 
 def _second_table(now: Shape, before: Shape) -> None:
@@ -121,6 +125,10 @@ def check_not_revoked(grants: Iterable[Grant], revocations: Sequence[Mapping[str
             raise Refused("participant.suspended", "a signed suspension of a participant is known here")
 
 
+def _only(records: Mapping[str, Document], id: str) -> Mapping[str, Document]:
+    return {id: records[id]} if id in records else NOBODY
+
+
 def _about(handed: Iterable[Mapping[str, Any]], about: str, subject: str) -> list[Mapping[str, Any]]:
     return [one["suspension"] for one in handed if (one.get("about"), one.get("subject")) == (about, subject)]
 
@@ -157,16 +165,23 @@ def revokes(terms: Mapping[str, Any], revocation: Mapping[str, Any], trust: Trus
 def check_chain(papers: Papers, chain: ChainFacts, now: datetime) -> None:
     """The chain, which can only take permission away: registered and final, equal, not revoked, in time, uses left."""
     check_clock(chain.time, now)
-    for grant in papers.grants:
-        if grant.id in chain.revoked:
-            raise Refused("grant.revoked", "a grant is revoked on chain")
-        if grant.id in chain.suspended:
-            raise Refused("grant.suspended", "a grant is suspended on chain")
-    for grant in papers.grants:
-        _grant_on_chain(grant, chain)
+    for seat, grant in papers.counted:
+        with about(seat):
+            if grant.id in chain.revoked:
+                raise Refused("grant.revoked", "a grant is revoked on chain")
+            if grant.id in chain.suspended:
+                raise Refused("grant.suspended", "a grant is suspended on chain")
+    for seat, grant in papers.counted:
+        with about(seat):
+            _grant_on_chain(grant, chain)
+    for seat, grant in papers.counted:
+        with about(seat):
+            _record_on_chain(papers.records.get(grant.terms["custodian"]), chain)
+            if grant.terms["custodian"] in chain.suspended:
+                raise Refused("participant.suspended", "a participant of this job is suspended on chain")
     sealed_to = [papers.spec["dealer"]["participant"]] if are_apart(papers.spec) else []
-    for member in (papers.consumer, *(seat["participant"] for seat in papers.spec["roster"]),
-                   papers.agreement["provider"], *sealed_to):
+    lead = [papers.agreement["provider"]] if papers.present is None else []
+    for member in (papers.consumer, *lead, *sealed_to):
         _record_on_chain(papers.records.get(member), chain)
     if chain.suspended & papers.records.keys():
         raise Refused("participant.suspended", "a participant of this job is suspended on chain")

@@ -10,6 +10,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from mpc.node.policy import DEFAULT_TEXT
 PROXY_SECRET = "XINGLIN_PROXY_PASSWORD"  # noqa: S105 - a name
 SSL = ("verify-full", "verify-ca", "require", "disable")
 SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+ENVIRONMENTS = ("production", "development")
 ROLES = ("provider", "dealer", "regulator", "consumer")
 FIELDS = ("participant", "role", "portal", "fingerprint", "approver", "service", "session_seconds", "name", "relay",
-          "proxy", "syslog", "worker", "source")
+          "proxy", "syslog", "env", "jobs_at_once", "waiting_per_customer", "worker", "source")
+COUNTS = ("jobs_at_once", "waiting_per_customer")
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class Source:
 class Config:
     """The settings of one home; `approver` and `service` are this organisation's own pinned addresses.
 
+    `env`: a node that is not told `development` talks to no development chain.
     `relay` (an address) stands in the place of the one that the portal names; `proxy` is an HTTP CONNECT proxy.
+    `jobs_at_once` compute together (0: as many as suit the role); `waiting_per_customer` accepted jobs of one customer
+    may wait for others.
     """
 
     home: Path
@@ -71,8 +77,16 @@ class Config:
     relay: str = ""
     proxy: str = ""
     syslog: str = ""
+    env: str = "production"
+    jobs_at_once: int = 0
+    waiting_per_customer: int = 16
     limits: Limits = Limits()
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs may have a worker; the one dealer serves the whole space."""
+        return self.jobs_at_once or (16 if self.role == "dealer" else 4)
 
     @property
     def keys(self) -> Path:
@@ -120,11 +134,10 @@ class Config:
         They stand as `user:password` in `proxy.password`, a file that only its owner may read, or in the environment.
         """
         secret = os.environ.get(PROXY_SECRET, "")
-        file = self.home / "proxy.password"
-        if file.exists():
-            if file.stat().st_mode & 0o077:
+        with suppress(FileNotFoundError), (self.home / "proxy.password").open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
                 raise Unfit("config.malformed", "proxy.password may be read by others: chmod 600 proxy.password")
-            secret = file.read_text().strip()
+            secret = file.read().strip()
         if not self.proxy or not secret:
             return self.proxy or None
         user, _, password = secret.partition(":")
@@ -169,6 +182,8 @@ def save(config: Config) -> None:
         **{name: value for name, value in (
             ("relay", config.relay), ("proxy", config.proxy), ("syslog", config.syslog)) if value},
     }
+    bare = Config(config.home, "", "", "", "", "")
+    values |= {name: value for name in ("env", *COUNTS) if (value := getattr(config, name)) != getattr(bare, name)}
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
     lines += ["", "[name]", f"zh = {_quoted(config.name_zh)}", f"en = {_quoted(config.name_en)}", ""]
     if config.limits != Limits():
@@ -202,15 +217,26 @@ def load(home: Path) -> Config:
         relay=_text(table, "relay"),
         proxy=_text(table, "proxy"),
         syslog=_text(table, "syslog"),
+        env=_text(table, "env") or "production",
+        **_counts(table),
         limits=_limits(table.get("worker", {})),
         sources=_sources(table.get("source", {})),
     )
     if "@" in config.proxy:
         raise Unfit("config.malformed", "config.toml: proxy without user and password; those go into proxy.password")
     seconds = table.get("session_seconds", config.session_seconds)
+    if config.env not in ENVIRONMENTS:
+        raise Unfit("config.malformed", f"config.toml: env is {' or '.join(ENVIRONMENTS)}")
     if config.role not in ROLES or type(seconds) is not int or not 5 <= seconds <= 86_400:
         raise Unfit("config.malformed", "config.toml: role or session_seconds")
     return replace(config, session_seconds=seconds)
+
+
+def _counts(table: dict[str, Any]) -> dict[str, int]:
+    found = {name: table[name] for name in COUNTS if name in table}
+    if any(type(value) is not int or not 1 <= value <= 1000 for value in found.values()):
+        raise Unfit("config.malformed", f"config.toml: {' and '.join(COUNTS)} are whole numbers from 1 to 1000")
+    return found
 
 
 def _limits(table: Any) -> Limits:

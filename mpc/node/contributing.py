@@ -3,12 +3,14 @@
 Judged like every job (`judge.py`), and then what is left to ask: is there still time, whom is the seed sealed to, does
 the spec name the ciphertexts that the function has. Then the worker counts and encrypts; the use becomes final on
 chain; only then the contribution leaves the worker, enters the book and goes out. Once there, it is the contribution:
-who asks again gets the very same one. What ended before left nothing behind, and is made anew, with new masks.
+who asks again gets the very same one. What ended before left nothing behind, and is made anew, with new masks. Until
+the set is frozen a person here may take it back: a signed withdrawal, to the portal, and in a file for the dealer's
+office.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +19,12 @@ from ledger.trust import Trust
 from mpc import ciphertext, contributor
 from mpc.errors import MpcError
 from mpc.masked import Question
+from mpc.node import inbox
 from mpc.node.book import Book
-from mpc.node.checks import Session
+from mpc.node.checks import Session, check_not_revoked
 from mpc.node.errors import CODES, Refused
 from mpc.node.logs import note
-from mpc.node.papers import Papers
+from mpc.node.papers import Grant, Papers
 from mpc.node.sessions import Attempt, Failed, Home, Run
 from mpc.wire import Task
 
@@ -29,7 +32,10 @@ MOST_TRIES = 5
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS contribution (
   job_hash TEXT PRIMARY KEY, tries INTEGER NOT NULL, path TEXT, body TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS contributed_under (job_hash TEXT PRIMARY KEY, terms TEXT NOT NULL, record TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS taken_back (job_hash TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 """
+WITHDRAWALS = "withdrawals"
 
 
 class Contributions:
@@ -48,11 +54,54 @@ class Contributions:
             if tries > MOST_TRIES:
                 raise Refused("spec.replayed", f"a contribution to this job was begun {MOST_TRIES} times")
 
-    def keep(self, job_hash: str, path: str, body: Mapping[str, Any]) -> None:
-        """Made; it counts once the book calls the job sealed."""
+    def keep(self, job_hash: str, path: str, body: Mapping[str, Any], *, terms: Mapping[str, Any],
+             record: Mapping[str, Any] | None) -> None:
+        """Made, under this grant of ours; it counts once the book calls the job sealed."""
         with self._book.write() as db:
             db.execute("UPDATE contribution SET path = ?, body = ? WHERE job_hash = ?",
                        (path, json.dumps(dict(body)), job_hash))
+            db.execute("INSERT OR REPLACE INTO contributed_under VALUES (?, ?, ?)",
+                       (job_hash, json.dumps(dict(terms)), json.dumps(record)))
+
+    def barred(self, job_hash: str, trust: Trust) -> str:
+        """Why what was made under our grant may not leave any more, by what came by file since; or nothing."""
+        rows = self._book.rows("SELECT terms, record FROM contributed_under WHERE job_hash = ?", job_hash)
+        if not rows:
+            return ""
+        terms, record = (json.loads(one) for one in rows[0])
+        records = {} if record is None else {record["id"]: record}
+        grant = Grant(terms, {}, {}, "")
+        try:
+            check_not_revoked([grant], self._book.revocations([grant.id, *records]), trust, records)
+        except Refused as refusal:
+            return refusal.code
+        return ""
+
+    def take_back(self, home: Home, denied: Callable[[str, str], bool]) -> None:
+        """Of what left this house, or was about to, and a person denied since: a signed withdrawal, once for each."""
+        for job_hash, job, deadline, body in self._book.rows(
+                "SELECT job_hash, job, deadline, body FROM contribution JOIN job USING (job_hash) WHERE deadline > ? "
+                "AND body IS NOT NULL AND state IN ('sealed', 'stopped') "
+                "AND job_hash NOT IN (SELECT job_hash FROM taken_back)", int(time.time())):
+            if not denied(job_hash, job):
+                continue
+            given = json.loads(body)["contribution"]["document"]
+            wire = signed(new_document("withdrawal", job=job, job_hash=job_hash, participant=home.participant,
+                                       seat=given["seat"]), home.keys.signing)
+            place = inbox.drop(home.inbox.parent / WITHDRAWALS, wire)
+            home.book.post(f"/jobs/{job}/withdrawal", {"withdrawal": wire}, until=deadline)
+            with self._book.write() as db:
+                db.execute("INSERT OR IGNORE INTO taken_back VALUES (?, ?)", (job_hash, json.dumps(wire)))
+            note("contribution.withdrawn", job=job)
+            home.audit.note("contribution.withdrawn", job=job, job_hash=job_hash, file=place.name)
+            home.flush()
+
+    def forget(self, *, before: int) -> None:
+        """Bodies of jobs whose deadline is over: nobody asks for them any more. That they were made stays known."""
+        old = "body IS NOT NULL AND job_hash IN (SELECT job_hash FROM job WHERE deadline < ?)"
+        if self._book.rows(f"SELECT 1 FROM contribution WHERE {old} LIMIT 1", before):  # noqa: S608
+            with self._book.write() as db:
+                db.execute(f"UPDATE contribution SET body = NULL WHERE {old}", (before,))  # noqa: S608
 
     def made(self, job_hash: str) -> tuple[str, dict[str, Any]] | None:
         """The contribution that left this house, or was about to."""
@@ -121,7 +170,8 @@ class Contribute(Run):
             ciphertexts=ciphertext.hash_of(data), engine=dict(message["engine"]))
         path = f"/jobs/{papers.job}/contributions"
         body = {"contribution": signed(document, home.keys.signing), "ciphertexts": message["ciphertexts"]}
-        self._contributions.keep(papers.job_hash, path, body)
+        self._contributions.keep(papers.job_hash, path, body, terms=papers.own.terms,
+                                 record=papers.records.get(home.participant))
         home.book.seal(papers.job_hash, papers.attempt, path=path, envelope=body,
                        until=int(papers.deadline.timestamp()))
         note("contribution.made", job=papers.job)

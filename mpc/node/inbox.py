@@ -1,4 +1,5 @@
-"""Revocations and suspensions that reach this node outside the portal: one signed JSON file each, put into `inbox/`.
+"""Revocations, suspensions and (at the dealer's office) withdrawals that reach this node outside the portal: one signed
+JSON file each, put into `inbox/`.
 
 Taken into the book, where they stay for ever, and moved aside. Whether one counts (whose key, which terms) is judged
 where the terms are at hand, so that a forged file does nothing. A suspension's number is the clock of who signed it:
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.approval import latest_number
-from ledger.documents import canonical, check, load_json, sha256_hex
+from ledger.documents import canonical, check, load_json, read_signed, sha256_hex
 from ledger.errors import DocumentError
 from ledger.schemas import hold as HOLD
 from ledger.shapes import malformed
@@ -58,7 +59,9 @@ def take(inbox: Path, book: Book) -> int:
 
 
 def _subject(signed: Any) -> str:
-    """The grant or participant that a file of the right form is about."""
+    """The grant, participant or job that a file of the right form is about."""
+    if isinstance(signed, dict) and "document" in signed:
+        return str(read_signed(signed, "withdrawal")["job"])
     if isinstance(signed, dict) and signed.get("type") == "hold":
         HOLD(signed, "")
         if signed["suspension"]["number"] > latest_number(time.time() + CLOCKS):

@@ -7,11 +7,12 @@ release opens what the policy holds, and nothing that is refused.
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ledger.documents import parse_time
 from mpc.catalog import CATALOG
 from mpc.node import checks, contributing, inbox, sources
 from mpc.node.book import History, is_full
@@ -20,7 +21,7 @@ from mpc.node.config import Config
 from mpc.node.errors import NodeError, Refused, Unfit, Unsettled
 from mpc.node.frozen import Frozen
 from mpc.node.logs import note
-from mpc.node.papers import Me, Papers, verify_papers
+from mpc.node.papers import SKEW, Me, Papers, verify_papers
 from mpc.node.policy import Policy, Ruling, deny_all
 from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Home
@@ -82,8 +83,9 @@ class Judge:
             return deny_all(key=self._config.local_key())
         return self._rulebook.current()
 
-    def judge(self, item: Mapping[str, Any]) -> Judgement:
-        """All checks, from cheap to dear; the first thing wrong is what is said."""
+    def judge(self, item: Mapping[str, Any], *, of: Collection[str] | None = None) -> Judgement:
+        """All checks, from cheap to dear; the first thing wrong is what is said. `of`: whose standing counts, where it
+        is not everybody's."""
         try:
             made = Judgement(self.policy())
         except (sqlite3.Error, OSError) as error:  # a change of the policy that cannot be recorded
@@ -95,7 +97,8 @@ class Judge:
                 raise Refused("node.stopped", "the hospital has stopped its node")
             made.passed("switch")
             _sizes(item)
-            made.papers = verify_papers(item, me=self._me, trust=self._home.trust, now=self._now(), passed=made.passed)
+            made.papers = verify_papers(item, me=self._me, trust=self._home.trust, now=self._now(), passed=made.passed,
+                                        of=of)
             if are_apart(made.papers.spec):
                 contributing.check_time(made.papers, self._now())
                 contributing.question_of(made.papers, self._home.trust)
@@ -105,13 +108,30 @@ class Judge:
             made.passed("chain")
             made.refusal = made.held  # a person is asked only about what holds in every other way
         except (Refused, Unsettled, Unfit) as error:
-            made.ended(error if isinstance(error, Refused) else _as_refusal(error))
+            made.ended(self._whose_clock(item, error) if isinstance(error, Refused) else _as_refusal(error))
         except sqlite3.Error as error:
             made.ended(book_trouble(error))
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             note("work.malformed", error=type(error).__name__)
             made.ended(Refused("spec.malformed", "the work item is malformed", "operator"))
         return made
+
+    def _whose_clock(self, item: Mapping[str, Any], refusal: Refused) -> Refused:
+        """A spec that is stale by our clock may be fresh by the chain's: then the fault is here, not the consumer's."""
+        if refusal.code != "spec.stale":
+            return refusal
+        now = self._now()
+        try:
+            head = self._home.chain.time()
+            checks.check_clock(head, now)
+        except Refused as clock:
+            return clock
+        except Unsettled:
+            return refusal
+        issued = parse_time(item["spec"]["document"]["issued_at"]).timestamp()
+        if now.timestamp() < head and issued <= head + SKEW.total_seconds():
+            return Refused("clock.skew", "the spec is fresh by the chain's time, which is ahead of this node's clock")
+        return refusal
 
     def still_allowed(self, papers: Papers) -> None:
         """The policy asked again before anything leaves: raises `Refused` when it was changed to deny meanwhile. A job
@@ -132,7 +152,7 @@ class Judge:
         made.passed("book")
         if papers.own is None:
             if not are_apart(papers.spec):
-                Frozen(self._home.book).check_session(papers.release_key)
+                Frozen(self._home.book).check_session(papers)
             made.floor = checks.strictest(papers.floor, CATALOG[papers.function].minimum_floor)
             return
         standing = self._hospital(made, papers, history)
@@ -188,8 +208,8 @@ class Judge:
     def _history(self, papers: Papers) -> History:
         return self._home.book.history(
             job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
-            own_grant=papers.own.id if papers.own else None, release_key=papers.release_key,
-            grants=[*(grant.id for grant in papers.grants), *papers.records])  # of participants: holds by file
+            own_grant=papers.own.id if papers.own else None, release_key=papers.release_key, gated=papers.gated,
+            attempt=papers.attempt, subjects=[*(grant.id for grant in papers.grants), *papers.records])
 
     def _chain(self, papers: Papers) -> int:
         """The chain's facts, asked again for a moment when it cannot be reached; returns the block they stand on."""

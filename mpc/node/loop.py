@@ -1,38 +1,36 @@
 """The life of a node: open everything, say what was lost, then poll for work until told to stop.
 
 Outbound only. One thread asks the portal and judges, one listens to the hospital's people, one thread a running
-session, one starts workers. SIGTERM and
-SIGINT end it cleanly; being killed loses nothing either, for what must not be forgotten is in the book first.
+session, one starts workers. SIGTERM and SIGINT end it cleanly; being killed loses nothing either, for what must not be
+forgotten is in the book first. No answer of the portal's, however it is made, ends it.
 """
 
 import fcntl
+import json
 import os
 import random
 import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import httpx
-
-from ledger.chain import Chain
-from ledger.door import Door
-from ledger.errors import PortalRefused, PortalUnavailable
+from ledger.errors import LedgerError, PortalRefused, PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
-from mpc.node import config
+from mpc.node import config, reach
 from mpc.node.agent import Agent
 from mpc.node.audit import Audit
 from mpc.node.book import Book
 from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
 from mpc.node.config import Config
-from mpc.node.errors import Unfit
+from mpc.node.contributing import Contributions
+from mpc.node.errors import NodeError, Unfit
 from mpc.node.logs import note
 from mpc.node.sessions import Home
 from mpc.node.workers import Workers
@@ -41,6 +39,8 @@ WAIT = 10
 SEALED = ("envelopes", "contributions", "freeze")
 POLL_TIMEOUT = 30.0
 AWAY_LEAST, AWAY_MOST = 0.3, 2.0
+MOST_ITEMS = 256
+BROKEN = 500
 
 
 class Stopping(BaseException):
@@ -50,8 +50,9 @@ class Stopping(BaseException):
 class Courier:
     """Delivers the outbox; one message at a time, whoever asks."""
 
-    def __init__(self, door: Any, book: Book) -> None:
-        self._door, self._book, self._lock = door, book, threading.Lock()
+    def __init__(self, door: Any, book: Book, *, barred: Callable[[str], str] = lambda job_hash: "") -> None:
+        """`barred` says why what was sealed for a job may not leave any more, or nothing."""
+        self._door, self._book, self._barred, self._lock = door, book, barred, threading.Lock()
         self._cases = Cases(book)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -59,23 +60,33 @@ class Courier:
         return self._door.post(path, body)
 
     def flush(self) -> None:
-        """Deliver what lies there; a refused or overdue message is struck off, an unreachable portal ends the round."""
+        """Deliver what lies there. What will never be taken, or is overdue, is struck off; a portal that cannot be
+        asked ends the round; all else lies there until its time is over."""
         with self._lock:
-            for number, path, body, until in self._book.outbox():
-                if self._is_held(path):
-                    continue
-                if until < time.time():
-                    note("outbox.overdue", path=path)
-                    self._book.delivered(number)
-                    continue
-                try:
-                    self._door.post(path, body)
-                except PortalUnavailable:
+            for (number,) in self._book.rows("SELECT id FROM outbox ORDER BY id"):
+                if not self._deliver(number):
                     return
-                except PortalRefused as error:
-                    note("outbox.refused", path=path, code=error.code)
-                self._book.delivered(number)
 
+    def _deliver(self, number: int) -> bool:
+        """One letter; whether it is worth trying the next."""
+        for path, until in self._book.rows("SELECT path, until FROM outbox WHERE id = ?", number):
+            if until < time.time():
+                note("outbox.overdue", path=path)
+                self._book.delivered(number)
+                return True
+            if self._is_held(path):
+                return True
+        for path, body in self._book.rows("SELECT path, body FROM outbox WHERE id = ?", number):
+            try:
+                self._door.post(path, json.loads(body))
+            except PortalUnavailable as error:
+                return error.status == BROKEN  # broken over this letter, perhaps: the next one is not to wait for it
+            except PortalRefused as error:
+                note("outbox.refused", path=path, code=error.code)
+                if not error.final:
+                    return True
+            self._book.delivered(number)
+        return True
 
     def _is_held(self, path: str) -> bool:
         """What was sealed stays in the house once its people said so, however long the portal was away."""
@@ -83,8 +94,10 @@ class Courier:
         if what not in SEALED:
             return False
         known = self._book.seen(job=job)
-        return self._cases.stopped is not None or self._cases.ruling(
-            job_hash=known.job_hash if known else "", job=job) == "deny"
+        job_hash = known.job_hash if known else ""
+        if self._cases.stopped is not None or self._cases.ruling(job_hash=job_hash, job=job) == "deny":
+            return True
+        return bool(self._barred(job_hash))
 
 
 def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -> tuple[Agent, Any]:
@@ -97,22 +110,17 @@ def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -
     keys = KeyFile.load(known.keys)
     trust = load_trust(known.trust, fingerprint=known.fingerprint)
     _check_identity(known, keys, trust)
-    door = door or door_of(known, keys)
-    chain = chain or Chain.from_trust(trust, production=os.environ.get("XINGLIN_ENV") == "production")
+    door = door or reach.door_of(known, keys)
+    chain = chain or reach.chain_of(known, trust)
     book = Book(known.book)
-    courier = Courier(door, book)
+    contributions = Contributions(book)
+    courier = Courier(door, book, barred=lambda job_hash: contributions.barred(job_hash, trust))
     made = Home(
         participant=known.participant, party=known.role == "provider", keys=keys, trust=trust, book=book,
         audit=Audit(known.audit, Cases(book), syslog=known.syslog),
         chain=ChainView(chain, trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
         session_seconds=known.session_seconds)
     return Agent(known, made, door, Workers(home, limits=known.limits)), door
-
-
-def door_of(known: Config, keys: KeyFile) -> Door:
-    """The signed way to the portal, through the hospital's HTTP proxy where one is configured."""
-    client = httpx.Client(timeout=30.0, follow_redirects=False, trust_env=False, proxy=known.proxy_address())
-    return Door(known.portal, known.participant, keys.signing, client=client)
 
 
 def _check_identity(known: Config, keys: KeyFile, trust: Trust) -> None:
@@ -212,22 +220,31 @@ def poll(agent: Agent, door: Any) -> None:
     away = AWAY_LEAST
     while True:
         try:
-            answer = door.get("/work", {"wait": WAIT}, timeout=POLL_TIMEOUT)
+            items = _items(door.get("/work", {"wait": WAIT}, timeout=POLL_TIMEOUT))
             away = AWAY_LEAST
         except (PortalUnavailable, PortalRefused) as error:
             note("poll.failed", code=error.code)
             time.sleep(away * random.uniform(0.7, 1.3))  # noqa: S311
             away = min(AWAY_MOST, away * 2)
             continue
-        items = answer.get("items", []) if isinstance(answer, dict) else []
         before = time.monotonic()
         for item in items:
-            if isinstance(item, dict):
-                agent.handle(item)
-        with agent.lock:
-            agent.tend()
+            agent.handle(item)
+        try:
+            with agent.lock:
+                agent.tend()
+        except (sqlite3.Error, OSError, LedgerError, NodeError) as error:  # a full disk, say: it may have room later
+            note("tend.failed", error=type(error).__name__)
         if items and time.monotonic() - before < 0.05:
             time.sleep(0.1)  # the portal offers what we have already answered, or hold: do not ask in a circle
+
+
+def _items(answer: object) -> list[Mapping[str, Any]]:
+    """What the portal would have us do; anything else than a list of items is a portal that cannot be asked."""
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list):
+        raise PortalUnavailable("the portal's answer holds no list of items", "portal.malformed")
+    return [item for item in items[:MOST_ITEMS] if isinstance(item, dict)]
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ key follows from the trust file (the regulator's signature under each participan
 What chain, book, policy and files say is asked in `checks.py`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,12 +24,22 @@ from ledger.documents import (
 from ledger.errors import DocumentError, LedgerError, VerificationError
 from ledger.participant import passkeys_of, verify_wire
 from ledger.trust import Trust
-from mpc.catalog import CATALOG, validate_parameters
+from mpc.catalog import CATALOG
+from mpc.engines import budget
 from mpc.errors import MpcError, SpecRefused
-from mpc.filters import check_form, columns_of, tabulated, validate_filter
+from mpc.filters import check_form, columns_of, tabulated
+from mpc.functions.registry import plan_for
 from mpc.node.book import SeenJob, Shape
-from mpc.node.errors import Refused
-from mpc.spec import are_apart, check_engine, check_roster, common_columns, question_hash, rows_max_total
+from mpc.node.errors import Refused, about
+from mpc.spec import (
+    are_apart,
+    check_engine,
+    check_roster,
+    common_columns,
+    function_key,
+    question_hash,
+    rows_max_total,
+)
 
 SKEW = timedelta(seconds=60)
 Document = dict[str, Any]
@@ -77,6 +87,14 @@ class Papers:
     floor: int
     seat: int
     own: Grant | None
+    present: frozenset[str] | None = None
+    """Of a set that is to be frozen: who has contributed. What became of the others' keys and grants says nothing."""
+
+    @property
+    def counted(self) -> tuple[tuple[int, Grant], ...]:
+        """Seats and grants whose standing counts: all, or those that are present."""
+        return tuple((seat, grant) for seat, grant in enumerate(self.grants)
+                     if _counts(grant.terms["custodian"], self.present))
 
     @property
     def job(self) -> str:
@@ -91,12 +109,20 @@ class Papers:
     @property
     def function(self) -> str:
         """`name@version`."""
-        return f"{self.spec['function']['name']}@{self.spec['function']['version']}"
+        return function_key(self.spec["function"])
 
     @property
     def release_key(self) -> str:
         """The same for two jobs that would open the same thing under the same grants."""
         return question_hash(self.spec)
+
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """The grants under which this job's gate is counted here: a hospital's own, at the dealer's office all. Apart
+        there is none: each hospital withholds by itself, and nobody hears of it."""
+        if are_apart(self.spec):
+            return ()
+        return (self.own.id,) if self.own is not None else tuple(grant.id for grant in self.grants)
 
     @property
     def shape(self) -> Shape:
@@ -140,12 +166,18 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetime,
-                  passed: Callable[[str], None] = lambda step: None) -> Papers:
+                  passed: Callable[[str], None] = lambda step: None, of: Collection[str] | None = None) -> Papers:
     """Everything that follows from the documents and the trust file; raises `Refused` at the first thing wrong.
-    `passed` hears the name of every step that held."""
+    `passed` hears the name of every step that held. `of` names the members whose records, signatures and periods
+    count, where they are not all: who has contributed. Each of these has verified every one itself, and what the
+    others' papers say is pinned by hashes in the consumer's spec."""
     spec, attempt = _spec(item)
+    present = None if of is None else frozenset(of)
     records = participants(item["participants"], trust)
     consumer = records.get(spec["recipient"]["participant"])
+    if present is not None:
+        known = present | {spec["recipient"]["participant"], spec["dealer"]["participant"]}
+        records = {id: record for id, record in records.items() if id in known}
     if consumer is None:
         raise Refused("participant.record_mismatch", "the consumer's record is not among the papers", "operator")
     try:
@@ -157,32 +189,42 @@ def verify_papers(item: Mapping[str, Any], *, me: Me, trust: Trust, now: datetim
     passed("freshness")
     _consumer(spec, consumer)
     _function_digest(spec)
+    _filter_form(spec)
     passed("function")
-    seat = _roster(spec, records, me, trust)
+    seat = _roster(spec, records, me, trust, present)
     passed("roster")
     grants = tuple(_grant(papers) for papers in item["grants"])
     _grants_named(spec, grants)
-    for grant in grants:
+    for at, grant in enumerate(grants):
         _terms(grant, spec, consumer, trust)
-        _approvals(grant, records, trust)
+        if _counts(grant.terms["custodian"], present):
+            with about(at):
+                _approvals(grant, records, trust)
     _one_scenario(grants)
     passed("grants")
     own = _own_grant(grants, me)
     passed("own_grant")
-    datasets = _datasets(item["datasets"], spec, grants, records)
+    datasets = _datasets(item["datasets"], spec, grants, records, present)
     passed("datasets")
-    agreement = _agreement(item["agreement"], spec, records)
+    agreement = _agreement(item["agreement"], spec, records, present)
     passed("agreement")
     columns = _parameters(spec, datasets)
     passed("parameters")
-    for grant in grants:
-        _period(grant, now)
+    for at, grant in enumerate(grants):
+        if _counts(grant.terms["custodian"], present):
+            with about(at):
+                _period(grant, now)
     passed("period")
     return Papers(
         attempt=attempt, job_hash=document_hash(spec), spec=spec, agreement=agreement, grants=grants, records=records,
         datasets=datasets, columns=columns, rows_max_total=rows_max_total(datasets),
         floor=max(spec["disclosure"]["floor"], *(grant.terms["floor"] for grant in grants)), seat=seat, own=own,
+        present=present,
     )
+
+
+def _counts(participant: str, present: frozenset[str] | None) -> bool:
+    return present is None or participant in present
 
 
 def participants(records: Iterable[object], trust: Trust) -> dict[str, Document]:
@@ -224,7 +266,8 @@ def _consumer(spec: Document, consumer: Document) -> None:
         raise Refused("participant.record_mismatch", "the recipient's sealing key is not that of its record")
 
 
-def _roster(spec: Document, records: Mapping[str, Document], me: Me, trust: Trust) -> int:
+def _roster(spec: Document, records: Mapping[str, Document], me: Me, trust: Trust,
+            present: frozenset[str] | None = None) -> int:
     """The seats are the inputs' providers, distinct, with the keys of their records; returns our own seat."""
     try:
         check_engine(spec)
@@ -235,12 +278,17 @@ def _roster(spec: Document, records: Mapping[str, Document], me: Me, trust: Trus
     if (dealer["participant"], dealer["signing"]) != (trust.dealer.participant, trust.dealer.signing):
         raise Refused("spec.roster_mismatch", "the dealer is not the one of the trust file")
     for member in spec["roster"]:
-        record = records.get(member["participant"])
-        if record is None or "provider" not in record["admitted_as"]:
-            raise Refused("participant.record_mismatch", "a party has no record as provider")
-        if member["record_hash"] != document_hash(record) or member["signing"] != record["keys"]["signing"]:
-            raise Refused("participant.record_mismatch", "a party's key or record is not the one in the roster")
+        if _counts(member["participant"], present):
+            with about(member["seat"]):
+                _member(member, records.get(member["participant"]))
     return _seat(spec, [member["participant"] for member in spec["roster"]], me)
+
+
+def _member(member: Document, record: Document | None) -> None:
+    if record is None or "provider" not in record["admitted_as"]:
+        raise Refused("participant.record_mismatch", "a party has no record as provider")
+    if member["record_hash"] != document_hash(record) or member["signing"] != record["keys"]["signing"]:
+        raise Refused("participant.record_mismatch", "a party's key or record is not the one in the roster")
 
 
 def _seat(spec: Document, seats: Sequence[str], me: Me) -> int:
@@ -302,20 +350,20 @@ def _terms(grant: Grant, spec: Document, consumer: Document, trust: Trust) -> No
         raise Refused("grant.outside_scope", "a grant does not cover this function")
     if covered[0]["digest"] != function["digest"]:
         raise Refused("spec.function_digest", "the function granted has another digest")
-    if not _filtered(spec) <= set(terms.get("filter_columns", ())):
+    if not columns_of(spec["filter"]) <= set(terms.get("filter_columns", ())):
         raise Refused("grant.outside_scope", "a grant does not allow filters on these columns")
 
 
-def _filtered(spec: Document) -> frozenset[str]:
+def _filter_form(spec: Document) -> None:
     try:
-        return columns_of(check_form(spec["filter"]))
+        check_form(spec["filter"])
     except MpcError as error:
         raise Refused("spec.parameters", "the filter is not of the form that there is") from error
 
 
 def _function_digest(spec: Document) -> None:
     function = spec["function"]
-    entry = CATALOG.get(f"{function['name']}@{function['version']}")
+    entry = CATALOG.get(function_key(function))
     if entry is not None and entry.digest != function["digest"]:
         raise Refused("spec.function_digest", "this node runs the function with another digest")
 
@@ -324,7 +372,7 @@ def _approvals(grant: Grant, records: Mapping[str, Document], trust: Trust) -> N
     terms, domain = grant.terms, domain_of(trust)
     approvers = {address.lower() for address in trust.regulator.approvers}
     custodian = records[terms["custodian"]]
-    passkeys = {**trust.regulator.passkeys, **passkeys_of(custodian)}
+    passkeys = {**passkeys_of(custodian), **trust.regulator.passkeys}  # no record says what the regulator's keys are
     if _signer(terms, grant.approval, "regulator", domain, passkeys) not in approvers:
         raise Refused("grant.approval_invalid", "a grant's approval is not by an approver of the trust file")
     addresses = {key["address"].lower() for key in custodian["keys"]["approval"]}
@@ -365,15 +413,16 @@ def _own_grant(grants: Sequence[Grant], me: Me) -> Grant | None:
     return own
 
 
-def _datasets(wires: Sequence[object], spec: Document, grants: Sequence[Grant],
-              records: Mapping[str, Document]) -> tuple[Document, ...]:
+def _datasets(wires: Sequence[object], spec: Document, grants: Sequence[Grant], records: Mapping[str, Document],
+              present: frozenset[str] | None = None) -> tuple[Document, ...]:
     """The dataset records in seat order, each signed by its provider and the one that was granted."""
     found: dict[str, Document] = {}
     for wire in wires:
         try:
             draft = read_signed(wire, "dataset")
-            provider = records[draft["provider"]]
-            found[draft["id"]] = verify_signed(wire, type="dataset", keys=[provider["keys"]["signing"]])
+            if _counts(draft["provider"], present):
+                verify_signed(wire, type="dataset", keys=[records[draft["provider"]]["keys"]["signing"]])
+            found[draft["id"]] = draft
         except (LedgerError, KeyError) as error:
             raise Refused("grant.wrong_dataset", "a dataset's record is not signed by its provider") from error
     ordered = []
@@ -389,10 +438,12 @@ def _datasets(wires: Sequence[object], spec: Document, grants: Sequence[Grant],
     return tuple(ordered)
 
 
-def _agreement(wire: Any, spec: Document, records: Mapping[str, Document]) -> Document:
+def _agreement(wire: Any, spec: Document, records: Mapping[str, Document],
+               present: frozenset[str] | None = None) -> Document:
     try:
         draft = read_signed(wire, "agreement")
-        keys = [records[draft[side]]["keys"]["signing"] for side in ("consumer", "provider")]
+        sides = [draft["consumer"], *([draft["provider"]] if _counts(draft["provider"], present) else [])]
+        keys = [records[side]["keys"]["signing"] for side in sides]
         agreement = verify_signed(wire, type="agreement", keys=keys)
     except (LedgerError, KeyError) as error:
         raise Refused("agreement.invalid", "the agreement is not signed by consumer and lead provider") from error
@@ -404,19 +455,18 @@ def _agreement(wire: Any, spec: Document, records: Mapping[str, Document]) -> Do
 
 
 def _parameters(spec: Document, datasets: Sequence[Document]) -> Sequence[Document]:
-    key = f"{spec['function']['name']}@{spec['function']['version']}"
+    key = function_key(spec["function"])
     entry = CATALOG.get(key)
     if entry is None:
         raise Refused("spec.parameters", f"this node does not know {key}")
     if len(datasets) < entry.min_parties:
         raise Refused("spec.roster_mismatch", f"{key} asks for more parties")
-    columns: Sequence[Document] = common_columns([record["columns"] for record in datasets])
     try:
-        validate_parameters(key, spec["parameters"], columns)
-        validate_filter(spec["filter"], columns, tabulated=tabulated(spec["parameters"], columns))
+        plan = plan_for(key, spec["parameters"], spec["filter"], datasets)
+        budget.check(plan.products, plan.uses)
+        return common_columns([record["columns"] for record in datasets])
     except MpcError as error:
-        raise Refused("spec.parameters", f"the parameters or the filter do not fit {key}") from error
-    return columns
+        raise Refused("spec.parameters", f"{key} cannot be asked this: {error.text}"[:500]) from error
 
 
 def _period(grant: Grant, now: datetime) -> None:

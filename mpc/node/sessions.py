@@ -41,7 +41,7 @@ GATE = "gate_started"
 GRACE = 5.0
 USE_PATIENCE = 5.0
 NEAREST = {"session.protocol": "session.mismatch", "dataset.off_dictionary": "dataset.changed",
-           "disclosure.floor": "worker.failed", "gate.inconsistent": "worker.failed"}
+           **dict.fromkeys(("disclosure.floor", "parameters.invalid", "encoding"), "spec.parameters")}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class Fresh:
     private_key: str = field(repr=False)
     exchange_private: str = field(repr=False)
     exchange: str = ""
+
+
+NO_KEYS = Fresh("", "", "")  # of a job whose parties never meet
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,15 @@ class Home:
 
 @dataclass
 class Attempt:
-    """An accepted attempt; `stop_code` may be set from another thread, `told` says that the portal knows already."""
+    """An accepted attempt, with a worker once it runs; `stop_code` may be set from another thread, `told` says that the
+    portal knows already."""
 
     papers: Papers
     verdict: dict[str, Any]
     fresh: Fresh
-    worker: Worker
     floor: int
     data: dict[str, Any] | None
+    worker: Worker | None = None
     relay: dict[str, Any] = field(default_factory=dict, repr=False)
     stop_code: str = ""
     told: bool = False
@@ -92,8 +96,15 @@ class Failed(NodeError):
     """The attempt ended without a result; `about` names the member whose fault it was, if one is known."""
 
     def __init__(self, code: str, text: str, about: str | None = None) -> None:
-        super().__init__(code if code in CODES else NEAREST.get(code, "worker.failed"), text)
+        super().__init__(public(code), text)
         self.about = about
+
+
+def public(code: str) -> str:
+    """The code that goes out for one of the engine's: its own, or the nearest by name or by kind."""
+    if code in CODES:
+        return code
+    return NEAREST.get(code) or NEAREST.get(code.partition(".")[0], "worker.failed")
 
 
 def order(attempt: Attempt, session: Session, home: Home, deadline: float) -> dict[str, Any]:
@@ -117,8 +128,9 @@ class Run:
     """The life of one session; `run` returns when it is over, and never raises."""
 
     def __init__(self, home: Home, attempt: Attempt, session: Session, *,
-                 still_allowed: Callable[[Papers], None] = lambda papers: None) -> None:
-        self._still_allowed = still_allowed
+                 still_allowed: Callable[[Papers], None] = lambda papers: None,
+                 ruled: Callable[[str, str], str] = lambda job_hash, job: "") -> None:
+        self._still_allowed, self._ruled = still_allowed, ruled
         self.home, self.attempt, self.session, self.papers = home, attempt, session, attempt.papers
         left = self.papers.deadline.timestamp() - time.time()
         self.seconds = max(1.0, min(left, float(home.session_seconds)))
@@ -128,16 +140,25 @@ class Run:
         self.posted_use = False
         self.send_use_at = 0.0
         self.next_look = 0.0
+        self.unsettled = ""  # why the chain could not be asked, the last time
+        self.judged: object = ()  # the newest revocation in the book when they were last judged
+
+    @property
+    def worker(self) -> Worker:
+        """The process that computes."""
+        if self.attempt.worker is None:
+            raise Failed("worker.failed", "there is no worker")
+        return self.attempt.worker
 
     def run(self) -> None:
         """From the order to the envelope, or to a failure that names its cause."""
-        papers, worker = self.papers, self.attempt.worker
+        papers = self.papers
         note("session.started", job=papers.job, attempt=papers.attempt, seat=papers.seat)
         try:
             self._record("session.started", session=self.session.id)
             self._guard()
             self.home.book.begin(papers.job_hash, papers.attempt)
-            worker.send(self._order())
+            self.worker.send(self._order())
             self._serve()
         except Failed as error:
             self._fail(error)
@@ -156,7 +177,7 @@ class Run:
 
     def _serve(self) -> None:
         """Messages of the worker, until the last one; between them stop, revocation and deadline are looked at."""
-        worker = self.attempt.worker
+        worker = self.worker
         while True:
             message = worker.receive(TICK)
             if message is not None and message.get("event") == GATE:
@@ -186,22 +207,29 @@ class Run:
         return known.get(seat) if type(seat) is int else None
 
     def _guard(self) -> None:
-        """Stop, deadline, and what takes permission away and came by file: asked at every step and every tick."""
-        if self.attempt.stop_code:
-            raise Failed(self.attempt.stop_code, "the portal or the agent stopped the job")
+        """Stop, deadline, the word of the hospital's people, and what takes permission away and came by file: asked at
+        every step and every tick, here, because whoever else would tell us may be busy for minutes."""
+        code = self.attempt.stop_code or self._ruled(self.papers.job_hash, self.papers.job)
+        if code:
+            raise Failed(code, "the portal, the agent or the hospital's people stopped the job")
         if time.monotonic() > self.until + GRACE:
             raise Failed("session.deadline", "the session's time is over")
-        inbox.take(self.home.inbox, self.home.book)
-        revocations = self.home.book.revocations([*(one.id for one in self.papers.grants), *self.papers.records])
+        book = self.home.book
+        inbox.take(self.home.inbox, book)
+        newest = book.rows("SELECT max(rowid) FROM revocation")[0][0]  # the agent's other threads take files, too
+        if newest == self.judged:
+            return
+        revocations = book.revocations([*(one.id for one in self.papers.grants), *self.papers.records])
         try:
             check_not_revoked(self.papers.grants, revocations, self.home.trust, self.papers.records)
         except Refused as error:
             raise Failed(error.code, error.rule) from error
+        self.judged = newest
 
     def _count(self) -> None:
-        """The use counts from now on. A dealer has none of its own."""
-        if self.papers.own is not None:
-            self.home.book.start_use(self.papers.own.id, self.papers.job_hash)
+        """The gate counts from now on, and the use with it. A dealer has none of its own."""
+        own = self.papers.own
+        self.home.book.start_gate(self.papers.job_hash, self.papers.attempt, grant=own.id if own else None)
 
     def _gate_started(self) -> None:
         """A party's use must be final before it lets go; a dealer looks at chain and book and goes on."""
@@ -221,7 +249,9 @@ class Run:
             if self.waiting_for == "word":
                 self._proceed()
                 self.waiting_for = ""
+            self.unsettled = ""
         except Unsettled as error:
+            self.unsettled = error.code
             note("chain.unsettled", job=self.papers.job, code=error.code)
         except Refused as error:
             raise Failed(error.code, error.rule) from error
@@ -267,6 +297,9 @@ class Run:
             self.home.chain.consume(own, self.papers.job_hash, self.signed_use["signature"])
         except Refused as error:
             raise Failed(error.code, error.rule) from error
+        except Unsettled as error:  # it may well be read: the portal may still bring the use
+            note("use.unsent", job=self.papers.job, code=error.code)
+            return
         note("use.sent", job=self.papers.job)
         self._record("use.sent_by_ourselves")
 
@@ -277,8 +310,8 @@ class Run:
             raise Failed(code, "a grant was revoked or suspended on chain, or a participant suspended")
         self._still_allowed(self.papers)
         if not self.home.party:
-            Frozen(self.home.book).deal(self.papers.release_key)
-        self.attempt.worker.send({"proceed": True})
+            Frozen(self.home.book).deal(self.papers)
+        self.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:
         papers, home = self.papers, self.home
@@ -302,10 +335,14 @@ class Run:
                              **facts)
 
     def _fail(self, error: Failed) -> None:
+        if error.code == "session.deadline" and self.unsettled:
+            error = Failed(self.unsettled, "time ran out while the chain could not be asked")
         note("session.failed", job=self.papers.job, attempt=self.papers.attempt, code=error.code)
-        self.attempt.worker.stop(error.code)
+        worker = self.attempt.worker
+        if worker is not None:
+            worker.stop(error.code)
         try:
-            begun = any(message.get("event") == GATE for message in self.attempt.worker.unread())
+            begun = worker is not None and any(message.get("event") == GATE for message in worker.unread())
             self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed", begun=begun)
         except sqlite3.Error:
             note("book.unwritten", job=self.papers.job)  # still open there: the next start ends and reports it

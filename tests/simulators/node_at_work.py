@@ -16,6 +16,7 @@ from mpc.node.audit import Audit
 from mpc.node.book import Book, Dataset
 from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
+from mpc.node.contributing import Contributions
 from mpc.node.data import fingerprint
 from mpc.node.loop import Courier
 from mpc.node.sessions import Home
@@ -118,7 +119,8 @@ def make_node(world: World, home: Path, mode: str = "works", name: str = "hospit
     if name != "dealer":
         record = world.datasets[name]["document"]
         book.put_dataset(Dataset(record["id"], file, "csv", record))
-    courier = Courier(door, book)
+    made = Contributions(book)
+    courier = Courier(door, book, barred=lambda job_hash: made.barred(job_hash, world.trust))
     agent = Agent(known, Home(
         participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
         audit=Audit(known.audit, Cases(book)), chain=ChainView(chain, world.trust), post=courier.post,

@@ -64,7 +64,11 @@ def main(mode: str) -> None:
     if mode == "contributes":
         contribute(order)
         return
-    say(event="gate_started")
+    if mode != "deals":  # which goes on until it is told to stop
+        say(event="gate_started")
+    if mode == "gives_up":
+        say(event="failed", code="session.peer_lost", about_seat=1)
+        return
     for line in sys.stdin:
         if json.loads(line).get("proceed"):
             break

@@ -15,8 +15,8 @@ from marketplace.agreements import services as agreement_services
 from marketplace.api import schemas
 from marketplace.api.bell import bell
 from marketplace.api.idempotency import idempotent
-from marketplace.api.schemas import ContributionSchema, FrozenSchema, Json, SignedSchema
-from marketplace.api.views.base import ApiView, created, documented, listed
+from marketplace.api.schemas import ContributionSchema, FrozenSchema, Json, SignedSchema, WithdrawalSchema
+from marketplace.api.views.base import ApiView, created, documented, id_asked, listed
 from marketplace.jobs import queries
 from marketplace.jobs.models import Job as JobRow
 from marketplace.jobs.services import answer, collect, move, order, tend
@@ -24,9 +24,11 @@ from mpc.spec import are_apart
 
 
 class Agreements(ApiView):
-    @documented("List agreements")
+    @documented("List agreements; with ?scenario= and ?product= those of one scenario, over one product")
     def get(self, request: Request) -> Response:
-        return listed(agreements.agreements_for(self.actor), schemas.agreement)
+        asked = {name: id_asked(request, name) for name in ("scenario", "product")}
+        rows = agreements.agreements_for(self.actor)
+        return listed(rows.filter(**{name: one for name, one in asked.items() if one is not None}), schemas.agreement)
 
     @documented("The consumer offers an agreement", request=SignedSchema, status=201)
     def post(self, request: Request) -> Response:
@@ -80,6 +82,7 @@ class Job(ApiView):
     def get(self, request: Request, job_id: UUID) -> Response:
         row = queries.job_for(self.actor, job_id)
         shape = _brief(row)
+        shape["who_must_act"] = queries.who_must_act(row)
         shape["spec"] = row.spec
         shape["contributions"] = _contributions(row) if are_apart(row.spec["document"]) else None
         shape["verdicts"] = [one.document for one in row.verdicts.filter(attempt=row.attempt)]
@@ -91,9 +94,9 @@ class Job(ApiView):
 
 
 def _contributions(row: JobRow) -> Json:
-    """Who has contributed, and until when the others may."""
+    """Who has contributed, until when the others may, and whose part is not in the set any more, with the reason."""
     asked = row.spec["document"]["contributions"]
-    given = row.contributions.select_related(None).defer("ciphertexts", "document")
+    given = queries.standing(row.pk).defer("ciphertexts", "document")
     return {
         "by": asked["by"],
         "minimum": asked["minimum"],
@@ -101,6 +104,10 @@ def _contributions(row: JobRow) -> Json:
             {"seat": one.seat, "participant": str(one.participant_id), "contribution": one.document_hash,
              "at": timestamp(one.at)}
             for one in given
+        ],
+        "left_out": [
+            {"seat": one.seat, "participant": str(one.participant_id), "code": one.left_out}
+            for one in row.parties.exclude(left_out="")
         ],
     }  # fmt: skip
 
@@ -188,6 +195,15 @@ class Contribution(ApiView):
     def get(self, request: Request, job_id: UUID, seat: int) -> Response:
         one = queries.contribution_for(self.actor, job_id, seat)
         return Response({"contribution": one.document, "ciphertexts": to_b64(bytes(one.ciphertexts))})
+
+
+class Withdrawal(Answer):
+    @documented("A hospital takes its contribution back, until the set is frozen", request=WithdrawalSchema)
+    def post(self, request: Request, job_id: UUID) -> Response:
+        (withdrawal,) = schemas.body_of(request, "withdrawal")
+        row = queries.job_for(self.actor, job_id)
+        collect.withdraw(row, wire=schemas.an_object(withdrawal), actor=self.actor, now=self.now)
+        return self.done(row)
 
 
 class Freeze(Answer):

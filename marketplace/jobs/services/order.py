@@ -24,10 +24,11 @@ from marketplace.jobs import policies
 from marketplace.jobs.models import Job, JobParty
 from marketplace.jobs.services.say import audience_of, body_of
 from marketplace.jobs.states import BEGIN, INITIAL, OPEN, State
-from mpc.catalog import CATALOG, validate_parameters
+from mpc.catalog import CATALOG
 from mpc.errors import MpcError
-from mpc.filters import check_form, columns_of, tabulated, validate_filter
-from mpc.spec import are_apart, check_engine, check_roster, common_columns, question_hash
+from mpc.filters import check_form, columns_of
+from mpc.question import check_question
+from mpc.spec import are_apart, check_engine, check_roster, function_key, question_hash
 
 FRESH = timedelta(minutes=5)
 SKEW = timedelta(seconds=60)
@@ -49,6 +50,7 @@ def order(wire: Mapping[str, Any], *, actor: Actor, now: datetime, answer_within
             return known, True
         raise Conflict("a job of this id has another spec", code="spec.two_specs")
     _check_time(spec, now=now)
+    _check_filter_form(spec)
     agreement = _agreement_of(spec, consumer=consumer)
     grants = _lock_grants(spec, agreement=agreement)
     for grant in grants:
@@ -58,6 +60,7 @@ def order(wire: Mapping[str, Any], *, actor: Actor, now: datetime, answer_within
     answered = _answered(question_hash(spec), consumer)
     if answered is not None:
         return answered, True
+    _check_nobody_collects(spec, consumer)
     for grant in grants:
         _check_budget(grant)
     row = _new_job(wire, spec, agreement=agreement, now=now, answer_within=answer_within)
@@ -79,7 +82,7 @@ def _new_job(
         id=UUID(spec["id"]),
         agreement=agreement,
         consumer=agreement.consumer,
-        function=f"{spec['function']['name']}@{spec['function']['version']}",
+        function=function_key(spec["function"]),
         spec=dict(wire),
         spec_hash=document_hash(spec),
         question_hash=question_hash(spec),
@@ -130,7 +133,7 @@ def _check_grant(grant: Grant, spec: Spec, *, now: datetime) -> None:
         if (spec["function"]["name"], spec["function"]["version"]) in names:
             raise Refused("the function's digest is not the granted one", code="spec.function_digest")
         raise Refused(f"grant {grant.pk} does not allow this function", code="grant.outside_scope")
-    if not _filtered(spec) <= set(terms.get("filter_columns", ())):
+    if not columns_of(spec["filter"]) <= set(terms.get("filter_columns", ())):
         raise Refused(f"grant {grant.pk} does not allow filters on these columns", code="grant.outside_scope")
     if spec["disclosure"]["floor"] < terms["floor"]:
         raise Refused(f"grant {grant.pk} asks for a higher floor", code="grant.outside_scope")
@@ -138,9 +141,9 @@ def _check_grant(grant: Grant, spec: Spec, *, now: datetime) -> None:
         raise Refused(f"grant {grant.pk} was given to another", code="grant.outside_scope")
 
 
-def _filtered(spec: Spec) -> frozenset[str]:
+def _check_filter_form(spec: Spec) -> None:
     try:
-        return columns_of(check_form(spec["filter"]))
+        check_form(spec["filter"])
     except MpcError as trouble:
         raise Refused(trouble.text, code="spec.parameters") from trouble
 
@@ -177,17 +180,24 @@ def _check_roster(spec: Spec, grants: Sequence[Grant], *, consumer: Participant)
 
 
 def _check_function(spec: Spec, grants: Sequence[Grant]) -> None:
-    key = f"{spec['function']['name']}@{spec['function']['version']}"
+    key = function_key(spec["function"])
     if key not in CATALOG or CATALOG[key].digest != spec["function"]["digest"]:
         raise Refused("the function's digest is not the catalogue's", code="spec.function_digest")
     by_id = {str(one.dataset_id): one.dataset for one in grants}
     granted = [version_of(by_id[one["dataset"]], one["dataset_hash"]) for one in spec["inputs"]]
-    columns = common_columns([one["document"]["columns"] for one in granted])
     try:
-        validate_parameters(key, spec["parameters"], columns)
-        validate_filter(spec["filter"], columns, tabulated=tabulated(spec["parameters"], columns))
+        check_question(key, spec["parameters"], spec["filter"], [one["document"] for one in granted])
     except MpcError as trouble:
         raise Refused(trouble.text, code="spec.parameters") from trouble
+
+
+def _check_nobody_collects(spec: Spec, consumer: Participant) -> None:
+    """Of two jobs of one question whose hospitals are not online together only one can have a result, and each would
+    spend uses; the office freezes one set for a question, once."""
+    rows = Job.objects.filter(question_hash=question_hash(spec), consumer=consumer, state__in=OPEN)
+    for row in rows:
+        if are_apart(spec) or are_apart(row.spec["document"]):
+            raise Refused(f"job {row.pk} asks the same, and is not over", code="job.same_question")
 
 
 def _answered(question: str, consumer: Participant) -> Job | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from dataspace.provenance import space
 from marketplace.jobs.models import Job
+from mpc.spec import function_key
 
 
 def audience_of(job: Job, spec: Mapping[str, Any]) -> list[UUID]:
@@ -17,8 +18,8 @@ def audience_of(job: Job, spec: Mapping[str, Any]) -> list[UUID]:
 def body_of(spec: Mapping[str, Any], job_hash: str) -> dict[str, Any]:
     """The job's hash, function and grants: a receipt carries the approvals of the grants it names."""
     grants = sorted(({"id": one["id"], "terms_hash": one["terms_hash"]} for one in spec["grants"]), key=_by_id)
-    function = f"{spec['function']['name']}@{spec['function']['version']}"
-    return {"job_hash": job_hash, "agreement_hash": spec["agreement_hash"], "function": function, "grants": grants}
+    return {"job_hash": job_hash, "agreement_hash": spec["agreement_hash"], "grants": grants,
+            "function": function_key(spec["function"])}
 
 
 def _by_id(grant: Mapping[str, str]) -> str:

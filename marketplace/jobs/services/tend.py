@@ -25,11 +25,12 @@ from mpc.spec import MOST_ATTEMPTS, are_apart
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=10)
-GRACE = timedelta(seconds=1.5)
+MULTIPLYING = timedelta(minutes=10)
+LISTEN = timedelta(seconds=1.5)  # in which a better reason may come than the first one told
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
 RETURN = timedelta(seconds=30)  # in which who was lost may be back for the second attempt
-PASSING = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
-                     "worker.killed"})
+TRIED_AGAIN = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
+                         "worker.killed"})
 
 
 def step(job_id: UUID, *, now: datetime) -> None:
@@ -42,6 +43,9 @@ def step(job_id: UUID, *, now: datetime) -> None:
             job = locked(job_id)
             if job.fence == fence and job.state in OPEN:
                 _carry_on(job, now=now)
+        if collect.is_to_multiply(job_id) and Job.objects.filter(pk=job_id, fence=fence).update(
+                lease_until=now + MULTIPLYING):  # fmt: skip
+            collect.multiply(job_id, now=now)
     finally:
         Job.objects.filter(pk=job_id, fence=fence).update(lease_until=None)
 
@@ -58,7 +62,7 @@ def _carry_on(job: Job, *, now: datetime) -> None:
     apart = are_apart(job.spec["document"])
     if job.state == State.QUEUED:
         go(job, Move.INVITE if apart else Move.OFFER, actor=SYSTEM, now=now)
-    revoked = job.grants.filter(state=GrantState.REVOKED).first()
+    revoked = None if apart else job.grants.filter(state=GrantState.REVOKED).first()
     if revoked is not None:
         end(job, Move.FAIL, code="grant.revoked", about=revoked.custodian_id, now=now)
     elif apart:
@@ -76,17 +80,29 @@ def judge_failures(job: Job, *, now: datetime) -> bool:
     if first_hand is not None:
         lose(job, code=first_hand.code, about=first_hand.about or first_hand.participant_id, now=now)
         return True
-    if now < told[0].at + GRACE and len(told) < job.parties.count():
+    if now < told[0].at + LISTEN and len(told) < job.parties.count():
         return False
-    blamed = Counter((one.code, one.about) for one in told if one.about is not None)
-    code, about = blamed.most_common(1)[0][0] if blamed else (told[0].code, told[0].participant_id)
+    code, about = _blame(job, told)
     lose(job, code=code, about=about, now=now)
     return True
 
 
+def _blame(job: Job, told: list[Failure]) -> tuple[str, UUID | None]:
+    """Of words at second hand: whom most name, and of as many whoever says nothing itself. Nobody is named for having
+    spoken; where nobody is named, it is the one who did not speak, if there is just one."""
+    spoke = {one.participant_id for one in told}
+    named = Counter(one.about for one in told if one.about is not None)
+    if not named:
+        silent = [one.participant_id for one in job.parties.all() if one.participant_id not in spoke]
+        return told[0].code, silent[0] if len(silent) == 1 else None
+    about = max(named, key=lambda who: (named[who], who not in spoke))
+    codes = Counter(one.code for one in told if one.about == about)
+    return codes.most_common(1)[0][0], about
+
+
 def lose(job: Job, *, code: str, about: UUID | None, now: datetime) -> None:
     """An attempt has failed: once, and if nothing was sealed, a failure of the passing kind is followed by another."""
-    passing = code in PASSING and job.attempt < MOST_ATTEMPTS and now + RETURN < job.deadline
+    passing = code in TRIED_AGAIN and job.attempt < MOST_ATTEMPTS and now + RETURN < job.deadline
     if passing and not Envelope.objects.filter(job=job).exists():
         again(job, code=code, about=about, answer_by=now + RETURN, now=now)
     else:
@@ -94,22 +110,32 @@ def lose(job: Job, *, code: str, about: UUID | None, now: datetime) -> None:
 
 
 def _judge_time(job: Job, *, now: datetime) -> None:
-    if job.state == State.OFFERED and now > job.answer_by:
-        answered = set(_verdicts(job).values_list("participant_id", flat=True))
-        silent = next((one for one in job.parties.all() if one.participant_id not in answered), None)
-        if silent is not None:
-            end(job, Move.FAIL, code="session.peer_silent", about=silent.participant_id, now=now)
-            return
-    if now > job.deadline:
+    if job.state == State.OFFERED and now > job.answer_by and (silent := _silent(job, now=now)) is not None:
+        end(job, Move.FAIL, code="session.peer_silent", about=silent, now=now)
+    elif now > job.deadline:
         _past_deadline(job, now=now)
+
+
+def _silent(job: Job, *, now: datetime) -> UUID | None:
+    """Whose answer is overdue. The dealer's office is asked when every party has accepted, and has its own while."""
+    answers = {one.participant_id: one for one in _verdicts(job)}
+    parties = [one.participant_id for one in job.parties.filter(role="party")]
+    silent = next((one for one in parties if one not in answers), None)
+    if silent is not None or any(answers[one].decision != "accept" for one in parties):
+        return silent
+    dealer = job.parties.get(role="dealer").participant_id
+    asked = max(answers[one].at for one in parties)
+    return dealer if dealer not in answers and now > asked + RETURN else None
 
 
 def _past_deadline(job: Job, *, now: datetime) -> None:
     if job.state in {State.READY, State.RUNNING}:
         sealed = set(Envelope.objects.filter(job=job, attempt=job.attempt).values_list("participant_id", flat=True))
-        silent = next((one for one in job.parties.filter(role="party") if one.participant_id not in sealed), None)
-        about = silent.participant_id if silent else None
-        end(job, Move.FAIL, code="session.peer_silent", about=about, now=now)
+        silent = [one.participant_id for one in job.parties.filter(role="party") if one.participant_id not in sealed]
+        if len(silent) == 1:
+            end(job, Move.FAIL, code="session.peer_silent", about=silent[0], now=now)
+        else:  # nobody by name: one who is away keeps all from sealing
+            end(job, Move.FAIL, code="session.deadline", about=None, now=now)
         return
     holding = _verdicts(job).filter(decision="hold").first()
     if holding is not None:
@@ -124,7 +150,8 @@ def _verdicts(job: Job) -> QuerySet[Verdict]:
 
 def sweep(*, now: datetime) -> None:
     """Carry on every open job, and settle those whose release is anchored."""
-    for job_id in Job.objects.filter(state__in=OPEN).values_list("pk", flat=True):
+    waiting = collect.waiting(now=now).values("pk")
+    for job_id in Job.objects.filter(state__in=OPEN).exclude(pk__in=waiting).values_list("pk", flat=True):
         try:
             step(job_id, now=now)
         except DataspaceError as trouble:

@@ -11,6 +11,7 @@ from dataspace.provenance.models import Event
 from ledger import acts
 from ledger.errors import PortalRefused
 from marketplace.jobs.models import Envelope, Job, JobParty
+from marketplace.jobs.queries import who_must_act
 from marketplace.jobs.services import tend
 from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
@@ -104,13 +105,32 @@ def test_nobody_answers_for_another(people: Space, spec: dict[str, Any]) -> None
 
 
 def test_who_stays_silent_is_named(people: Space, spec: dict[str, Any]) -> None:
-    for name in people.seats(spec):
+    for name in people.seats(spec)[1:]:
         if name != "dealer":
             people.answer(spec, name)
     asked_until = job().answer_by
     tend.sweep(now=asked_until)
     assert job().state == "offered"
     tend.sweep(now=asked_until + timedelta(seconds=1))
+    assert (job().state, job().code, str(job().about)) == (
+        "failed", "session.peer_silent", people.id(people.seats(spec)[0]))
+
+
+def test_the_dealer_is_asked_last_and_has_time_of_its_own(people: Space, spec: dict[str, Any]) -> None:
+    """Else every job that one hospital holds for days would keep a place at the one office that serves them all."""
+    *others, last = [name for name in people.seats(spec) if name != "dealer"]
+    for name in others:
+        people.answer(spec, name)
+    people.answer(spec, last, "hold", code="policy.held")
+    assert work(people, "dealer") == []
+    asked_until = job().answer_by
+    tend.sweep(now=asked_until + timedelta(seconds=60))
+    assert job().state == "offered", "held, and nobody else is to blame"
+    people.answer(spec, last)
+    assert work(people, "dealer") == ["check"]
+    tend.sweep(now=max(asked_until, now() + timedelta(seconds=20)))
+    assert job().state == "offered"
+    tend.sweep(now=max(asked_until, now()) + timedelta(seconds=40))
     assert (job().state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("dealer"))
 
 
@@ -122,6 +142,21 @@ def test_a_missing_envelope_is_named_at_the_deadline(people: Space, spec: dict[s
     assert swept(60).state == "running"
     assert swept(601).state == "failed"
     assert (job().code, str(job().about)) == ("session.peer_silent", people.id(seats[2]))
+
+
+def test_without_any_envelope_nobody_is_named_at_the_deadline(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    assert swept(601).state == "failed"
+    assert (job().code, job().about) == ("session.deadline", None)
+
+
+def test_whose_turn_it_is_is_said(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    people.fail(spec, "hospital_a", "gate.inconsistent")
+    told = people.door("maker").get(f"/jobs/{spec['id']}")
+    assert (told["state"], told["code"], told["attempt"], told["who_must_act"]) == (
+        "failed", "gate.inconsistent", 1, "regulator")
+    assert who_must_act(job()) == "regulator"
 
 
 def test_an_envelope_of_another_session_is_refused(people: Space, spec: dict[str, Any]) -> None:

@@ -41,8 +41,9 @@ def test_it_works(people: Space, agreement: dict[str, Any]) -> None:
     spec = people.spec(agreement)
     answer = people.order(spec)
     assert answer == {"id": spec["id"], "state": "offered", "existing": False}
-    for name in (*HOSPITALS, "dealer"):
+    for name in HOSPITALS:
         assert [one["kind"] for one in people.door(name).get("/work")["items"]] == ["check"]
+    assert people.door("dealer").get("/work")["items"] == []  # asked when all have accepted
 
 
 def test_a_function_that_was_not_granted_is_refused(people: Space, agreement: dict[str, Any]) -> None:

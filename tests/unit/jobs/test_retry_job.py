@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -96,6 +97,29 @@ def test_who_does_not_come_back_is_named(people: Space, spec: dict[str, Any]) ->
     for name in (*HOSPITALS[:2], "dealer"):
         people.answer(spec, name, attempt=2)
     assert (swept(40).state, job().code, str(job().about)) == ("failed", "session.peer_silent", people.id("hospital_c"))
+
+
+@pytest.mark.parametrize(("words", "about"), [
+    # the agent of hospital_b is frozen, its worker is not: all others run into the deadline
+    ((("hospital_a", None), ("hospital_c", None), ("dealer", None)), "hospital_b"),
+    ((("hospital_a", None), ("hospital_c", None)), None),
+    ((("hospital_a", "hospital_b"), ("hospital_c", "hospital_a"), ("dealer", "hospital_b")), "hospital_b"),
+    ((("hospital_a", "hospital_c"), ("hospital_c", "hospital_b"), ("dealer", None)), "hospital_b"),
+])
+def test_words_at_second_hand_name_nobody_for_having_spoken(
+        people: Space, spec: dict[str, Any], words: tuple[tuple[str, str | None], ...], about: str | None) -> None:
+    people.accepted(spec)
+    for name, blamed in words:
+        people.fail(spec, name, "session.deadline", blamed)
+    assert (swept(4).state, job().code, job().attempt) == ("failed", "session.deadline", 1)
+    assert job().about == (UUID(people.id(about)) if about else None)
+
+
+@pytest.mark.parametrize("code", ["gate.inconsistent", "engine.unfit"])
+def test_an_attack_is_not_tried_again(people: Space, spec: dict[str, Any], code: str) -> None:
+    people.accepted(spec)
+    people.fail(spec, "hospital_a", code)
+    assert (swept(2).state, job().code, job().attempt) == ("failed", code, 1)
 
 
 def test_who_did_not_come_back_is_told_to_stop(people: Space, spec: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -115,19 +116,37 @@ def test_a_problem_is_a_refusal_with_its_code() -> None:
 
 
 @pytest.mark.parametrize(("status", "body", "code"), [
-    (500, b"<html>", "http.500"), (404, b"", "http.404"), (302, b"", "http.302"), (400, b"[]", "http.400")])
+    (403, b"<html>", "http.403"), (404, b"", "http.404"), (302, b"", "http.302"), (400, b"[]", "http.400")])
 def test_a_refusal_without_a_problem_still_has_a_code(status: int, body: bytes, code: str) -> None:
     with door(lambda asked: httpx.Response(status, content=body)) as way, pytest.raises(PortalRefused) as refused:
         way.get("/jobs")
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 507])
 def test_a_portal_that_cannot_is_unavailable(status: int) -> None:
     body = json.dumps({"code": "chain.unavailable"}).encode()
     with door(lambda asked: httpx.Response(status, content=body)) as way, pytest.raises(PortalUnavailable) as away:
         way.get("/jobs")
-    assert away.value.code == "chain.unavailable"
+    assert (away.value.code, away.value.status) == ("chain.unavailable", status)
+
+
+def test_which_refusals_stand() -> None:
+    asked = (301, 400, 401, 403, 404, 405, 409, 410, 413, 422)
+    assert [status for status in asked if PortalRefused(status, "x", "").final] == [400, 404, 409, 410, 413, 422]
+
+
+@pytest.mark.parametrize(("ahead", "code"), [(0, "http.signature"), (-20, "http.signature"), (45, "clock.skew"),
+                                             (-100, "clock.skew"), (None, "http.signature")])
+def test_a_signature_that_is_wrong_for_the_clock_alone_says_so(ahead: int | None, code: str) -> None:
+    """The portal calls every request of a node whose clock is off a wrong signature, and would for ever."""
+    date = {} if ahead is None else {"Date": format_datetime(datetime.now(UTC) - timedelta(seconds=ahead), usegmt=True)}
+    problem = {"code": "http.signature", "detail": "the signature does not hold"}
+    with door(lambda asked: httpx.Response(401, json=problem, headers=date)) as way, \
+            pytest.raises(PortalRefused) as refused:
+        way.get("/work")
+    assert refused.value.code == code
+    assert code != "clock.skew" or ("ahead of" if (ahead or 0) > 0 else "behind") in refused.value.detail
 
 
 @pytest.mark.parametrize("trouble", [

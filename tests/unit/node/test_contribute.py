@@ -14,13 +14,24 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.approval import domain_of, sign_revocation
-from ledger.documents import chain_id_of, document_hash, from_b64, new_id, signed, timestamp, verify_signed
+from ledger.documents import (
+    chain_id_of,
+    document_hash,
+    from_b64,
+    load_json,
+    new_document,
+    new_id,
+    signed,
+    timestamp,
+    verify_signed,
+)
 from ledger.errors import DocumentError, PortalUnavailable
 from mpc import masked, paillier
 from mpc.functions.registry import function
 from mpc.node import inbox
 from mpc.node.agent import Agent
 from mpc.node.contributing import question_of
+from mpc.node.loop import Courier
 from mpc.node.papers import verify_papers
 from mpc.spec import common_columns, rows_max_total
 from tests.simulators.node_at_work import Maker, Node, make_node, worker_command
@@ -79,14 +90,15 @@ class Space:
         one.wait()
         return next(body for path, body in reversed(one.door.posted) if path.endswith("/contributions"))
 
-    def freeze(self, wires: Sequence[Any], *, now: datetime | None = AFTER, item: Document | None = None) -> Document:
+    def freeze(self, wires: Sequence[Any], *, now: datetime | None = AFTER, item: Document | None = None,
+               **more: Any) -> Document:
         """What the dealer answers: its word, or the verdict that refuses."""
         agent, door = self.dealer.agent, self.dealer.door
         if now is not None:
             agent.judging._now = agent.freezer._now = lambda: now
             self.chain.age = -int((now - datetime.now(UTC)).total_seconds())
         before = len(door.posted)
-        agent.handle({**(item or self.item), "kind": "freeze", "contributions": list(wires)})
+        agent.handle({**(item or self.item), "kind": "freeze", "contributions": list(wires), **more})
         self.chain.age = 1
         assert len(door.posted) == before + 1
         body = door.posted[-1][1]
@@ -197,8 +209,6 @@ class TestAHospital:
         one = space.nodes["hospital_a"]
         one.agent._start = lambda attempt, run: None  # type: ignore[method-assign]
         one.agent.handle(one.item)
-        for attempt in list(one.agent.attempts.values()):
-            one.agent.workers.give_back(attempt.worker)
         again = Agent(one.agent.config, one.agent.home, one.door, one.agent.workers)
         again.recover()
         one.agent = again
@@ -229,6 +239,53 @@ class TestAHospital:
         verdict = one.door.documents("verdict")[-1]
         assert (verdict["decision"], verdict["code"]) == ("refuse", "spec.replayed")
         assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+    def test_a_person_may_take_it_back_after_it_left(self, space: Space) -> None:
+        """Once, signed, to the portal and in a file; and it is not sent again."""
+        one = space.nodes["hospital_a"]
+        contribution = space.contribute("hospital_a")["contribution"]["document"]
+        one.agent.cases.rule(one.job_hash, "deny", by="somebody")
+        for _ in range(2):
+            one.agent.look()
+            one.agent.handle(one.item)
+        posted = [(path, body) for path, body in one.door.posted if "withdrawal" in body]
+        assert [path for path, _ in posted] == [f"/jobs/{one.item['job']}/withdrawal"]
+        wire = posted[0][1]["withdrawal"]
+        document = verify_signed(wire, type="withdrawal", keys=[one.agent.me.signing])
+        assert (document["job_hash"], document["seat"]) == (one.job_hash, contribution["seat"])
+        (file,) = (one.agent.config.home / "withdrawals").iterdir()
+        assert load_json(file.read_bytes()) == wire
+        assert sum(path.endswith("/contributions") for path, _ in one.door.posted) == 1
+        assert "contribution.withdrawn" in one.audit
+
+    def test_what_a_person_denies_elsewhere_or_holds_takes_nothing_back(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        space.contribute("hospital_a")
+        one.agent.cases.rule(new_id(), "deny", by="somebody")
+        one.agent.cases.rule(one.job_hash, "hold", by="somebody")
+        one.agent.look()
+        assert not any("withdrawal" in body for _, body in one.door.posted)
+
+    @pytest.mark.parametrize("by_office", [True, False])
+    def test_what_a_revoked_grant_gave_does_not_leave_any_more(self, space: Space, by_office: bool) -> None:
+        """The portal was away, and meanwhile a file came: a forged one changes nothing."""
+        one, world = space.nodes["hospital_a"], space.world
+        object.__setattr__(one.agent.home, "flush", lambda: None)
+        one.agent.handle(one.item)
+        one.wait()
+        key = world.approver("office" if by_office else "maker")
+        inbox.drop(one.agent.config.inbox, sign_revocation(
+            one.own_terms, key, by="regulator", reason="no", domain=domain_of(world.trust)))
+        inbox.take(one.agent.config.inbox, one.agent.book)
+        courier = Courier(one.door, one.agent.book, barred=lambda job_hash: one.agent.contributions.barred(
+            job_hash, world.trust))
+        courier.flush()
+        left = any(path.endswith("/contributions") for path, _ in one.door.posted)
+        assert left != by_office
+        one.agent.look()
+        courier.flush()
+        told = [failure["code"] for failure in one.door.documents("failure")]
+        assert told == (["grant.revoked"] if by_office else [])
 
     def test_its_policy_must_name_the_engine(self, space: Space) -> None:
         one = space.nodes["hospital_a"]
@@ -385,6 +442,82 @@ class TestTheDealersOffice:
             assert refused["code"] == "paillier.malformed"
             assert parts[0]["document"]["participant"] in refused["rule"]
 
+    def test_it_names_everyone_whose_seed_it_cannot_open(self, space: Space, parts: list[Document]) -> None:
+        """So that the portal may show it the set without them: nothing is claimed yet, and the uses are spent."""
+        seats = [one["document"]["seat"] for one in parts]
+        for changes in ({"dealer_key": "22" * 32}, {"seed": "AAAA"}, {"question": "00" * 32}):
+            refused = space.freeze([parts[0], *(self.signed(space, one, **changes) for one in parts[1:3]), parts[3]])
+            assert (refused["code"], refused["without"]) == ("paillier.malformed", seats[1:3]), changes
+        assert "document" in space.freeze([parts[0], parts[2], parts[3]])
+
+    def test_who_has_not_contributed_stands_in_nobodys_way(self, space: Space, parts: list[Document],
+                                                           world: World) -> None:
+        """A sleeper that changed its keys, whose grant is over, revoked or used up, and who is suspended."""
+        sleeper = world.name_of(parts[0]["document"]["participant"])
+        own = next(one["terms"] for one in space.item["grants"]
+                   if one["terms"]["custodian"] == parts[0]["document"]["participant"])
+        item, record = copy.deepcopy(space.item), world.record(sleeper)
+        changed = {**record, "number": 2}
+        item["participants"] = [wire for wire in item["participants"] if wire["document"]["id"] != record["id"]]
+        item["participants"].append(world.admitted(changed, sleeper))
+        inbox.drop(space.dealer.agent.config.inbox, sign_revocation(
+            own, world.approver("office"), by="regulator", reason="no", domain=domain_of(world.trust)))
+        registered, grant = space.chain.registered, chain_id_of(own["id"], own["salt"])
+        before = registered.pop(grant)
+        space.chain.suspended.add(chain_id_of(record["id"], record["id_salt"]))
+        space.chain.revoked.add(grant)
+        try:
+            refused = space.freeze(parts, item=item)
+            assert (refused["code"], refused["without"]) == (
+                "participant.record_mismatch", [parts[0]["document"]["seat"]])
+            assert "document" in space.freeze(parts[1:], item=item)
+        finally:
+            registered[grant] = before
+            space.chain.suspended.clear()
+            space.chain.revoked.clear()
+
+    def test_a_contributor_whose_grant_ended_is_named(self, space: Space, parts: list[Document], world: World) -> None:
+        member = parts[1]["document"]
+        own = next(one["terms"] for one in space.item["grants"] if one["terms"]["custodian"] == member["participant"])
+        inbox.drop(space.dealer.agent.config.inbox, sign_revocation(
+            own, world.approver("office"), by="regulator", reason="no", domain=domain_of(world.trust)))
+        refused = space.freeze(parts)
+        assert (refused["code"], refused["without"]) == ("grant.revoked", [member["seat"]])
+        assert "document" in space.freeze([parts[0], *parts[2:]])
+
+    @pytest.mark.parametrize("by_file", [True, False])
+    def test_what_was_taken_back_is_not_frozen(self, space: Space, parts: list[Document], by_file: bool) -> None:
+        """Whether the portal passes it on or not; and it stays so when the portal forgets it again."""
+        wire, forged = (self.withdrawal(space, parts[2], key) for key in (None, Ed25519PrivateKey.generate()))
+        if by_file:
+            inbox.drop(space.dealer.agent.config.inbox, wire)
+        refused = space.freeze(parts, withdrawals=[forged, None] if by_file else [forged, wire])
+        assert (refused["code"], refused["without"]) == ("paillier.withdrawn", [parts[2]["document"]["seat"]])
+        assert space.freeze(parts)["code"] == "paillier.withdrawn"
+        assert "document" in space.freeze([*parts[:2], parts[3]])
+
+    def test_what_is_taken_back_after_the_freeze_is_too_late(self, space: Space, parts: list[Document]) -> None:
+        word = space.freeze(parts)
+        assert space.freeze(parts, withdrawals=[self.withdrawal(space, parts[2])]) == word
+
+    def withdrawal(self, space: Space, part: Document, key: Ed25519PrivateKey | None = None) -> Document:
+        about = {name: part["document"][name] for name in ("job", "job_hash", "participant", "seat")}
+        member = space.world.name_of(about["participant"])
+        return signed(new_document("withdrawal", **about), key or space.world.keys[member].signing)
+
+    @pytest.mark.parametrize("told_by", ["its own record", "the portal"])
+    def test_a_book_older_than_its_words_freezes_nothing(self, space: Space, parts: list[Document],
+                                                         told_by: str) -> None:
+        """Yesterday's copy, put back: it would freeze another set of a question that it froze today."""
+        word, agent = space.freeze(parts[:3]), space.dealer.agent
+        with agent.book.write() as db:
+            db.execute("DELETE FROM frozen")
+        words = [word] if told_by == "the portal" else []
+        if words:
+            agent.config.audit.unlink()
+        refused = space.freeze(parts[1:], words=words)
+        assert (refused["code"], refused.get("without")) == ("book.older_than_its_words", None)
+
     def test_its_own_book_of_revocations_counts_whatever_portal_and_chain_say(self, space: Space, parts: list[Document],
                                                                               world: World) -> None:
         terms = space.item["grants"][0]["terms"]
@@ -409,6 +542,11 @@ class TestTheDealersOffice:
         assert space.freeze(parts)["code"] == "paillier.use_not_final"
         space.chain.uses = uses
         assert "document" in space.freeze(parts)
+
+    def test_whose_use_is_not_final_is_named(self, space: Space, parts: list[Document]) -> None:
+        terms = space.item["grants"][parts[3]["document"]["seat"]]["terms"]
+        space.chain.uses = {one for one in space.chain.uses if one[0] != chain_id_of(terms["id"], terms["salt"])}
+        assert space.freeze(parts)["without"] == [parts[3]["document"]["seat"]]
 
     def test_hospitals_freeze_nothing_and_the_office_contributes_nothing(self, space: Space,
                                                                         parts: list[Document]) -> None:

@@ -17,10 +17,12 @@ from tests.simulators.node_world import Document
 def run(one: Node) -> str:
     """The code with which it failed."""
     one.check()
-    worker = next(iter(one.agent.attempts.values())).worker
+    attempt = next(iter(one.agent.attempts.values()))
+    assert attempt.worker is None  # who waits for others holds no process
     one.agent.handle(one.session())
     one.wait()
-    assert not worker.alive() and not Path(f"/proc/{worker.pid}").exists()  # reaped, no zombie
+    worker = attempt.worker
+    assert worker is not None and not worker.alive() and not Path(f"/proc/{worker.pid}").exists()  # reaped, no zombie
     return one.failure()
 
 
@@ -42,7 +44,7 @@ def fill_the_disk(one: Node) -> None:
     for size in (3000, 300, 30):
         with pytest.raises(sqlite3.OperationalError, match="full"):
             while True:
-                book.rows("INSERT INTO job VALUES (?, ?, '', ?, 1, 'failed', 0, '', ?)", new_id(), new_id(), new_id(),
+                book.rows("INSERT INTO job VALUES (?, ?, '', ?, 1, 'failed', 0, ?)", new_id(), new_id(), new_id(),
                           "x" * size)
 
 
@@ -60,7 +62,7 @@ def test_a_full_disk_in_the_session(node: Maker, monkeypatch: pytest.MonkeyPatch
 
     def full(*_: Any, **__: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
-    for name in ("start_use", "end", "post"):
+    for name in ("start_gate", "end", "post"):
         monkeypatch.setattr(one.agent.book, name, full)
     one.agent.handle(one.session())
     one.wait()

@@ -26,13 +26,12 @@ def accept(book: Book, job_hash: str, *, job: str | None = None, nonce: str | No
            max_uses: int = 5, release_key: str = "") -> None:
     book.accept(job=job or f"job-{job_hash}", job_hash=job_hash, consumer="maker", nonce=nonce or f"n-{job_hash}",
                 attempt=attempt, deadline=2**33, grant=GRANT, max_uses=max_uses, shape=SHAPE,
-                release_key=release_key or ("question" if job_hash == "a" else f"question of {job_hash}"),
-                verdict={"attempt": attempt})
+                release_key=release_key or ("question" if job_hash == "a" else f"question of {job_hash}"))
 
 
 def history(book: Book) -> History:
     """As a fresh job sees it."""
-    return book.history(job="x", job_hash="x", consumer="maker", nonce="x", own_grant=GRANT, grants=[GRANT],
+    return book.history(job="x", job_hash="x", consumer="maker", nonce="x", own_grant=GRANT, subjects=[GRANT],
                         release_key="question")
 
 
@@ -43,18 +42,17 @@ def uses(book: Book) -> int:
 def test_it_works(book: Book) -> None:
     accept(book, "a")
     assert book.use_state(GRANT, "a") == "reserved"
-    book.start_use(GRANT, "a")
+    book.start_gate("a", 1, grant=GRANT)
     assert book.use_state(GRANT, "a") == "started"
     book.consume_use(GRANT, "a")
     book.seal("a", 1, path="/jobs/a/envelopes", envelope={"envelope": 1}, until=2**33)
     known = book.seen(job_hash="a")
     assert known is not None and known.state == "sealed"
     assert [(path, body) for _, path, body, _ in book.outbox()] == [("/jobs/a/envelopes", {"envelope": 1})]
-    own = book.history(job="job-a", job_hash="a", consumer="maker", nonce="n-a", own_grant=GRANT, grants=[],
+    own = book.history(job="job-a", job_hash="a", consumer="maker", nonce="n-a", own_grant=GRANT, subjects=[],
                        release_key="question")
     assert own.sealed and own.released_by == "a" and own.asked == ()
     assert history(book).asked == (SHAPE,)
-    assert book.verdict("a", 1) == {"attempt": 1} and book.verdict("a", 2) is None
 
 
 def test_of_two_jobs_for_the_last_use_one_gets_it(book: Book) -> None:
@@ -90,7 +88,7 @@ def test_a_use_that_never_started_is_given_back(book: Book) -> None:
 
 def test_a_use_that_started_counts_though_the_job_failed(book: Book) -> None:
     accept(book, "a")
-    book.start_use(GRANT, "a")
+    book.start_gate("a", 1, grant=GRANT)
     book.end("a", 1, "failed")
     assert uses(book) == 1 and history(book).asked == (SHAPE,)
 
@@ -112,11 +110,11 @@ def test_a_use_whose_worker_ended_before_its_gate_is_given_back(book: Book) -> N
 
 def test_a_second_attempt_takes_no_second_use(book: Book) -> None:
     accept(book, "a")
-    book.start_use(GRANT, "a")
+    book.start_gate("a", 1, grant=GRANT)
     book.consume_use(GRANT, "a")
     book.end("a", 1, "failed")
     accept(book, "a", attempt=2, max_uses=1)
-    book.start_use(GRANT, "a")
+    book.start_gate("a", 2, grant=GRANT)
     assert uses(book) == 1 and book.use_state(GRANT, "a") == "consumed"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ledger.documents import document_hash, new_id
 from ledger.errors import PortalUnavailable
-from mpc.node import console
+from mpc.node import console, judge
 from mpc.node.__main__ import main
 from mpc.node.errors import Unfit
 from mpc.node.loop import Bell, alone
@@ -198,6 +198,38 @@ def test_stop_reaches_a_running_job_while_another_is_judged(node: Maker, capsys:
     looking.join(30)
     del one.agent.attempts["of another job"]
     assert one.agent.attempts == {} and one.failure() == "node.stopped"
+
+
+def test_stop_reaches_a_running_job_while_a_released_one_is_judged(
+        node: Maker, world: World, bells: Callable[[Node], None], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """The one thread that listens to people reads a large file for a release, for minutes, under the agent's lock."""
+    one, reading, read = node(), threading.Event(), threading.Event()
+    one.door.chain = None  # its use never becomes final: it runs
+    one.check()
+    runs = next(iter(one.agent.attempts.values()))
+    one.agent.handle(one.session())
+    one.agent.config.policy.write_text(HOLD)
+    other = world.item()
+    one.chain.register(other)
+    one.agent.handle(other)
+    assert one.door.documents("verdict")[-1]["decision"] == "hold"
+    fingerprint = judge.sources.fingerprint
+
+    def slowly(*given: Any) -> str:
+        reading.set()
+        read.wait(60)
+        return fingerprint(*given)
+    monkeypatch.setattr(judge.sources, "fingerprint", slowly)
+    bells(one)
+    one.agent.cases.rule(document_hash(other["spec"]["document"]), "release", by="somebody")
+    try:
+        assert reading.wait(30)
+        say(one, "stop", capsys=capsys)
+        assert runs.finished.wait(30) and not read.is_set()
+        assert one.failure() == "node.stopped"
+    finally:
+        read.set()
 
 
 def test_the_bell_outlives_whatever_goes_wrong(node: Maker, bells: Callable[[Node], None],

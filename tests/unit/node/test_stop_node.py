@@ -8,13 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledger.documents import new_id
+from ledger.door import Door
 from ledger.errors import PortalRefused, PortalUnavailable
 from mpc.node import config
 from mpc.node.book import Book
+from mpc.node.cases import Cases
 from mpc.node.errors import Unfit
-from mpc.node.loop import Courier, assemble, poll
+from mpc.node.loop import MOST_ITEMS, Courier, assemble, poll
 from tests.simulators.node_world import Document, World
 
 
@@ -93,12 +98,17 @@ class Script:
 
 def test_the_loop_outlives_its_portal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mpc.node.loop.AWAY_LEAST", 0.001)
-    door = Script(PortalUnavailable("away"), PortalRefused(401, "http.signature", "unknown"), None, {},
+    junk = [None, {}, [], 5, "items", {"items": None}, {"items": 5}, {"items": {"kind": "check"}}, {"items": "abc"},
+            {"items": [None, 5, [], "junk", {"kind": 5}, {}]}, {"items": [{"kind": "?"}] * 5000}]
+    door = Script(PortalUnavailable("away"), PortalRefused(401, "http.signature", "unknown"), *junk,
                   {"items": ["junk", {"kind": "?"}]}, {"items": [{"kind": "check"}]})
     agent, _ = assemble(home, door=door)
+    handled: list[object] = []
+    handle = agent.handle
+    monkeypatch.setattr(agent, "handle", lambda item: (handled.append(item), handle(item)))
     with pytest.raises(KeyboardInterrupt):
         poll(agent, door)
-    assert door.answers == []
+    assert door.answers == [] and len(handled) == 2 + MOST_ITEMS + 2
     agent.close()
     agent.book.close()
 
@@ -111,4 +121,36 @@ def test_the_outbox_delivers_in_order_and_forgets_what_nobody_needs(tmp_path: Pa
     Courier(door, book).flush()
     assert door.posted == ["/refused", "/one", "/away"]
     assert [path for _, path, _, _ in book.outbox()] == ["/away", "/two"]
+    book.close()
+
+
+@pytest.mark.parametrize(("status", "left"), [
+    *((status, []) for status in (400, 404, 409, 410, 413, 422)),
+    *((status, ["/jobs/x/envelopes"]) for status in (401, 403, 405, 500)),
+    *((status, ["/jobs/x/envelopes", "/after"]) for status in (429, 502, 503, 504)),
+])
+def test_an_envelope_is_struck_off_only_when_it_will_never_be_taken(
+        tmp_path: Path, status: int, left: list[str]) -> None:
+    """The portal's database restarts and it answers 500: the job must not be lost by that, with its use spent."""
+    def answer(asked: httpx.Request) -> httpx.Response:
+        return httpx.Response(status if asked.url.path.endswith("/envelopes") else 200, json={})
+
+    book = Book(tmp_path / "book.sqlite3")
+    for path in ("/jobs/x/envelopes", "/after"):
+        book.post(path, {}, until=int(time.time()) + 60)
+    with Door("https://portal.example", new_id(), Ed25519PrivateKey.generate(),
+              client=httpx.Client(transport=httpx.MockTransport(answer))) as door:
+        Courier(door, book).flush()
+    assert [path for _, path, _, _ in book.outbox()] == left
+    book.close()
+
+
+def test_what_a_person_denied_goes_when_its_time_is_over(tmp_path: Path) -> None:
+    book, door = Book(tmp_path / "book.sqlite3"), Script()
+    courier, job = Courier(door, book), new_id()
+    Cases(book).rule(job, "deny", by="somebody")
+    for name, until in (("freeze", 1), ("envelopes", int(time.time()) + 60)):
+        book.post(f"/jobs/{job}/{name}", {}, until=until)
+    courier.flush()
+    assert door.posted == [] and [path for _, path, _, _ in book.outbox()] == [f"/jobs/{job}/envelopes"]
     book.close()

@@ -12,6 +12,7 @@ from ledger.documents import chain_id_of, signed, timestamp, verify_signed
 from ledger.errors import ChainUnavailable, PortalRefused, PortalUnavailable
 from ledger.participant import record_chain_id
 from mpc.node import inbox
+from mpc.node.workers import Worker
 from tests.simulators.node_at_work import Maker
 from tests.simulators.node_world import HOSPITALS, NOW, Document, World
 
@@ -246,15 +247,14 @@ def test_a_stop_at_the_moment_of_the_gate_gives_no_use_back(node: Maker, monkeyp
     """Else a buyer who cancels in time sees pattern after pattern, through a hospital that talks, for nothing."""
     one = node()
     one.check()
-    attempt = next(iter(one.agent.attempts.values()))
-    receive = attempt.worker.receive
+    attempt, receive = next(iter(one.agent.attempts.values())), Worker.receive
 
-    def stopped(timeout: float) -> Document | None:
-        message = receive(timeout)
+    def stopped(worker: Worker, timeout: float) -> Document | None:
+        message = receive(worker, timeout)
         if message is not None:
             attempt.stop_code = "session.deadline"
         return message
-    monkeypatch.setattr(attempt.worker, "receive", stopped)
+    monkeypatch.setattr(Worker, "receive", stopped)
     one.agent.handle(one.session())
     one.wait()
     assert one.failure() == "session.deadline"
@@ -265,16 +265,15 @@ def test_a_gate_that_began_while_its_worker_was_stopped_counts(node: Maker, monk
     """The word that the gate has begun lies unread in the pipe when the agent ends the worker."""
     one = node()
     one.check()
-    attempt = next(iter(one.agent.attempts.values()))
-    receive = attempt.worker.receive
+    attempt, receive = next(iter(one.agent.attempts.values())), Worker.receive
 
-    def deaf(timeout: float) -> Document | None:
-        message = receive(30)
+    def deaf(worker: Worker, timeout: float) -> Document | None:
+        message = receive(worker, 30)
         assert message == {"event": "gate_started"}
-        attempt.worker._lines.insert(0, message)
+        worker._lines.insert(0, message)
         attempt.stop_code = "session.deadline"
         return None
-    monkeypatch.setattr(attempt.worker, "receive", deaf)
+    monkeypatch.setattr(Worker, "receive", deaf)
     one.agent.handle(one.session())
     one.wait()
     assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "started"
