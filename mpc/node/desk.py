@@ -5,7 +5,6 @@ book) and the ways round the portal: a revocation is handed to the chain and to 
 Every function answers a plain dict, which the command line prints as JSON.
 """
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from ledger.errors import ChainUnavailable, LedgerError, PortalUnavailable, Veri
 from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from mpc.catalog import CATALOG
-from mpc.node import config, data, inbox, sources
+from mpc.node import config, data, inbox, reach, sources
 from mpc.node.book import Book, Dataset
 from mpc.node.config import Config
 from mpc.node.errors import Unfit
@@ -91,7 +90,7 @@ class Desk:
         known = config.load(home)
         keys = KeyFile.load(known.keys)
         trust = load_trust(known.trust, fingerprint=known.fingerprint) if known.fingerprint else None
-        return cls(known, keys, Door(known.portal, known.participant, keys.signing), trust)
+        return cls(known, keys, reach.door_of(known, keys), trust)
 
     @property
     def roots(self) -> Trust:
@@ -110,7 +109,7 @@ class Desk:
     @contextmanager
     def chain(self) -> Iterator[Chain]:
         """The chain of the trust file, asked by ourselves."""
-        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
+        chain = reach.chain_of(self.config, self.roots)
         try:
             yield chain
         finally:
@@ -225,7 +224,7 @@ class Desk:
 
     def _revoke_on_chain(self, terms: Mapping[str, Any], revocation: Mapping[str, Any]) -> bool:
         """Our own transaction, from an account made for it: anyone may relay a signed revocation."""
-        chain = Chain.from_trust(self.roots, production=os.environ.get("XINGLIN_ENV") == "production")
+        chain = reach.chain_of(self.config, self.roots)
         try:
             sender = EthKey.create()
             raw = chain.sign_revoke(sender, 0, grant_id=grant_chain_id(terms), reason_hash=revocation["reason_hash"],

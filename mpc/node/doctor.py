@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -23,12 +24,12 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ledger.chain import Chain
 from ledger.errors import LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from mpc.node import reach, rulebook, sandbox, sources
 from mpc.node.checks import check_clock
+from mpc.node.config import Config
 from mpc.node.console import Room, Said
 from mpc.node.errors import NodeError
 from mpc.node.words import CHECKS, MENDS, say
@@ -60,7 +61,7 @@ class Patient:
     room: Room
     date: datetime | None = None
     trust: Trust | None = None
-    chain: Callable[[Trust], Any] = Chain.from_trust
+    chain: Callable[[Config, Trust], Any] = reach.chain_of
     http: Callable[..., Any] = httpx.get
 
 
@@ -133,7 +134,8 @@ def _dns(patient: Patient) -> Iterator[Finding]:
 def _portal(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     begun = time.monotonic()
-    answer = patient.http(f"{config.portal}/healthz", timeout=10.0, proxy=config.proxy_address(), trust_env=False)
+    answer = patient.http(f"{config.portal}/healthz", timeout=10.0, trust_env=False,
+                          proxy=reach.proxy_for(config.portal, config), verify=ssl.create_default_context())
     if stamp := answer.headers.get("date"):
         patient.date = parsedate_to_datetime(stamp).astimezone(UTC)
     tls = "TLS" if config.portal.startswith("https:") else "no TLS: for one machine alone"
@@ -191,7 +193,7 @@ def _chain(patient: Patient) -> Iterator[Finding]:
     if patient.trust is None:
         yield Finding("chain", False, "?")
         return
-    chain = patient.chain(patient.trust)
+    chain = patient.chain(patient.room.config, patient.trust)
     try:
         chain.check_contracts(patient.trust)
         head = chain.head()

@@ -17,13 +17,12 @@ from ledger.abi import RawTx
 from ledger.approval import grant_chain_id
 from ledger.chain import Chain
 from ledger.documents import canonical, document_hash, load_json
-from ledger.door import Door
 from ledger.errors import ChainUnavailable, VerificationError
 from ledger.keys import EthKey, KeyFile
 from ledger.membership import check_current
 from ledger.participant import read_wire, record_chain_id, verify_wire
 from ledger.schemas import VERSION
-from mpc.node import config, inbox
+from mpc.node import config, inbox, reach
 from mpc.node.desk import Answer, Desk
 from mpc.node.errors import Unfit
 
@@ -100,7 +99,7 @@ def take_over(desk: Desk) -> Answer:
     if not _next_keys(desk).exists():
         raise Unfit("config.no_rotation", "no new keys lie here: run rotate first")
     keys, _ = _fresh(desk, [], approver=False)
-    door = Door(desk.config.portal, desk.config.participant, keys.signing)
+    door = reach.door_of(desk.config, keys)
     wire = door.get(f"/participants/{desk.config.participant}")["record"]
     record = verify_wire(wire, desk.roots)
     with chain_of(desk) as chain:

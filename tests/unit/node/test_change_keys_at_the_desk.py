@@ -16,7 +16,7 @@ from ledger.documents import document_hash, sign
 from ledger.errors import PortalUnavailable
 from ledger.keys import KeyFile
 from ledger.participant import controller_of, record_chain_id, verify_next, verify_wire
-from mpc.node import config, desk, inbox, keysdesk
+from mpc.node import config, inbox, keysdesk, reach
 from mpc.node.__main__ import main
 from mpc.node.book import Book
 from tests.simulators.node_world import ChainInMemory, Document, DoorInMemory, World
@@ -38,8 +38,7 @@ def portal(monkeypatch: pytest.MonkeyPatch) -> Portal:
     def door(url: str, participant: str, key: object, **_: object) -> Portal:
         made.participant = participant
         return made
-    monkeypatch.setattr(desk, "Door", door)
-    monkeypatch.setattr(keysdesk, "Door", door)
+    monkeypatch.setattr(reach, "Door", door)
     return made
 
 

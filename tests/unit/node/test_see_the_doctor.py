@@ -62,7 +62,7 @@ def examine(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Examin
 
     def look(language: str = "en", **parts: Any) -> Said:
         with console.room(home, language) as here:
-            return doctor.examine(here, **{"http": portal(), "chain": lambda trust: chain, **parts})
+            return doctor.examine(here, **{"http": portal(), "chain": lambda _, trust: chain, **parts})
     look.chain = chain  # type: ignore[attr-defined]
     return look
 

@@ -17,7 +17,7 @@ from ledger.participant import verify_wire
 from ledger.trust import load_trust
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
-from mpc.node import config, data, desk, inbox, sources
+from mpc.node import config, data, desk, inbox, reach, sources
 from mpc.node.__main__ import main
 from mpc.node.book import Book
 from mpc.node.desk import Desk
@@ -51,10 +51,10 @@ class Portal(DoorInMemory):
 def portal(monkeypatch: pytest.MonkeyPatch) -> Portal:
     made = Portal()
 
-    def door(url: str, participant: str, key: object) -> Portal:
+    def door(url: str, participant: str, key: object, **_: object) -> Portal:
         made.participant = participant
         return made
-    monkeypatch.setattr(desk, "Door", door)
+    monkeypatch.setattr(reach, "Door", door)
     return made
 
 
