@@ -90,6 +90,57 @@ def test_a_secret_of_the_address_is_sent_as_a_header_and_nothing_else_is_smuggle
             Poster(1).post(wrong, b"{}")
 
 
+def test_a_proxy_is_asked_for_a_tunnel_and_nothing_else_is_dialled() -> None:
+    heads = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as file:
+            for answer in (b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n", LENGTH + b"a1", LENGTH + b"a2"):
+                head = b"".join(iter(file.readline, b"\r\n"))
+                heads.append(head)
+                file.read(2 if head.startswith(b"POST") else 0)
+                connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    asked: list[str] = []
+
+    def proxy(url: str) -> str:
+        asked.append(url)
+        return f"http://me:pa%40ss@127.0.0.1:{listener.getsockname()[1]}"
+
+    poster = Poster(5, proxy=proxy)
+    assert [poster.post("http://rpc.nowhere.example:81/key", b"{}")[1] for _ in range(2)] == [b"a1", b"a2"]
+    poster.close()
+    listener.close()
+    assert asked == ["http://rpc.nowhere.example:81/key"]
+    assert heads[0] == (b"CONNECT rpc.nowhere.example:81 HTTP/1.1\r\nHost: rpc.nowhere.example:81\r\n"
+                        b"Proxy-Authorization: Basic bWU6cGFAc3M=\r\n")
+    assert all(b"Proxy-" not in head and head.startswith(b"POST /key ") for head in heads[1:])
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Who are you\r\n\r\n", b"HTTP/1.1 302 There\r\nLocation: http://x/\r\n\r\n",
+                                    b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 3000])  # fmt: skip
+def test_a_proxy_that_gives_no_tunnel(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        at = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(FAILURES):
+            Poster(5, proxy=lambda _: at).post("http://rpc.nowhere.example/", b"{}")
+        thread.join(10)
+    with pytest.raises(PostFailed):
+        Poster(1, proxy=lambda _: "socks5://127.0.0.1:1").post("http://rpc.nowhere.example/", b"{}")
+
+
 def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "LARGEST_ANSWER", 1000)
     with server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000) as (url, _), pytest.raises(FAILURES):

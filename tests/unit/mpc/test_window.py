@@ -111,6 +111,52 @@ def test_a_last_frame_that_is_lost_is_asked_for_by_the_next_sign_of_life() -> No
     assert right.got == b"last"
 
 
+def test_drops_before_a_slow_reader_pile_up_no_second_window() -> None:
+    """Ten connections break while the other end reads nothing, though it gives signs of life: what the relay holds for
+    it meanwhile is what one window holds, and afterwards everything arrives."""
+    left, right = End([bytes([number]) * 10 for number in range(100)], 200), End([], 200)
+    left.window.hello()
+    right.window.hello()
+    for _ in range(3):
+        for source, target in ((left, right), (right, left)):
+            for frame in source.frames():
+                target.take(frame)
+    waiting = left.frames()  # from here on they stay at the relay
+    for _ in range(10):
+        left.window.hello()
+        for _ in range(5):
+            right.window.pulse()
+            for frame in right.frames():
+                left.take(frame)
+            left.window.pulse()
+            waiting += left.frames()
+    assert sum(len(frame) - HEAD.size for frame in waiting) <= 200
+    for frame in waiting:
+        right.take(frame)
+    for _ in range(40):
+        for source, target in ((right, left), (left, right)):
+            for frame in source.frames():
+                target.take(frame)
+    assert right.got == b"".join(left.texts)
+
+
+def test_a_hello_that_was_lost_is_said_again_and_heard_once() -> None:
+    left, right = End([b"a", b"b"], 100), End([], 100)
+    left.window.hello()
+    assert [frame[1] for frame in left.frames()] == [HELLO]  # lost, and no data before its answer
+    left.window.pulse()
+    left.window.pulse()
+    for frame in left.frames():
+        right.take(frame)
+    answers = right.frames()
+    assert [frame[1] for frame in answers] == [REWIND, REWIND]
+    sent = []
+    for frame in answers:
+        left.take(frame)
+        sent += left.frames()
+    assert [frame[1] for frame in sent] == [DATA, DATA]  # the second answer to one hello sends nothing again
+
+
 def test_to_acknowledge_what_was_never_sent_is_a_lie() -> None:
     end = End([b"a"], 100)
     end.frames()
