@@ -89,7 +89,7 @@ class Freezer:
 
     def _taken_back(self, papers: Papers, given: Iterable[object]) -> Collection[int]:
         """Seats whose hospital took its contribution back; what came once, by the portal or by file, stays known."""
-        seats = {}
+        seats: dict[int, Any] = {}
         book = self._home.book
         for wire in [*book.revocations([papers.job]), *given]:
             try:

@@ -219,10 +219,10 @@ def _without_revoked(job: Job, *, now: datetime) -> None:
     """Whose grant was revoked is not in the set. Once that is chosen, the dealer's office says so."""
     revoked = job.grants.filter(state=GrantState.REVOKED).values_list("custodian_id", flat=True)
     for custodian in revoked:
-        if job.parties.filter(participant_id=custodian, left_out="").update(left_out="grant.revoked"):
-            if len(can_come(job)) < fewest(job.spec["document"]):
-                end(job, Move.FAIL, code="grant.revoked", about=custodian, now=now)
-                return
+        taken = job.parties.filter(participant_id=custodian, left_out="").update(left_out="grant.revoked")
+        if taken and len(can_come(job)) < fewest(job.spec["document"]):
+            end(job, Move.FAIL, code="grant.revoked", about=custodian, now=now)
+            return
 
 
 def waiting(*, now: datetime) -> QuerySet[Job]:

@@ -1,4 +1,4 @@
-"""One hospital of four must not end everybody's job: its part is taken back, spoilt or revoked, and the others go on."""
+"""One hospital of four does not end everybody's job: its part is taken back, spoilt or revoked; the others go on."""
 
 from collections.abc import Iterator
 from copy import deepcopy
