@@ -311,8 +311,10 @@ class Agent:
     def _told(self, attempt: Attempt) -> str:
         """Mark an attempt that they ended; the code, or nothing."""
         code = self._ruled(attempt.papers.job_hash, attempt.papers.job)
-        if code:
-            attempt.stop_code = attempt.stop_code or code
+        if code and not attempt.stop_code:
+            attempt.stop_code = code
+            if attempt.worker is not None:  # its own thread may hang on a portal that never answers
+                attempt.worker.send({"stop": code})
         return code
 
     def _ruled(self, job_hash: str, job: str) -> str:

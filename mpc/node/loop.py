@@ -38,6 +38,7 @@ from mpc.node.workers import Workers
 WAIT = 10
 SEALED = ("envelopes", "contributions", "freeze")
 POLL_TIMEOUT = 30.0
+POST_TIMEOUT = 10.0
 AWAY_LEAST, AWAY_MOST = 0.3, 2.0
 MOST_ITEMS = 256
 BROKEN = 500
@@ -56,8 +57,8 @@ class Courier:
         self._cases = Cases(book)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send at once; raises what the door raises."""
-        return self._door.post(path, body)
+        """Send at once, something small; raises what the door raises."""
+        return self._door.post(path, body, timeout=POST_TIMEOUT)
 
     def flush(self) -> None:
         """Deliver what lies there. What will never be taken, or is overdue, is struck off; a portal that cannot be

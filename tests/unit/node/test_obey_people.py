@@ -17,7 +17,7 @@ from mpc.node.__main__ import main
 from mpc.node.errors import Unfit
 from mpc.node.loop import Bell, alone
 from tests.simulators.node_at_work import Maker, Node
-from tests.simulators.node_world import Document, World
+from tests.simulators.node_world import Document, DoorInMemory, World
 
 HOLD = ('[[rule]]\nname = "look first"\ncustomers = ["*"]\nfunctions = ["describe", "crosstab"]\n'
         'decision = "hold"\nfloor = 10\n')
@@ -230,6 +230,30 @@ def test_stop_reaches_a_running_job_while_a_released_one_is_judged(
         assert one.failure() == "node.stopped"
     finally:
         read.set()
+
+
+def test_stop_reaches_a_job_that_hangs_on_a_portal_which_never_answers(
+        node: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    one, asked, answered, post = node(), threading.Event(), threading.Event(), DoorInMemory.post
+
+    def hangs(door: DoorInMemory, path: str, body: Document | None = None, **more: Any) -> Any:
+        if path == "/uses":
+            asked.set()
+            answered.wait(60)
+        return post(door, path, body, **more)
+    monkeypatch.setattr(DoorInMemory, "post", hangs)
+    one.check()
+    attempt = next(iter(one.agent.attempts.values()))
+    one.agent.handle(one.session())
+    try:
+        assert asked.wait(30) and attempt.worker is not None
+        say(one, "stop", capsys=capsys)
+        one.agent.look()
+        within(lambda: not attempt.worker.alive())
+    finally:
+        answered.set()
+    one.wait()
+    assert one.failure() == "node.stopped" and one.door.documents("envelope") == []
 
 
 def test_the_bell_outlives_whatever_goes_wrong(node: Maker, bells: Callable[[Node], None],
