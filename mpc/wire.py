@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from ledger.documents import check, from_b64, load_json
 from ledger.errors import LedgerError
 from mpc.errors import SpecRefused
 from mpc.filters import check_form
-from mpc.spec import MAX_PARTIES, MIN_PARTIES, are_apart, check_engine
+from mpc.spec import MAX_PARTIES, MIN_PARTIES, are_apart, check_engine, function_key
 from mpc.transport.carrier import Relay
 from mpc.transport.identity import SessionIdentity
 from mpc.transport.mesh import Peer
@@ -46,7 +46,7 @@ class Data:
 
     path: str
     kind: str
-    check: Mapping[str, str] | None
+    check: Mapping[str, str] | None = field(repr=False)  # holds the fingerprints' key
     unlisted_as_missing: bool = False
     identifiers: tuple[str, ...] | None = None
     access: Mapping[str, Any] | None = None
@@ -65,11 +65,23 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Order:
+class Work:
+    """What every worker is told, whatever its part."""
+
+    space: str
+    columns: tuple[Mapping[str, Any], ...]
+    rows_max_total: int
+    floor: int
+    data: Data | None
+    sender: str
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Order(Work):
     """Everything one worker needs for one session, and nothing that outlives it."""
 
     role: str
-    space: str
     seat: int
     parties: int
     job_hash: str
@@ -78,17 +90,11 @@ class Order:
     exchange: Mapping[int, bytes]
     own: SessionIdentity
     relay: Relay
-    deadline: float
     function: str
     digest: str | None
     parameters: Mapping[str, Any]
-    columns: tuple[Mapping[str, Any], ...]
-    rows_max_total: int
-    floor: int
-    data: Data | None
     recipient: str
     recipient_key: str
-    sender: str
     silence: float
     patience: float
     filter: Mapping[str, Any] | None = None
@@ -106,23 +112,16 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Work):
     """Everything one worker needs for one contribution to a job whose parties are not online together: no peer, no
     link, and no key but those that others read with."""
 
-    space: str
     spec: Mapping[str, Any]
-    columns: tuple[Mapping[str, Any], ...]
-    rows_max_total: int
-    floor: int
-    data: Data | None
-    sender: str
     dealer_key: str
-    deadline: float
 
     @property
     def function(self) -> str:
-        return f"{self.spec['function']['name']}@{self.spec['function']['version']}"
+        return function_key(self.spec["function"])
 
     @property
     def digest(self) -> str:
@@ -171,7 +170,7 @@ def _function(value: object) -> tuple[str, str | None]:
     if isinstance(value, str):
         return value, None
     if isinstance(value, dict) and set(value) == {"name", "version", "digest"}:
-        return f"{value['name']}@{value['version']}", _hex32(value["digest"], "function digest")
+        return function_key(value), _hex32(value["digest"], "function digest")
     raise _refuse("function")
 
 
@@ -220,40 +219,48 @@ def _address(url: str, what: str, schemes: Sequence[str]) -> None:
 
 
 def parse(line: str | bytes) -> Order | Task:
-    """What the agent wants: a part in a session, or a contribution."""
+    """What the agent wants: a part in a session, or a contribution. Read strictly; anything odd raises `spec.malformed`
+    and says which field."""
     try:
         body = load_json(line)
-        if isinstance(body, dict) and body.get("role") == "contributor":
+        if not isinstance(body, dict):
+            raise _refuse("no object")
+        if body.get("role") == "contributor":
             return _task(body)
+        if not REQUIRED <= set(body) <= REQUIRED | OPTIONAL:
+            raise _refuse("its fields are not those of an order")
+        return _order(body)
     except (KeyError, TypeError, ValueError, AttributeError, LedgerError) as trouble:
         raise _refuse(type(trouble).__name__) from None
-    return parse_order(line)
+
+
+def parse_order(line: str | bytes) -> Order:
+    """A part in a session, and nothing else."""
+    found = parse(line)
+    if not isinstance(found, Order):
+        raise _refuse("role")
+    return found
+
+
+def _work(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of every order."""
+    if not isinstance(body["columns"], list):
+        raise _refuse("columns")
+    return {
+        "space": _text(body["space"], "space"), "columns": tuple(body["columns"]),
+        "rows_max_total": _whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
+        "floor": _whole(body["floor"], "floor", 1, 1 << 40), "data": _data(body["data"], body["role"]),
+        "sender": _text(body["sender"], "sender"), "deadline": float(body["deadline"])}
 
 
 def _task(body: Mapping[str, Any]) -> Task:
     if set(body) != TASK:
         raise _refuse("its fields are not those of a contribution")
     check(body["spec"], "job_spec")
-    if not are_apart(body["spec"]) or not isinstance(body["columns"], list):
-        raise _refuse("spec or columns")
+    if not are_apart(body["spec"]):
+        raise _refuse("spec")
     check_engine(body["spec"])
-    return Task(
-        space=_text(body["space"], "space"), spec=body["spec"], columns=tuple(body["columns"]),
-        rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
-        floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], "party"),
-        sender=_text(body["sender"], "sender"), dealer_key=_hex32(body["dealer_key"], "dealer's key"),
-        deadline=float(body["deadline"]))
-
-
-def parse_order(line: str | bytes) -> Order:
-    """Read an order strictly; anything odd raises `spec.malformed` and says which field."""
-    try:
-        body = load_json(line)
-        if not isinstance(body, dict) or not REQUIRED <= set(body) <= REQUIRED | OPTIONAL:
-            raise _refuse("its fields are not those of an order")
-        return _order(body)
-    except (KeyError, TypeError, ValueError, AttributeError, LedgerError) as trouble:
-        raise _refuse(type(trouble).__name__) from None
+    return Task(**_work(body), spec=body["spec"], dealer_key=_hex32(body["dealer_key"], "dealer's key"))
 
 
 def _order(body: Mapping[str, Any]) -> Order:
@@ -276,21 +283,16 @@ def _order(body: Mapping[str, Any]) -> Order:
         raise _refuse("peers")
     own = body["own"]
     function, digest = _function(body["function"])
-    columns = body["columns"]
-    if not isinstance(columns, list) or not isinstance(body["parameters"], dict):
-        raise _refuse("columns or parameters")
+    if not isinstance(body["parameters"], dict):
+        raise _refuse("parameters")
     return Order(
-        role=body["role"], space=_text(body["space"], "space"), seat=seat, parties=parties,
-        job_hash=_hex32(body["job_hash"], "job hash"), session=_hex32(body["session"], "session"),
-        peers=peers, exchange=exchange,
+        **_work(body), role=body["role"], seat=seat, parties=parties, job_hash=_hex32(body["job_hash"], "job hash"),
+        session=_hex32(body["session"], "session"), peers=peers, exchange=exchange,
         own=SessionIdentity(from_b64(own["certificate"]), from_b64(own["private_key"]),
                             bytes.fromhex(_hex32(own["exchange_private"], "exchange key"))),
-        relay=_relay(body["relay"], own), deadline=float(body["deadline"]),
-        function=function, digest=digest, parameters=body["parameters"], columns=tuple(columns),
-        rows_max_total=_whole(body["rows_max_total"], "rows_max_total", 1, 1 << 53),
-        floor=_whole(body["floor"], "floor", 1, 1 << 40), data=_data(body["data"], body["role"]),
+        relay=_relay(body["relay"], own), function=function, digest=digest, parameters=body["parameters"],
         recipient=_text(body["recipient"]["participant"], "recipient"),
-        recipient_key=_hex32(body["recipient"]["sealing"], "recipient's key"), sender=_text(body["sender"], "sender"),
+        recipient_key=_hex32(body["recipient"]["sealing"], "recipient's key"),
         silence=float(body.get("silence_seconds", SILENCE)), patience=float(body.get("link_seconds", PATIENCE)),
         filter=check_form(body.get("filter")),
     )
