@@ -225,7 +225,7 @@ def _side(grant: Grant, decider: str) -> str:
 
 def _passkeys(grant: Grant) -> dict[str, Any]:
     """The keys behind the regulator's and this custodian's accounts of passkeys."""
-    return {**space.trust().regulator.passkeys, **passkeys_of(grant.custodian.record["document"])}
+    return {**passkeys_of(grant.custodian.record["document"]), **space.trust().regulator.passkeys}
 
 
 def _registrations(grant: Grant) -> QuerySet[ChainTx]:

@@ -96,7 +96,7 @@ def veto(participant: Participant, *, veto: Signed, actor: Actor, now: datetime)
         veto,
         domain=participants_domain_of(trust),
         controller=controller_of(document),
-        passkeys={**trust.regulator.passkeys, **passkeys_of(former)},
+        passkeys={**passkeys_of(former), **trust.regulator.passkeys},
     )
     if decider not in (controller_of(former), *trust.regulator.approvers):
         raise Refused("neither the controller nor the regulator signed this", code="approval.wrong_signer")
