@@ -2,27 +2,35 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from ledger.approval import approval_by_passkey, domain_of, terms_digest
 from ledger.documents import chain_id_of, document_hash, new_document, new_id, new_salt, signed, timestamp
 from mpc.errors import MpcError
 from mpc.node.errors import CODES, Refused
-from mpc.node.papers import Papers, verify_papers
-from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, Document, World, number, resigned
+from mpc.node.papers import Papers, _approvals, verify_papers
+from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, Document, World, category, number, resigned
+from tests.simulators.passkey import SoftKey
 
 
 def verify(world: World, item: Document, name: str = "hospital_a") -> Papers:
     return verify_papers(item, me=world.me(name), trust=world.trust, now=NOW)
 
 
-def refused(world: World, item: Document, name: str = "hospital_a") -> str:
-    with pytest.raises(Refused) as caught:
-        verify(world, item, name)
-    assert caught.value.who_must_act
-    return caught.value.code
+def refused(world: World, item: Document, *names: str) -> str:
+    """The code with which a hospital and the dealer's office alike refuse; each checks by itself."""
+    codes = set()
+    for name in names or ("hospital_a", "dealer"):
+        with pytest.raises(Refused) as caught:
+            verify(world, item, name)
+        assert caught.value.who_must_act
+        codes.add(caught.value.code)
+    [code] = codes
+    return code
 
 
 def test_it_works(world: World) -> None:
@@ -339,6 +347,24 @@ def test_another_agreement_than_the_specs(world: World) -> None:
     assert refused(world, item) == "agreement.invalid"
 
 
+def test_a_question_that_no_worker_could_compute(world: World) -> None:
+    """Refused before anybody accepts, and as the buyer's to mend: not by a worker, in the name of a hospital."""
+    own, many = dict(world.datasets), [f"code {at}" for at in range(3800)]
+    fine = {**number("age"), "min": "0", "max": "9000", "step": "0.0000000000000001"}
+    broad = category("sex", *many)
+    wide = [{**number(f"column {at}"), "max": "999"} for at in range(32)]
+    for columns, asked in (
+            ([fine, *COLUMNS[1:]], {}),
+            ([fine, *COLUMNS[1:]], {"function": "crosstab", "filter": {"op": "missing", "column": "age"}}),
+            ([broad, *wide], {"parameters": {"columns": [one["name"] for one in wide], "by": "sex"}})):
+        world.datasets.update({name: world.dataset(name, columns) for name in HOSPITALS})
+        try:
+            assert refused(world, world.item(scenario=world.scenario(filter_columns=["age"]), **asked)
+                           ) == "spec.parameters", asked
+        finally:
+            world.datasets.update(own)
+
+
 @pytest.mark.parametrize("parameters", [
     {"columns": ["weight"], "by": "sex"}, {"columns": ["age"], "by": "age"}, {"columns": []}, {"rows": "sex"},
     {"columns": ["age"], "by": "sex", "provider": "hospital_a"},
@@ -382,3 +408,25 @@ def test_a_verdict_can_carry_every_code() -> None:
         new_document("verdict", job=new_id(), job_hash="00" * 32, attempt=1, participant=new_id(), seat=0,
                      decision="refuse", code=code, rule="", who_must_act=who, grant_block=None,
                      policy_hash="00" * 32, session=None)
+
+
+def test_which_passkeys_speak_for_the_regulator_is_the_trust_files_to_say(world: World) -> None:
+    """Whatever a custodian's record lists under the same account (a record that does is admitted by nobody)."""
+    papers, account = verify(world, world.item()), "0x" + "5a" * 20
+    true, forged = SoftKey.create(), SoftKey.create()
+    office = replace(world.trust.regulator, approvers=(account,), passkeys={account: [true.public]})
+    trust, terms = replace(world.trust, regulator=office), papers.grants[0].terms
+    record = copy.deepcopy(papers.records[terms["custodian"]])
+    record["keys"]["approval"].append({"scheme": "passkey", "address": account, "keys": [forged.public]})
+
+    def approve(key: SoftKey) -> None:
+        value = terms_digest(domain_of(trust), terms, role="regulator", decider=account, nonce="0x" + "01" * 32,
+                             sign_by=2**32)
+        given = approval_by_passkey(terms, account, key.sign(value), role="regulator", nonce="0x" + "01" * 32,
+                                    sign_by=2**32)
+        _approvals(replace(papers.grants[0], approval=given), {terms["custodian"]: record}, trust)
+
+    approve(true)
+    with pytest.raises(Refused) as caught:
+        approve(forged)
+    assert caught.value.code == "grant.approval_invalid"
