@@ -106,7 +106,7 @@ def _up(places: Places, options: argparse.Namespace) -> int:
         print("These files have no dictionary; a draft of each was written beside it:")
         print("\n".join(f"   {draft}" for draft in drafts))
         print("Say in each who a person is (an identifier column, or one_person_per_row: true), look at bounds and")
-        print("codes, rename it to NAME.dictionary.json, and run `up` again; or say --accept-drafts (bounds are widened")
+        print("codes, rename it to NAME.dictionary.json, and run `up` again; or say --accept-drafts (bounds widened")
         print("outward, rare codes dropped) with --persons COLUMN or --one-person-per-row.")
         return 1
     log = places.logs / "up.log"

@@ -4,6 +4,7 @@ The only reader of the node's configuration. It reads and writes files of its ow
 other than the local fingerprint key.
 """
 
+import ipaddress
 import json
 import os
 import re
@@ -264,7 +265,24 @@ def _sources(table: Any) -> dict[str, Source]:
         if one.get("sslmode", "verify-full") not in SSL or not 1 <= one.get("seconds", 600) <= 86_400:
             raise Unfit("config.malformed", f"config.toml: [source.{name}] sslmode is one of {', '.join(SSL)}")
         found[name] = Source(**one)
+        _check_reach(name, found[name])
     return found
+
+
+def _check_reach(name: str, source: Source) -> None:
+    """Nothing in clear beyond this machine, and no word that this kind of source would not keep."""
+    if source.sslmode == "disable" and not _is_here(source.host):
+        raise Unfit("config.malformed", f"config.toml: [source.{name}] sslmode disable is for this machine alone")
+    if source.kind == "spark" and (source.database or source.user or source.sslrootcert
+                                   or source.sslmode not in ("verify-full", "disable")):
+        raise Unfit("config.malformed", f"config.toml: [source.{name}] a Spark cluster has no database, user or "
+                                        "sslrootcert, and its sslmode is verify-full or disable")
+
+
+def _is_here(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def write_private(path: Path, text: str) -> None:

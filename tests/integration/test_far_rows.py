@@ -349,7 +349,8 @@ def test_a_whole_job_over_a_database(access: dict[str, Any], tmp_path: Path) -> 
     assert {3 * len(smokers)} <= {row["n"] for row in found["rows"]}, found
 
 
-@pytest.mark.parametrize("more", ['password = "x"', "port = 0", 'sslmode = "prefer"', 'kind = "mysql"', "seconds = 0"])
+@pytest.mark.parametrize("more", ['password = "x"', "port = 0", 'sslmode = "prefer"', 'kind = "mysql"', "seconds = 0",
+                                  'sslmode = "disable"'])
 def test_an_odd_source_is_refused(tmp_path: Path, more: str) -> None:
     made = config.Config(home=tmp_path / "h", participant="p", role="provider", portal="x", name_zh="甲", name_en="A")
     config.create(made)
@@ -358,6 +359,29 @@ def test_an_odd_source_is_refused(tmp_path: Path, more: str) -> None:
     parts[name] = value
     config.write_private(made.home / "config.toml", (made.home / "config.toml").read_text() + "[source.a]\n" + "".join(
         f"{key} = {one}\n" for key, one in parts.items()))
+    with pytest.raises(Unfit) as unfit:
+        config.load(made.home)
+    assert unfit.value.code == "config.malformed"
+
+
+SPARK = {"kind": '"spark"', "host": '"cluster.hospital"', "port": "15002"}
+
+
+@pytest.mark.parametrize(("more", "taken"), [
+    ({}, True), ({"passfile": '"/etc/token"'}, True), ({"host": '"127.0.0.1"', "sslmode": '"disable"'}, True),
+    ({"host": '"::1"', "sslmode": '"disable"'}, True), ({"host": '"localhost"', "sslmode": '"disable"'}, True),
+    ({"sslmode": '"disable"'}, False), ({"sslmode": '"require"'}, False), ({"sslrootcert": '"/etc/ca.pem"'}, False),
+    ({"user": '"x"'}, False), ({"database": '"x"'}, False)])
+def test_a_cluster_keeps_its_words(tmp_path: Path, more: dict[str, str], taken: bool) -> None:
+    """No plain text to another machine, and nothing is accepted that would be ignored."""
+    made = config.Config(home=tmp_path / "h", participant="p", role="provider", portal="x", name_zh="甲", name_en="A")
+    config.create(made)
+    config.write_private(made.home / "config.toml", (made.home / "config.toml").read_text() + "[source.a]\n" + "".join(
+        f"{key} = {one}\n" for key, one in (SPARK | more).items()))
+    if taken:
+        config.save(config.load(made.home))
+        assert config.load(made.home).sources["a"].kind == "spark", "as it is written again"
+        return
     with pytest.raises(Unfit) as unfit:
         config.load(made.home)
     assert unfit.value.code == "config.malformed"

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,13 +40,47 @@ def _client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Builder, "default", None)
 
 
-def access(host: str, passfile: str = "") -> dict[str, Any]:
-    return {"host": host, "port": 15002, "passfile": passfile, "schema": "s", "table": "t"}
+def access(host: str, passfile: str = "", sslmode: str = "verify-full") -> dict[str, Any]:
+    return {"host": host, "port": 15002, "passfile": passfile, "sslmode": sslmode, "schema": "s", "table": "t",
+            "seconds": 60}
 
 
 def test_it_works() -> None:
     """Each source its own cluster, whoever was asked before."""
-    assert [spark.dial(access(host)) for host in ("one", "two")] == ["sc://one:15002/", "sc://two:15002/"]
+    assert [spark.dial(access(host)) for host in ("one", "two")] == [
+        "sc://one:15002/;use_ssl=true", "sc://two:15002/;use_ssl=true"]
+
+
+def test_only_who_says_so_speaks_in_clear(tmp_path: Path) -> None:
+    """With a token or without one: `config.toml` lets only a cluster of this machine say `disable`."""
+    place = tmp_path / "token"
+    place.write_text("t\n")
+    assert spark.dial(access("far", str(place))) == "sc://far:15002/;use_ssl=true;token=t"
+    assert "use_ssl" not in spark.dial(access("127.0.0.1", sslmode="disable"))
+
+
+def named(name: str) -> Exception:
+    """An exception as Spark's client would raise it: of that name, or derived from it."""
+    error: Exception = type("Wrapped", (type(name, (Exception,), {}),), {})("a row's value")
+    return error
+
+
+@pytest.mark.parametrize(("name", "code"), [
+    ("AnalysisException", "dataset.changed"), ("NumberFormatException", "dataset.changed"),
+    ("ArithmeticException", "dataset.changed"), ("SparkConnectGrpcException", "dataset.unreachable"),
+    ("Py4JNetworkError", "dataset.unreachable"), ("OutOfMemoryError", "dataset.unreachable")])
+def test_only_what_was_read_and_differs_has_changed(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lost connection says nothing of the rows; already the first word of the session may be lost."""
+    class Lost:
+        class conf:
+            @staticmethod
+            def set(*_: Any) -> None:
+                raise named(name)
+
+    monkeypatch.setattr(spark, "ibis", SimpleNamespace(pyspark=None))
+    with pytest.raises(MpcError) as trouble:
+        spark.SparkTable(Lost(), "s", "t", check=None)
+    assert trouble.value.code == code and "value" not in str(trouble.value)
 
 
 def test_no_error_says_the_token(tmp_path: Path) -> None:
