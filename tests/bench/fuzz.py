@@ -1,8 +1,8 @@
 """Atheris on every parser of foreign bytes: coverage-guided, one process each, findings kept as files.
 
-    ./run bench fuzz [--seconds N] [--only NAME]...
+    ./run bench fuzz [--seconds N] [--only NAME]... [--one-by-one]
 
-N for each parser (default 10), two at once. A line says how many inputs were tried and how many
+N for each parser (default 10), two at once unless told otherwise. A line says how many inputs were tried and how many
 escaped as an error that nobody declared; any finding ends the bench with status 1 and leaves its input beside it. The
 reference is the same parser fed with bytes that no coverage guides, so `ratio` says how many more inputs a second the
 plain loop tries: what the instrumentation costs.
@@ -29,11 +29,14 @@ PROGRAM = """
 import sys, time, json
 import atheris
 name, seconds, corpus, found = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4]
-with atheris.instrument_imports(include=["ledger", "mpc"]):
+with atheris.instrument_imports(include=["ledger", "mpc", "marketplace.sdk"]):
+    from tests.fuzz.target import MAX_LENGTH
     from tests.fuzz.targets import PARSERS, offend
 import hashlib, os, pathlib
 target = PARSERS[name]
 for seed in target.seeds():
+    if len(seed) > MAX_LENGTH:
+        sys.exit(f"a seed of {name} is longer than the fuzzer takes: {len(seed)}")
     pathlib.Path(corpus, hashlib.sha256(seed).hexdigest()).write_bytes(seed)
 tried, begun, findings = 0, time.monotonic(), {}
 def one(body):
@@ -52,7 +55,7 @@ def one(body):
         told = {"tried": tried, "seconds": time.monotonic() - begun, "findings": sorted(findings)}
         print(json.dumps(told), flush=True)
         os._exit(0)
-atheris.Setup([sys.argv[0], corpus, "-max_len=20000", "-rss_limit_mb=2048", "-timeout=20"], one)
+atheris.Setup([sys.argv[0], corpus, f"-max_len={MAX_LENGTH}", "-rss_limit_mb=2048", "-timeout=20"], one)
 atheris.Fuzz()
 """
 
@@ -94,13 +97,14 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--only", action="append", choices=sorted(PARSERS))
+    parser.add_argument("--one-by-one", action="store_true")
     given = parser.parse_args()
     names = given.only or list(PARSERS)
     print_machine()
     found = ROOT / "var" / "fuzz"
     found.mkdir(parents=True, exist_ok=True)
     bad = 0
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1 if given.one_by_one else 2) as pool:
         for name, result in zip(names, pool.map(lambda one: fuzz(one, given.seconds, found), names), strict=True):
             tried, seconds = float(str(result["tried"])), float(str(result["seconds"]))
             print_line(bench="fuzz", case=name, metric="inputs a second", values=[tried / seconds], unit="1/s",

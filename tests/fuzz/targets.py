@@ -5,9 +5,7 @@ them, for that is how it meets the world. No target touches a network; files are
 """
 
 import json
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,68 +13,43 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ledger import chainproof, checkpoint, documents, participant, passkey, receipt, tiles
+from ledger import chainproof, checkpoint, documents, logdir, participant, passkey, receipt, tiles
 from ledger.documents import load_json
-from ledger.errors import DocumentError, LedgerError
+from ledger.errors import LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import load_trust
-from mpc import ciphertext, filters, masked, token
+from mpc import ciphertext, filters, masked, paillier, token
 from mpc.disclosure import Opening, told_of
 from mpc.errors import MpcError
-from mpc.node import config, data, inbox, papers, policyfile, reach
+from mpc.node import config, data, inbox, policyfile, reach
 from mpc.node.book import Book
 from mpc.node.policy import DEFAULT_TEXT
 from mpc.sharing import limbs
 from mpc.transport.identity import Place, check_leaf
 from mpc.transport.window import Frame, Window
 from mpc.wire import parse
+from tests.fuzz import answers, link_words, node_items
+from tests.fuzz.answers import trust
+from tests.fuzz.target import FOLDER, ROOT, Target, golden, in_a_file, offend, promise
+from tests.simulators import worker_orders
+from tests.simulators.worker_orders import apart, party_line
 
-ROOT = Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "fixtures" / "golden"
+__all__ = ["PARSERS", "Target", "offend"]
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC: Ed25519PublicKey = KEY.public_key()
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-FOLDER = Path(tempfile.gettempdir())
 FILTERED = [{"name": name, "kind": "category", "unit": None, "min": None, "max": None, "step": None, "codes": codes}
             for name, codes in (("sex", ["Female", "Male"]), ("pain", ["yes", "no"]))] + [
     {"name": "age", "kind": "number", "unit": None, "min": "0", "max": "120", "step": "1", "codes": None}]
 
 
-@dataclass(frozen=True)
-class Target:
-    """`run` may end in one of `declared`; `seeds` are what a mutation starts from."""
-
-    run: Callable[[bytes], object]
-    declared: tuple[type[Exception], ...]
-    seeds: Callable[[], list[bytes]]
-
-
-def golden(*names: str) -> Callable[[], list[bytes]]:
-    return lambda: [(GOLDEN / name).read_bytes() for name in names]
-
-
-@cache
-def trust() -> Any:
-    facts = json.loads((GOLDEN / "facts.json").read_text())
-    return load_trust(GOLDEN / "trust.json", fingerprint=facts["trust_fingerprint"])
-
-
-@cache
-def world() -> Any:
-    from tests.simulators.node_world import World
-
-    return World(Path(tempfile.mkdtemp(dir=FOLDER)))
-
-
-@cache
 def item() -> dict[str, Any]:
-    made: dict[str, Any] = world().item()
-    return made
+    return node_items.node("judge").item
 
 
 @cache
 def book() -> Book:
-    return Book(Path(tempfile.mkdtemp(dir=FOLDER)) / "node.sqlite3")
+    return Book(FOLDER / f"xinglin-fuzz-{os.getpid()}.sqlite3")
 
 
 def signed_documents(body: bytes) -> None:
@@ -86,24 +59,6 @@ def signed_documents(body: bytes) -> None:
     inner = wire["document"]
     type = inner.get("type") if isinstance(inner, dict) else None
     documents.verify_signed(wire, type=type if isinstance(type, str) else "verdict", keys=["00" * 32])
-
-
-def work_item(body: bytes) -> None:
-    """The papers of a job, as the portal shows them; a lie or junk is refused, or is junk of a shape that the judge
-    turns into a refusal (LookupError and its like, see `Judge.judge`)."""
-    value = load_json(body)
-    if not isinstance(value, dict):
-        raise DocumentError("document.malformed", "/: is no object")
-    papers.verify_papers(value, me=world().me("hospital_a"), trust=world().trust, now=datetime.now(UTC))
-
-
-def in_a_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    def run(body: bytes) -> object:
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            place = Path(folder) / name
-            place.write_bytes(body)
-            return read(place)
-    return run
 
 
 def revocations(place: Path) -> None:
@@ -132,27 +87,15 @@ def assertion(body: bytes) -> None:
 
 
 def order_seed() -> list[bytes]:
-    from tests.unit.mpc.test_asynchronous_total import TestTheWorkersOrder
-    from tests.unit.mpc.test_worker_order import order
-
-    return [json.dumps(line).encode() for line in (order(), TestTheWorkersOrder.LINE)]
-
-
-@cache
-def asynchronous() -> Any:
-    """A question whose hospitals are not online together, and one contribution to it."""
-    from tests.unit.mpc import test_asynchronous_total as world
-
-    return world.ASKED, world.SPEC, world.part(0)
+    return [json.dumps(line).encode() for line in (party_line(), apart().line())]
 
 
 def contributions(body: bytes) -> object:
-    question, spec, _ = asynchronous()
-    return masked.check_set(question, spec, [load_json(body)])
+    return masked.check_set(apart().question, apart().spec, [load_json(body)])
 
 
 def ciphertexts(body: bytes) -> object:
-    question = asynchronous()[0]
+    question = apart().question
     return ciphertext.from_bytes(question.public, body, count=question.ciphertexts)
 
 
@@ -183,13 +126,28 @@ def header_seed() -> list[bytes]:
     return [chainproof.encode([bytes([number]) * 32 for number in range(17)]), b"\xc0", b"\xf8\x38" + bytes(56)]
 
 
+def exported_log(place: Path) -> None:
+    """Files of a log that somebody hands over: first the checkpoint, and everything else from the same bytes."""
+    held, body = logdir.LogDir(place.parent), place.read_bytes()
+    for name in ("anchors.json", "tile/entries/000", "tile/0/000"):
+        other = place.parent / name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_bytes(body.partition(b"\n\n\n")[2])
+    held.anchors()
+    list(held.leaf_hashes())
+
+
+def secret_key(body: bytes) -> None:
+    """The buyer's own file: what is not a key that was made here is refused."""
+    secret = paillier.Secret.from_text(body.decode("utf-8", "replace"))
+    promise(secret.p > 3, "a key of nothing")
+
+
 WRONG = (LedgerError,)
 PARSERS: dict[str, Target] = {
     "documents": Target(signed_documents, WRONG, golden("job_spec.signed.json", "grant_terms.json", "trust.json")),
-    "work item": Target(work_item, (LedgerError, MpcError, LookupError, TypeError, AttributeError, ValueError,
-                                    ArithmeticError), lambda: [json.dumps(item()).encode()]),
-    "participant": Target(lambda body: participant.verify_wire(load_json(body), world().trust), WRONG,
-                          lambda: [json.dumps(item()["participants"][0]).encode()]),
+    "participant": Target(lambda body: participant.verify_wire(load_json(body), node_items.node("judge").world.trust),
+                          WRONG, lambda: [json.dumps(item()["participants"][0]).encode()]),
     "receipt": Target(lambda body: receipt.verify_receipt(body, trust()), WRONG,
                       golden("receipt.json", "receipt.small.json")),
     "checkpoint": Target(lambda body: checkpoint.verify_cosignatures(body.decode("utf-8", "replace"), ["00" * 32]),
@@ -202,7 +160,7 @@ PARSERS: dict[str, Target] = {
                      lambda: [DEFAULT_TEXT.encode()]),
     "dictionary": Target(in_a_file("d.json", data.read_dictionary), (MpcError,),
                          lambda: [(ROOT / "fixtures/hospitals/uci-heart/dictionary.json").read_bytes()]),
-    "table": Target(in_a_file("t.csv", data.draft), (MpcError,), lambda: [b"age,sex\n50,Male\n,Female\n"]),
+    "table": Target(in_a_file("t.csv", data.draft), (MpcError,), lambda: [b"age,sex\n50,Male\n,Female\n"], dear=True),
     "node settings": Target(in_a_file("config.toml", lambda place: config.load(place.parent)), (MpcError,),
                             lambda: [b'participant = "p"\nrole = "provider"\nportal = "x"\n[name]\nzh = "x"\n']),
     "key file": Target(in_a_file("keys.json", KeyFile.load), WRONG, lambda: [b'{"version": 1, "participant": "x"}']),
@@ -219,24 +177,16 @@ PARSERS: dict[str, Target] = {
     "filter": Target(lambda body: filters.validate_filter(load_json(body), FILTERED, tabulated=frozenset({"pain"})),
                      (LedgerError, MpcError), filter_seed),
     "Paillier key": Target(lambda body: ciphertext.PublicKey.read(load_json(body)), (LedgerError, MpcError),
-                           lambda: [json.dumps(asynchronous()[0].public.document()).encode()]),
+                           lambda: [json.dumps(apart().question.public.document()).encode()]),
     "contributions": Target(contributions, (LedgerError, MpcError),
-                            lambda: [json.dumps(asynchronous()[2][0]).encode()]),
-    "ciphertexts": Target(ciphertexts, (LedgerError, MpcError), lambda: [asynchronous()[2][1]]),
+                            lambda: [json.dumps(apart().part(0)[0]).encode()]),
+    "ciphertexts": Target(ciphertexts, (LedgerError, MpcError), lambda: [apart().part(0)[1]]),
+    "Paillier secret": Target(secret_key, (MpcError, RecursionError), lambda: [
+        worker_orders.secret().to_text().encode(), b'{"p": "7", "q": "b", "hs": "1"}'], dear=True),
+    "exported log": Target(in_a_file("checkpoint", exported_log), (LedgerError, UnicodeDecodeError),
+                           golden("checkpoint.txt")),
     "opening": Target(Opening.from_bytes, (MpcError,), opening_seed),
 }
 if hasattr(passkey.Assertion, "decode"):
     PARSERS["passkey assertion"] = Target(assertion, WRONG, lambda: [bytes(32 * 12)])
-
-
-def offend(target: Target, body: bytes) -> Exception | None:
-    """What escaped although nobody declared it."""
-    try:
-        target.run(body)
-    except target.declared:
-        return None
-    except Exception as error:  # the finding itself
-        return error
-    return None
-
-
+PARSERS |= node_items.TARGETS | link_words.TARGETS | answers.TARGETS
