@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "1214ed0f8519756db0a3a1a03bd587c9bd9126ae6d72c91606b2d5ecadb0ce75",
-    "describe@1": "3563f662612043b781e9649be65c30d57f78e49233a1895e814723b1f6e283ff",
+    "crosstab@1": "fdfbeb68074277bb3679a2e7c4f4dac3c1d25f7b684b94dfddb79b54273e9df5",
+    "describe@1": "44f4a3b633a4ba79fde1c77acef6f5f1d9d24dc82db1cf5197fd7a75f233935b",
 }
 
 

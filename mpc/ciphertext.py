@@ -30,6 +30,8 @@ class PublicKey:
         if self.n < 0 or self.n.bit_length() not in SIZES or self.n % 2 == 0:
             raise ProtocolBroken("a Paillier key has 2048 or 3072 bits")
         check(self, [mpz(self.hs)])
+        if self.hs % self.n in (1, self.n - 1):  # no randomness at all: every ciphertext says what it holds
+            raise ProtocolBroken("the base of a Paillier key's randomness is none")
 
     @property
     def bits(self) -> int:

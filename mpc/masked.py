@@ -34,7 +34,7 @@ from mpc import ciphertext, paillier
 from mpc.ciphertext import PublicKey, Vector
 from mpc.disclosure import SHARE_OF_TWO, Gate, Pattern
 from mpc.encoding import Grid
-from mpc.errors import NotOpenable, SetRefused, SpecRefused
+from mpc.errors import NotOpenable, RangeExceeded, SetRefused, SpecRefused
 from mpc.functions.plan import Counted, Plan, check_counted
 from mpc.paillier import Layout, Pool, Secret
 from mpc.sharing import open_sealed, seal
@@ -244,7 +244,10 @@ def open_total(question: Question, spec: Mapping[str, Any], parts: Sequence[tupl
     total = product(question, documents, [data for _, data in parts])
     if given is not None and given != ciphertext.to_bytes(question.public, total):
         raise NotOpenable("the product given is not that of the frozen contributions")
-    slots = unmask(question, total, masks, secret=secret, threads=threads)
+    try:
+        slots = unmask(question, total, masks, secret=secret, threads=threads)
+    except RangeExceeded as trouble:
+        raise _overfull(question, documents, [data for _, data in parts], secret, threads) from trouble
     cells = len(question.spans)
     values = len(slots) - cells * question.marks
     pattern = tuple(not any(slots[values + at :: cells]) for at in range(cells))
@@ -263,6 +266,18 @@ def product(question: Question, documents: Sequence[Mapping[str, Any]], given: S
     return ciphertext.product(question.public, [
         ciphertext.from_bytes(question.public, by_hash[one["ciphertexts"]], count=question.ciphertexts)
         for one in documents])
+
+
+def _overfull(question: Question, documents: Sequence[Mapping[str, Any]], given: Sequence[bytes], secret: Secret,
+              threads: int) -> NotOpenable:
+    """The total does not fit its slots: whose contribution does not? Each alone is masked, and so tells its own reader
+    nothing that the key and the ciphertexts did not tell before."""
+    for one in documents:
+        plaintexts = secret.open(product(question, [one], given), threads=threads)
+        if not question.layout.holds(plaintexts, question.public.bits):
+            return NotOpenable(f"no total can be opened: the contribution of {one['participant']} is wider than its slots",
+                               about_seat=one["seat"])
+    return NotOpenable("the total is wider than its slots")
 
 
 def unmask(question: Question, total: Vector, masks: int, *, secret: Secret, threads: int = 1) -> list[int]:

@@ -123,6 +123,15 @@ class Layout:
         data, step = whole.to_bytes(self.count * self.size, "little"), self.per_plaintext(bits) * self.size
         return [int.from_bytes(data[at : at + step], "little") for at in range(0, len(data), step)]
 
+    def holds(self, plaintexts: Sequence[int], bits: int) -> bool:
+        """Whether these are what one party packs: every slot below 2^ring, and nothing beyond the last."""
+        step, rings = self.per_plaintext(bits), self.full
+        for plain in plaintexts:
+            if plain & ~(rings & ((1 << (step * self.slot)) - 1)):
+                return False
+            rings >>= step * self.slot
+        return not rings
+
     def unpack(self, plaintexts: Sequence[int], bits: int) -> int:
         """Slots of summed plaintexts, each reduced modulo 2^ring."""
         step, parts = self.per_plaintext(bits), []

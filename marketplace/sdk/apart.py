@@ -18,9 +18,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ledger.documents import from_b64, timestamp
+from ledger.errors import LedgerError
 from ledger.keys import KeyFile
-from marketplace.sdk.client import our_errors
-from marketplace.sdk.errors import EnvelopeError, Refused
+from marketplace.sdk.client import Portal, our_errors
+from marketplace.sdk.errors import EnvelopeError, NotFound, Refused, SdkError
 from marketplace.sdk.evidence import Evidence, Papers
 from marketplace.sdk.fn import Call
 from marketplace.sdk.keyring import Keyring
@@ -28,7 +29,7 @@ from marketplace.sdk.records import Document
 from mpc.catalog import CATALOG
 from mpc.ciphertext import PublicKey
 from mpc.errors import MpcError
-from mpc.spec import MIN_PARTIES, PAILLIER, common_columns, rows_max_total
+from mpc.spec import MIN_PARTIES, PAILLIER, are_apart, common_columns, rows_max_total
 
 if TYPE_CHECKING:  # what plans and opens costs numpy: not before it is needed
     from mpc.disclosure import Pattern
@@ -89,21 +90,50 @@ def plan_of(key: str, parameters: Mapping[str, Any], datasets: Sequence[Document
         return function(key).plan(parameters, columns, len(datasets), rows_max_total(datasets))
 
 
+def forget_refused(spec: Document, *, portal: Portal, keyring: Keyring) -> None:
+    """Drop the key of an order that was refused, but not where the portal knows the order all the same."""
+    if not are_apart(spec):
+        return
+    try:
+        portal.get(f"/jobs/{spec['id']}")
+    except NotFound:
+        keyring.forget(PublicKey.read(spec["contributions"]["key"]))
+    except SdkError:
+        return
+
+
+def fetch(portal: Portal, job_id: str) -> dict[str, Any]:
+    """What lies at the portal for such a job, unverified."""
+    total = portal.get(f"/jobs/{job_id}/total")
+    try:
+        seats = [int(one["seat"]) for one in total["frozen"]["document"]["members"]]
+        held = {"frozen": total["frozen"], "product": total["product"]}
+    except (LookupError, TypeError, ValueError) as error:
+        raise EnvelopeError("the portal shows no frozen set", code="envelope.invalid") from error
+    return {**held, "parts": [portal.get(f"/jobs/{job_id}/contributions/{seat}") for seat in seats]}
+
+
+def _read(held: Mapping[str, Any]) -> tuple[list[tuple[object, bytes]], bytes, Any]:
+    try:
+        parts = [(one["contribution"], from_b64(one["ciphertexts"], "/ciphertexts")) for one in held["parts"]]
+        return parts, from_b64(held["product"], "/product"), held["frozen"]
+    except (LookupError, TypeError, AttributeError, LedgerError) as error:
+        raise EnvelopeError("the parts are not of the form that there is", code="envelope.invalid") from error
+
+
 def open_total(evidence: Evidence, papers: Papers, plan: Plan, *, space: str, keys: KeyFile,
                keyring: Keyring) -> tuple[Pattern, list[int], list[str]]:
     """Pattern, totals, and who contributed, or an EnvelopeError; nothing is opened before all checks passed."""
     from mpc import masked
 
-    held = evidence.apart or {}
+    parts, product, frozen = _read(evidence.apart or {})
     with our_errors():
         question = masked.question_of(papers.spec, plan, space=space)
         secret = keyring.load(PublicKey.read(papers.spec["contributions"]["key"]))
-        parts = [(one["contribution"], from_b64(one["ciphertexts"], "/ciphertexts")) for one in held["parts"]]
-        product = from_b64(held["product"], "/product")
     try:
         pattern, totals = masked.open_total(
-            question, papers.spec, parts, held["frozen"], secret=secret, sealing=keys.sealing,
+            question, papers.spec, parts, frozen, secret=secret, sealing=keys.sealing,
             threads=os.cpu_count() or 1, given=product)
     except MpcError as error:
         raise EnvelopeError(error.text, code="envelope.invalid") from error
-    return pattern, totals, [one["participant"] for one in held["frozen"]["document"]["members"]]
+    return pattern, totals, [one["participant"] for one in frozen["document"]["members"]]

@@ -41,6 +41,10 @@ class Keyring:
             os.fsync(file.fileno())
         return secret
 
+    def forget(self, public: PublicKey) -> None:
+        """The key of an order that there is not."""
+        self.path(public).unlink(missing_ok=True)
+
     def load(self, public: PublicKey) -> Secret:
         """The secret half of this key."""
         path = self.path(public)

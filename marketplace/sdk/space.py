@@ -26,7 +26,7 @@ from ledger.door import Door
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from marketplace.sdk import orders
-from marketplace.sdk.apart import Apart, asked, spec_fields
+from marketplace.sdk.apart import Apart, asked, fetch, forget_refused, spec_fields
 from marketplace.sdk.cache import Cache
 from marketplace.sdk.catalogue import Catalogue, rows_of
 from marketplace.sdk.client import Portal, our_errors
@@ -169,6 +169,7 @@ class Space:
             answer = self.portal.post("/jobs", {"spec": order["spec"]}, idempotency_key=key)
         except Refused:
             path.unlink(missing_ok=True)
+            forget_refused(order["spec"]["document"], portal=self.portal, keyring=self.keyring)
             raise
         self._check_answered(answer["id"], order["spec"]["document"])
         return Job(self, answer["id"], existing=bool(answer.get("existing")))
@@ -200,10 +201,11 @@ class Space:
         grants = orders.choose_grants(self.grants(wanted), product, call, grantee=self.keys.participant, now=now,
                                       scenario=wanted)
         agreement = self._agreement(product, grants)
+        members = {dataset.provider: self.catalogue.participant(dataset.provider) for dataset in inputs}
         records = [dict(dataset.document) for dataset in inputs]
         spec = orders.new_job_spec(
             agreement=agreement, grants=grants, call=call, inputs=inputs,
-            members={dataset.provider: self.catalogue.participant(dataset.provider) for dataset in inputs},
+            members=members,
             trust=self.trust,
             recipient={"participant": self.keys.participant, "sealing": self.keys.sealing_public},
             now=now, nonce=secrets.token_hex(32),
@@ -280,15 +282,8 @@ class Space:
                 self.catalogue.dataset_wire(given["dataset"], given["dataset_hash"]) for given in document["inputs"]
             ],
             entry=answer.get("entry"),
-            apart=self._apart(job_id) if are_apart(document) else None,
+            apart=fetch(self.portal, job_id) if are_apart(document) else None,
         )
-
-    def _apart(self, job_id: str) -> dict[str, Any]:
-        """What lies at the portal for a job whose hospitals were not online together, unverified."""
-        total = self.portal.get(f"/jobs/{job_id}/total")
-        parts = [self.portal.get(f"/jobs/{job_id}/contributions/{int(one['seat'])}")
-                 for one in total["frozen"]["document"]["members"]]
-        return {"frozen": total["frozen"], "product": total["product"], "parts": parts}
 
     def _open(self, evidence: Evidence) -> Result:
         from marketplace.sdk.opening import open_evidence  # what adds up shares costs numpy: not before a result is due

@@ -11,18 +11,19 @@ from typing import Any, ClassVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from gmpy2 import mpz
 
-from ledger.documents import document_hash, new_document, new_id, new_salt, public_hex, signed, to_b64
+from ledger.documents import document_hash, from_b64, new_document, new_id, new_salt, public_hex, signed, to_b64
 from mpc import ciphertext, masked, paillier
 from mpc.disclosure import Pattern
-from mpc.errors import MpcError, NotOpenable, RangeExceeded, SetRefused, SpecRefused
+from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded, SetRefused, SpecRefused
 from mpc.functions.plan import Counted
 from mpc.functions.registry import function
 from mpc.masked import Parcel, Question, contribute, members_of, open_total, question_of
 from mpc.paillier import Layout
 from mpc.wire import Task, parse
 
-SECRET = paillier.generate(2048)
+SECRET, OTHER = paillier.generate(2048), paillier.generate(2048)
 HOSPITALS = [Ed25519PrivateKey.generate() for _ in range(4)]
 NAMES = [new_id() for _ in HOSPITALS]
 DEALER, DEALER_SIGNING, CONSUMER = (X25519PrivateKey.generate(), Ed25519PrivateKey.generate(),
@@ -154,6 +155,33 @@ class TestWhatIsWithheld:
         assert all(seen[0][at] != seen[1][at] for at in spoilt)
         assert seen[0][0] != total([0, 2])[0] and seen[0][2] == seen[1][2] == 60
 
+    def test_the_noise_of_one_and_of_two_is_alike(self) -> None:
+        """Noise of a narrow range would add up to a wider one for two; every slot of it is even over its whole ring."""
+        few, cells = counted(ages(1, women=FLOOR - 1)), len(PLAN.cells)
+        layout = ASKED.layout
+        marks = [PLAN.width + at * cells for at in range(ASKED.marks)]  # of the first cell
+        for spoilers in (1, 2):
+            slots: list[int] = []
+            for _ in range(40):
+                total = 0
+                for _ in range(spoilers):
+                    total = layout.add(total, self.without_its_mask(few))
+                found = layout.split(total)
+                slots += [found[at] for at in (0, 4, 5, *marks)]
+            octaves = [0] * 8
+            for one in slots:
+                octaves[(one % (1 << layout.ring)) >> (layout.ring - 3)] += 1
+            even = len(slots) / 8
+            assert sum((found - even) ** 2 for found in octaves) / even < 60, octaves  # chi-square, 7 degrees
+
+    def without_its_mask(self, given: Counted) -> int:
+        """What a contribution holds, as nobody but dealer and consumer together see it."""
+        wire, data = part(1, given=given)
+        seed = masked.open_seed(ASKED, from_b64(wire["document"]["seed"]), NAMES[1], sealing=DEALER)
+        vector = ciphertext.from_bytes(SECRET.public, data, count=ASKED.ciphertexts)
+        return ASKED.layout.subtract(ASKED.layout.unpack(SECRET.open(vector), 2048),
+                                     masked.expand(seed, ASKED, NAMES[1]))
+
     @pytest.mark.parametrize(("groups", "expected"), [
         ([[30] * 10, [30] * 10], (True, True)), ([[30] * 9, [30] * 40], (False, False)),
         ([[30] * 40, [1] * 8 + [120, 120]], (False, False)), ([[], []], (False, False)),
@@ -218,9 +246,10 @@ class TestCoalitions:
         seen = layout.split(layout.unpack(SECRET.open(vector), 2048))
         assert all(one != value for one, value in zip(seen, first, strict=False))
         word = frozen(ALL)
-        for fewer in (ALL[:1], ALL[:3]):  # nor by calling fewer contributions the set
-            with pytest.raises(MpcError):
-                opened(fewer, word)
+        with pytest.raises(SetRefused, match="too few"):  # nor by calling fewer contributions the set
+            opened(ALL[:1], word)
+        with pytest.raises(NotOpenable, match="not the contributions that were frozen"):
+            opened(ALL[:3], word)
         documents = masked.check_set(ASKED, SPEC, [wire for wire, _ in ALL])
         masks = masked._masks(ASKED, SPEC, documents, word, CONSUMER)
         careless = masked.product(ASKED, documents[:3], [data for _, data in ALL])
@@ -235,13 +264,35 @@ class TestCoalitions:
     def test_the_dealers_office_opens_masks_and_nothing_else(self) -> None:
         """With the portal it has every mask and every ciphertext; equal values do not even show as equal."""
         assert part(0)[1] != part(0)[1]
+        documents = masked.check_set(ASKED, SPEC, [wire for wire, _ in ALL])
+        word = frozen(ALL)
         with pytest.raises(NotOpenable):
-            masked._masks(ASKED, SPEC, masked.check_set(ASKED, SPEC, [wire for wire, _ in ALL]), frozen(ALL), DEALER)
+            masked._masks(ASKED, SPEC, documents, word, DEALER)
+        masks = masked.add_masks(ASKED, [
+            (one["participant"], masked.open_seed(ASKED, from_b64(one["seed"]), one["participant"], sealing=DEALER))
+            for one in documents])
+        vector = masked.product(ASKED, documents, [data for _, data in ALL])
+        packed = [mpz(one) for one in ASKED.layout.pack(masks, 2048)]
+        public = SECRET.public
+        bare = [one * (1 - mask * public.n) % public.square for one, mask in zip(vector, packed, strict=True)]
+        honest = ASKED.layout.unpack(SECRET.open(vector), 2048)
+        assert ASKED.layout.split(ASKED.layout.subtract(honest, masks))[:3] == total([0, 1, 2, 3])[:3], "the consumer can"
+        for tried in (vector, bare):
+            seen = OTHER.open([one % OTHER.public.square for one in tried])
+            slots = ASKED.layout.split(ASKED.layout.random(b"".join(
+                one.to_bytes(256, "little") for one in seen)[: ASKED.layout.count * ASKED.layout.size]))
+            assert not set(slots[: PLAN.width]) & set(total([0, 1, 2, 3])) - {0}
 
     def test_masks_are_drawn_anew_for_every_contribution(self) -> None:
-        drawn = {masked.expand(secrets.token_bytes(32), ASKED, NAMES[0]) for _ in range(3)}
+        """Two of the same hospital, opened and subtracted: with one seed for both every slot would be the difference of
+        the values, here nothing."""
+        opened_slots = []
+        for _ in range(2):
+            vector = ciphertext.from_bytes(SECRET.public, part(0)[1], count=ASKED.ciphertexts)
+            opened_slots.append(ASKED.layout.unpack(SECRET.open(vector), 2048))
+        apart = ASKED.layout.split(ASKED.layout.subtract(*opened_slots))
+        assert not any(one == 0 for one in apart[: PLAN.width])
         seed = secrets.token_bytes(32)
-        assert len(drawn) == 3
         assert masked.expand(seed, ASKED, NAMES[0]) != masked.expand(seed, ASKED, NAMES[1])
 
 
@@ -300,8 +351,19 @@ class TestTheConsumerBelievesNobody:
         seed = masked.Parcel(data, contribute(ASKED, PLAN, counted(ages(0)), FLOOR, participant=NAMES[0],
                                               dealer_key=hex_of(DEALER)).seed)
         parts = [told(0, seed), *ALL[1:]]
-        with pytest.raises(MpcError):
-            opened(parts, frozen(parts))
+        word = frozen(parts)
+        with pytest.raises(ProtocolBroken):
+            opened(parts, word)
+
+    def test_who_fills_more_than_its_slots_is_named(self) -> None:
+        """It opens to nobody, and alone each contribution is masked: to look which one it was tells no value."""
+        made = contribute(ASKED, PLAN, counted(ages(1)), FLOOR, participant=NAMES[1], dealer_key=hex_of(DEALER))
+        vector = paillier.encrypt(SECRET.public, [1 << 2045] * ASKED.ciphertexts)
+        parts = [ALL[0], told(1, Parcel(ciphertext.to_bytes(SECRET.public, vector), made.seed)), ALL[2]]
+        word = frozen(parts)
+        with pytest.raises(NotOpenable, match=NAMES[1]) as refused:
+            opened(parts, word)
+        assert refused.value.about_seat == 1
 
     def test_another_product_is_refused(self) -> None:
         documents = masked.check_set(ASKED, SPEC, [wire for wire, _ in ALL])
@@ -321,8 +383,9 @@ class TestTheConsumerBelievesNobody:
                 opened(ALL, signed({**word["document"], name: value}, DEALER_SIGNING))
 
     def test_another_key_is_refused(self) -> None:
-        with pytest.raises(NotOpenable):
-            open_total(ASKED, SPEC, ALL, frozen(ALL), secret=paillier.generate(2048), sealing=CONSUMER)
+        word = frozen(ALL)
+        with pytest.raises(NotOpenable, match="under another key"):
+            open_total(ASKED, SPEC, ALL, word, secret=OTHER, sealing=CONSUMER)
 
 
 class TestTheQuestion:

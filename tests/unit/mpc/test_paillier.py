@@ -124,6 +124,13 @@ class TestWhatArrives:
             with pytest.raises(ProtocolBroken):
                 PublicKey.read({**document, "n": other})
 
+    def test_a_base_without_randomness_is_refused(self) -> None:
+        """With hs = 1 the portal reads every plaintext without any key: (1 + m n) mod n^2."""
+        public = SMALL.public
+        for hs in (1, int(public.square) - 1, public.n + 1, 5 * public.n + 1, public.n - 1):
+            with pytest.raises(ProtocolBroken, match="none"):
+                PublicKey(public.n, hs)
+
     def test_a_negative_or_even_n_is_refused(self) -> None:
         document = SMALL.public.document()
         for other in (f"-{document['n']}", f"{SMALL.public.n + 1:x}"):
@@ -165,6 +172,15 @@ class TestSlots:
         layout = Layout.holding(bound, count=1, parties=parties)
         assert bound < layout.limit or bound == layout.limit - 1
         assert layout.size == 2 or layout.limit >> 8 <= bound
+
+    @given(st.integers(2, 9), st.integers(2, 17), st.integers(1, 300))
+    def test_what_no_party_packs_is_told_apart(self, parties: int, size: int, count: int) -> None:
+        layout = Layout(count=count, parties=parties, size=size)
+        packed = layout.pack(layout.full, 2048)
+        assert layout.holds(packed, 2048) and layout.holds([0] * len(packed), 2048)
+        assert not layout.holds([*packed[:-1], packed[-1] + 1], 2048), "a slot's own spare bits"
+        assert not layout.holds([*packed[:-1], 1 << 2046], 2048)
+        assert not layout.holds(packed[:-1], 2048), "not all slots"
 
     def test_masks_go_on_and_come_off_slot_by_slot(self) -> None:
         layout = Layout(count=5, parties=3)

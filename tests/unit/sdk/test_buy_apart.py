@@ -188,8 +188,35 @@ def _of_another_job(world: World, job: dict[str, Any]) -> None:
     job["parts"][0]["contribution"] = signed(document, world.keys[name].signing)
 
 
-@pytest.mark.parametrize("lie", [_other_ciphertexts, _other_product, _one_left_out, _frozen_by_another,
-                                 _signed_by_another, _of_another_job])
+def _no_frozen_set(world: World, job: dict[str, Any]) -> None:
+    job["total"] = {"frozen": {"document": {}}, "product": ""}
+
+
+def _nothing(world: World, job: dict[str, Any]) -> None:
+    job["total"] = None
+
+
+def _a_part_of_another_form(world: World, job: dict[str, Any]) -> None:
+    job["parts"][0] = {"contribution": job["parts"][0]["contribution"]}
+
+
+def _a_list_for_a_part(world: World, job: dict[str, Any]) -> None:
+    job["parts"][0] = [1]
+
+
+def _a_product_that_is_a_number(world: World, job: dict[str, Any]) -> None:
+    job["total"]["product"] = 5
+
+
+def _a_frozen_set_of_words(world: World, job: dict[str, Any]) -> None:
+    job["total"]["frozen"]["document"]["members"] = ["x"]
+
+
+@pytest.mark.parametrize("lie", [
+    _no_frozen_set, _nothing, _a_part_of_another_form, _a_list_for_a_part, _a_product_that_is_a_number,
+    _a_frozen_set_of_words, _other_ciphertexts, _other_product, _one_left_out, _frozen_by_another,
+    _signed_by_another, _of_another_job,
+])
 def test_a_portal_that_lies_opens_nothing(
     world: World, released: Job, lie: Callable[[World, dict[str, Any]], None]
 ) -> None:
@@ -217,6 +244,31 @@ def test_what_cannot_be_ordered_is_refused_here(world: World, wrong: dict[str, A
     with pytest.raises(Refused):
         buy(world, "k3", **wrong)
     assert not any(path == "/jobs" for path, _, _ in world.portal.posted)
+
+
+def test_the_key_of_an_order_that_was_refused_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But where the portal knows the order all the same it is: without it the total would open to nobody."""
+    space = world.space()
+    before = set(space.keyring.folder.iterdir())
+    real = space.portal.post
+
+    def refuses(taken: bool) -> Callable[..., Any]:
+        def post(path: str, body: Any, **more: Any) -> Any:
+            if path == "/jobs":
+                if taken:
+                    real(path, body, **more)
+                raise Refused("no", code="grant.exhausted")
+            return real(path, body, **more)
+        return post
+
+    for taken in (False, True):
+        monkeypatch.setattr(space.portal, "post", refuses(taken))
+        with pytest.raises(Refused):
+            space.buy(world.product_id, CALL, idempotency_key=f"k9{taken}", engine="paillier",
+                      contribute_until=timedelta(hours=8))
+        assert len(set(space.keyring.folder.iterdir()) - before) == int(taken)
+    for one in set(space.keyring.folder.iterdir()) - before:
+        one.unlink()
 
 
 def test_a_key_used_for_one_engine_orders_nothing_from_the_other(world: World, released: Job) -> None:
