@@ -266,7 +266,8 @@ class Relay:
                     await connection.close(code)
                     return
                 if len(frame) < TINY and (wait := seat.pace.take(time.monotonic())):
-                    await asyncio.sleep(wait)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(connection.wait_closed(), wait)
         except ConnectionClosed:
             pass
         finally:

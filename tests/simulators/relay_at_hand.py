@@ -50,7 +50,7 @@ class RelayAtHand:
         self._thread.join(20)
 
     def token(self, seat: int, seats: int, *, room: str = "room", job: str = "", seconds: int = 600,
-              most: int = 1 << 34) -> str:
+              most: int = 1 << 34, holder: str = "") -> str:
         names = [sha256(one.encode()).hexdigest() for one in (room, job or room)]
-        claims = Claims(*names, seat, seats, int(time.time()) + seconds, most)
+        claims = Claims(*names, seat, seats, int(time.time()) + seconds, most, holder=holder)
         return mint(self.key, claims)
