@@ -182,7 +182,7 @@ class Agent:
                 made.ended(book_trouble(error))
         if accepted is None:
             verdict = self.answers.verdict(item, made)
-        self.answers.keep(item, made, verdict["document"])
+        self.answers.keep(item, made, verdict["document"], recorded=accepted is not None)
         return accepted, verdict
 
     def _accept(self, item: Mapping[str, Any], made: Judgement, papers: Papers) -> tuple[Attempt, dict[str, Any]]:
@@ -199,6 +199,7 @@ class Agent:
             fresh = fresh_keys(self.home.keys.signing, place, self.now())
             session = {"certificate": fresh.certificate, "exchange": fresh.exchange}
         verdict = self.answers.verdict(item, made, session=session)
+        self.answers.record(verdict["document"])
         self.book.accept(
             job=papers.job, job_hash=papers.job_hash, consumer=papers.consumer, nonce=papers.spec["nonce"],
             attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),

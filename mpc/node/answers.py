@@ -52,8 +52,14 @@ class Answers:
         note("verdict", job=body["job"], attempt=body["attempt"], decision=body["decision"], code=body["code"])
         self._door.post(f"/jobs/{job}/verdicts", {"verdict": dict(verdict)})
 
-    def keep(self, item: Mapping[str, Any], made: Judgement, verdict: Mapping[str, Any]) -> None:
-        """The case for `explain`, and a line of the record; a full disk cannot make a refusal any weaker."""
+    def record(self, verdict: Mapping[str, Any]) -> None:
+        """Before a job is accepted: raises `Refused` when it cannot be recorded."""
+        self._home.audit.keep("verdict", code=verdict["code"], **_facts(verdict))
+
+    def keep(self, item: Mapping[str, Any], made: Judgement, verdict: Mapping[str, Any], *,
+             recorded: bool = False) -> None:
+        """The case for `explain`, and a line of the record; a full disk cannot make a refusal any weaker, and a flood
+        of refusals fills no disk."""
         spec = item["spec"]["document"]
         function = spec.get("function")
         name = f"{function.get('name')}@{function.get('version')}" if isinstance(function, dict) else ""
@@ -68,5 +74,12 @@ class Answers:
             self._cases.put(case, item if verdict["decision"] == "hold" else None)
         except sqlite3.Error:
             note("book.full")
-        self._home.audit.note("verdict", job=case.job, job_hash=case.job_hash, attempt=case.attempt,
-                              decision=case.decision, code=case.code, rule=case.rule, policy=case.policy_hash)
+        if case.decision == "refuse" and case.code:
+            self._home.audit.note_often("verdict", case.code, **_facts(verdict))
+        elif not recorded:
+            self._home.audit.note("verdict", code=case.code, **_facts(verdict))
+
+
+def _facts(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    return {"job": str(verdict["job"]), "job_hash": verdict["job_hash"], "attempt": verdict["attempt"],
+            "decision": verdict["decision"], "rule": verdict["rule"], "policy": verdict["policy_hash"]}

@@ -168,6 +168,7 @@ class Contribute(Run):
             "contribution", job=papers.job, job_hash=papers.job_hash, participant=home.participant, seat=papers.seat,
             question=message["question"], dealer_key=dealer_key(papers, home.trust), seed=message["seed"],
             ciphertexts=ciphertext.hash_of(data), engine=dict(message["engine"]))
+        self._keep("contribution.made", question=str(message["question"]), ciphertexts=document["ciphertexts"])
         path = f"/jobs/{papers.job}/contributions"
         body = {"contribution": signed(document, home.keys.signing), "ciphertexts": message["ciphertexts"]}
         self._contributions.keep(papers.job_hash, path, body, terms=papers.own.terms,
@@ -175,5 +176,4 @@ class Contribute(Run):
         home.book.seal(papers.job_hash, papers.attempt, path=path, envelope=body,
                        until=int(papers.deadline.timestamp()))
         note("contribution.made", job=papers.job)
-        self._record("contribution.made", question=str(message["question"]), ciphertexts=document["ciphertexts"])
         home.flush()

@@ -155,6 +155,7 @@ def run(home: Path) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             bell.end()
             agent.close()
+            agent.home.audit.settle(every=True)
             agent.home.audit.note("node.stopped")
             agent.book.close()
             note("node.stopped")
@@ -234,6 +235,7 @@ def poll(agent: Agent, door: Any) -> None:
         try:
             with agent.lock:
                 agent.tend()
+            agent.home.audit.settle()
         except (sqlite3.Error, OSError, LedgerError, NodeError) as error:  # a full disk, say: it may have room later
             note("tend.failed", error=type(error).__name__)
         if items and time.monotonic() - before < 0.05:

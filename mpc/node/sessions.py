@@ -323,12 +323,17 @@ class Run:
             session=self.session.id, sender=home.participant, seat=papers.seat,
             recipient=papers.spec["recipient"]["participant"], recipient_key=papers.spec["recipient"]["sealing"],
             gate_hash=message["gate_hash"], sealed=message["sealed"], engine=dict(message["engine"]))
+        self._keep("session.sealed", session=self.session.id, gate=str(message["gate_hash"]))
         home.book.seal(papers.job_hash, papers.attempt, path=f"/jobs/{papers.job}/envelopes",
                        envelope={"envelope": signed(envelope, home.keys.signing)},
                        until=int(papers.deadline.timestamp()))
         note("session.sealed", job=papers.job, attempt=papers.attempt)
-        self._record("session.sealed", session=self.session.id, gate=str(message["gate_hash"]))
         home.flush()
+
+    def _keep(self, event: str, **facts: str | int | None) -> None:
+        """Nothing leaves this house unrecorded."""
+        self.home.audit.keep(event, job=self.papers.job, job_hash=self.papers.job_hash, attempt=self.papers.attempt,
+                             **facts)
 
     def _record(self, event: str, **facts: str | int | None) -> None:
         self.home.audit.note(event, job=self.papers.job, job_hash=self.papers.job_hash, attempt=self.papers.attempt,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mpc.node.audit import Audit
+from mpc.node.audit import AN_HOUR, EACH, Audit
 from mpc.node.book import Book
 from mpc.node.cases import Cases
-from mpc.node.errors import Unfit
+from mpc.node.errors import Refused, Unfit
 
 
 @pytest.fixture
@@ -67,6 +67,17 @@ def test_a_record_that_was_shortened_or_begun_anew(audit: Audit) -> None:
     assert "line 3 is missing" in broken(audit)
 
 
+def test_a_record_that_was_removed_stays_broken(audit: Audit) -> None:
+    """Else whoever removes it need only wait for the next line: the book would know that one as its newest."""
+    for number in range(3):
+        audit.write("verdict", code=f"c{number}")
+    lines = audit.path.read_bytes().splitlines(keepends=True)
+    for left in (b"", lines[0], lines[0] + lines[1] + lines[2].replace(b"c2", b"d2")):
+        audit.path.write_bytes(left)
+        audit.write("verdict", code="after")
+        assert "line" in broken(audit)
+
+
 def test_a_line_cut_off_by_a_crash_is_no_forgery(audit: Audit) -> None:
     audit.write("verdict", code="c0")
     with audit.path.open("ab") as file:
@@ -113,4 +124,34 @@ def test_a_full_disk_stops_acts_and_not_refusals(audit: Audit, monkeypatch: pyte
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError):
         audit.write("hand.release", job="x")
+    with pytest.raises(Refused) as refused:
+        audit.keep("verdict", job="x")
+    assert refused.value.code == "node.disk_full"
     audit.note("verdict", job="x")
+
+
+def test_what_cannot_be_recorded_is_not_done(audit: Audit) -> None:
+    audit.path.mkdir()  # nobody may write there, whoever one is
+    with pytest.raises(Refused) as refused:
+        audit.keep("verdict", job="x")
+    assert refused.value.code == "node.unrecorded"
+    audit.note("session.failed", job="x")
+
+
+def test_a_flood_of_one_refusal_does_not_fill_the_disk(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for number in range(500):
+        audit.note_often("verdict", "spec.malformed", job=f"j{number}")
+    audit.note_often("verdict", "grant.revoked", job="another")
+    lines = list(audit.lines())
+    assert [line["facts"]["job"] for line in lines] == [*(f"j{number}" for number in range(EACH)), "another"]
+    now[0] += AN_HOUR + 1
+    audit.note_often("verdict", "spec.malformed", job="later")
+    audit.note_often("verdict", "spec.malformed", job="later still")
+    audit.settle(every=True)
+    said = [(line["event"], line["facts"]) for line in audit.lines()][len(lines):]
+    assert said == [("verdict.repeated", {"code": "spec.malformed", "times": 500 - EACH}),
+                    ("verdict", {"code": "spec.malformed", "job": "later"}),
+                    ("verdict", {"code": "spec.malformed", "job": "later still"})]
+    assert audit.verify().lines == EACH + 4
