@@ -17,11 +17,10 @@ from mpc.errors import MpcError, SetRefused
 from mpc.node.contributing import question_of
 from mpc.node.errors import CODES, Refused
 from mpc.node.frozen import Frozen
+from mpc.node.judge import MOST
 from mpc.node.logs import note
 from mpc.node.papers import Document, Papers
 from mpc.node.sessions import Home
-
-MOST = 70
 
 
 def contributors(item: Mapping[str, Any]) -> frozenset[str]:

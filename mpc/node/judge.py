@@ -25,6 +25,7 @@ from mpc.node.papers import SKEW, Me, Papers, verify_papers
 from mpc.node.policy import Policy, Ruling, deny_all
 from mpc.node.rulebook import Rulebook
 from mpc.node.sessions import Home
+from mpc.sources.duck import CHANGED, UNREACHABLE
 from mpc.spec import IDENTIFIER, are_apart
 
 CHAIN_PATIENCE = 4.0
@@ -42,7 +43,7 @@ class Judgement:
     steps: list[dict[str, Any]] = field(default_factory=list)
     papers: Papers | None = None
     floor: int = 1
-    source: dict[str, Any] | None = None
+    source: dict[str, Any] | None = field(default=None, repr=False)  # with the key of fingerprints
     block: int | None = None
     refusal: Refused | None = None
     held: Refused | None = None
@@ -108,7 +109,7 @@ class Judge:
             made.passed("chain")
             made.refusal = made.held  # a person is asked only about what holds in every other way
         except (Refused, Unsettled, Unfit) as error:
-            made.ended(self._whose_clock(item, error) if isinstance(error, Refused) else _as_refusal(error))
+            made.ended(self._whose_clock(item, error) if isinstance(error, Refused) else as_refusal(error))
         except sqlite3.Error as error:
             made.ended(book_trouble(error))
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
@@ -162,8 +163,8 @@ class Judge:
             try:
                 found = sources.fingerprint(self._config, dataset.path)
             except Unfit as unfit:
-                if unfit.code != sources.CHANGED:  # nobody can say whether the rows changed
-                    raise Refused(sources.UNREACHABLE, unfit.text, "custodian") from unfit
+                if unfit.code != CHANGED:  # nobody can say whether the rows changed
+                    raise Refused(UNREACHABLE, unfit.text, "custodian") from unfit
                 found = ""
         checks.check_own_data(papers, found)
         if dataset is None:
@@ -233,8 +234,10 @@ def _sizes(item: Mapping[str, Any]) -> None:
             raise Refused("spec.malformed", f"the work item's {name} are not a list of at most {MOST}", "operator")
 
 
-def _as_refusal(error: NodeError) -> Refused:
+def as_refusal(error: NodeError) -> Refused:
     """Not to know is to refuse: an unreachable chain by its own code, anything unfit at this node as its denial."""
+    if isinstance(error, Refused):
+        return error
     if isinstance(error, Unsettled):
         return Refused(error.code, error.text)
     return Refused("policy.denied", "this node is not fit to take part")

@@ -69,10 +69,9 @@ def test_a_roster_that_is_not_the_granted_set_is_refused(lie: dict[str, Any]) ->
     assert refused.value.code == "spec.roster_mismatch"
 
 
-def test_another_engine_and_a_filter_are_refused() -> None:
-    for lie in (changed("engine", "crypten/2"),):
-        with pytest.raises(SpecRefused):
-            check_engine(lie)
+def test_another_engine_is_refused() -> None:
+    with pytest.raises(SpecRefused):
+        check_engine(changed("engine", "crypten/2"))
 
 
 def number(low: str, high: str, step: str = "1", unit: str | None = "a") -> dict[str, Any]:
