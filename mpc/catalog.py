@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "fdfbeb68074277bb3679a2e7c4f4dac3c1d25f7b684b94dfddb79b54273e9df5",
-    "describe@1": "44f4a3b633a4ba79fde1c77acef6f5f1d9d24dc82db1cf5197fd7a75f233935b",
+    "crosstab@1": "62d4bb72bf1755fe1441e00cdcee4d842e85e717d5be145391caed15d62dbdcb",
+    "describe@1": "241f0fc5b63a2e93c399f0583457a4666e4f93f162d9c5a73ad8eedb097bd983",
 }
 
 

@@ -119,18 +119,21 @@ class _Adder:
         self._over, self._again = np.empty(size, np.bool_), np.empty(size, np.bool_)
         self._carry = np.empty(size, np.uint64)
 
-    def add(self, columns: Words, others: Iterable[Words]) -> None:
+    def add(self, columns: Words, others: Iterable[Words], *, into: Words | None = None) -> None:
+        """Into `columns` themselves, or elsewhere."""
         last, size = len(columns) - 1, columns.shape[1]
         over, again, carry = self._over[:size], self._again[:size], self._carry[:size]
-        for at, (limb, other) in enumerate(zip(columns, others, strict=True)):
-            np.add(limb, other, out=limb)
+        sums = columns if into is None else into
+        for at, (limb, other, found) in enumerate(zip(columns, others, sums, strict=True)):
+            np.add(limb, other, out=found)
             if at < last:
-                np.less(limb, other, out=over)
+                np.less(found, other, out=over)
             if at:
-                np.add(limb, carry, out=limb)
+                np.add(found, carry, out=found)
             if 0 < at < last:
-                np.logical_or(over, np.less(limb, carry, out=again), out=over)
-            np.copyto(carry, over)
+                np.logical_or(over, np.less(found, carry, out=again), out=over)
+            if at < last:
+                np.copyto(carry, over)
 
     def subtract(self, columns: Words, others: Iterable[Words]) -> None:
         last, size = len(columns) - 1, columns.shape[1]
@@ -143,7 +146,8 @@ class _Adder:
                 np.logical_or(under, np.less(limb, borrow, out=again), out=under)
             if at:
                 np.subtract(limb, borrow, out=limb)
-            np.copyto(borrow, under)
+            if at < last:
+                np.copyto(borrow, under)
 
 
 def words(values: Integers) -> npt.NDArray[np.int64]:
@@ -180,11 +184,19 @@ def _short_limbs(low: npt.NDArray[np.int64], count: int, *, signed: bool = True)
 
 
 def _long_limbs(values: Sequence[int], count: int) -> Limbs:
-    half = 1 << (64 * count - 1)
-    if any(not -half <= value < half for value in values):
-        raise RangeExceeded("a value does not fit the ring")
-    data = b"".join(value.to_bytes(8 * count, "little", signed=True) for value in values)
-    return np.frombuffer(data, "<u8").reshape(-1, count).astype(np.uint64, order="F")
+    """The same where some values take more than a word: only those are written out one by one."""
+    if not {int, bool} >= set(map(type, values)):
+        raise TypeError("a vector of whole numbers is needed")
+    whole = np.array(values, dtype=object)
+    try:
+        long = np.flatnonzero(np.abs(whole.astype(np.float64)) >= 2.0**63)
+        data = b"".join([value.to_bytes(8 * count, "little", signed=True) for value in whole[long].tolist()])
+    except OverflowError as trouble:
+        raise RangeExceeded("a value does not fit the ring") from trouble
+    whole[long] = 0
+    found = _short_limbs(whole.astype(np.int64), count)
+    found[long] = np.frombuffer(data, "<u8").reshape(-1, count)
+    return found
 
 
 def share_total(values: Integers, keys: PairKeys, *, wide: int = LIMBS, label: str = "total") -> Limbs:
@@ -210,13 +222,18 @@ def low_words(shares: Limbs) -> Words:
 
 def add_up(vectors: Sequence[Limbs]) -> Limbs:
     """The sum of these vectors in the ring."""
-    total = vectors[0].copy(order="F")
-    if any(vector.shape != total.shape for vector in vectors):
+    first, *others = vectors
+    if any(vector.shape != first.shape for vector in others):
         raise NotOpenable("shares of different lengths")
+    if not others:
+        return first.copy(order="F")
+    total = np.empty(first.shape, np.uint64, order="F")
     adder = _Adder(min(len(total), CHUNK))
     for at in range(0, len(total), CHUNK):
-        for vector in vectors[1:]:
-            adder.add(total.T[:, at : at + CHUNK], vector.T[:, at : at + CHUNK])
+        part, summed = slice(at, at + CHUNK), first.T[:, at : at + CHUNK]
+        for vector in others:
+            adder.add(summed, vector.T[:, part], into=total.T[:, part])
+            summed = total.T[:, part]
     return total
 
 
@@ -225,8 +242,10 @@ def integers(elements: Limbs) -> list[int]:
     low = elements[:, 0].view(np.int64)
     found: list[int] = low.tolist()
     long = (elements[:, 1:] != (low >> 63).view(np.uint64)[:, np.newaxis]).any(axis=1)
-    for at in np.flatnonzero(long).tolist():
-        found[at] = int.from_bytes(elements[at].tobytes(), "little", signed=True)
+    places, size = np.flatnonzero(long), 8 * elements.shape[1]
+    data = np.ascontiguousarray(elements[places], "<u8").tobytes()
+    for at, start in zip(places.tolist(), range(0, len(data), size), strict=True):
+        found[at] = int.from_bytes(data[start : start + size], "little", signed=True)
     return found
 
 

@@ -206,6 +206,17 @@ def test_what_does_not_fit_a_word_is_refused(values: Any) -> None:
         words(values)
 
 
+def test_long_values_among_short_ones() -> None:
+    """Where one takes more than a word: those beside it, and those at the edge of a word, stay what they are."""
+    edges = [sign * 2**power + off for power in (62, 63, 64, 127) for sign in (1, -1) for off in (-512, -1, 0, 1, 512)]
+    values = [0, -1, *edges, 7, -(2**40)]
+    for count in (3, 4):
+        assert integers(limbs(values, count)) == values
+        assert combine([limbs(values, count)] * 3) == [3 * value for value in values]
+    with pytest.raises(RangeExceeded):
+        limbs([0, 10**400])
+
+
 @pytest.mark.parametrize("values", [[0.5], [1, 2**70, 0.5], ["1"], [None]])
 def test_nothing_is_rounded(values: Any) -> None:
     with pytest.raises((TypeError, AttributeError)):
