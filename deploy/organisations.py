@@ -19,13 +19,19 @@ POLICY = Path(__file__).with_name("policy.toml")
 def make_home(home: Path, organisation: Organisation, *, portal: str) -> Config:
     """The organisation's home: made when there is none, its portal's address brought up to date when there is."""
     if (home / "config.toml").exists():
-        known = replace(config.load(home), portal=portal)
-        config.save(known)
-        return known
+        return _for_trying_out(replace(config.load(home), portal=portal))
     for left in ("keys.json", "approver.json"):  # of a set-up that was interrupted before config.toml was written
         (home / left).unlink(missing_ok=True)
-    return desk.init(home, role=organisation.role, portal=portal, name_zh=organisation.name["zh"],
-                     name_en=organisation.name["en"], policy=POLICY.read_text())
+    return _for_trying_out(desk.init(
+        home, role=organisation.role, portal=portal, name_zh=organisation.name["zh"], name_en=organisation.name["en"],
+        policy=POLICY.read_text()))
+
+
+def _for_trying_out(known: Config) -> Config:
+    """A node of its own accord talks to no development chain; this space's is one."""
+    known = replace(known, env="development")
+    config.save(known)
+    return known
 
 
 def adopt_trust(home: Path, trust: Path, *, fingerprint: str) -> None:

@@ -63,8 +63,10 @@ def door_of(config: Config, keys: KeyFile) -> Door:
 
 
 def chain_of(config: Config, trust: Trust) -> Chain:
-    """The chain of the trust file, asked by ourselves, through the same proxy."""
-    return Chain.from_trust(trust, production=os.environ.get("XINGLIN_ENV") == "production",
+    """The chain of the trust file, asked by ourselves, through the same proxy. Only a home that says `development`
+    talks to a development chain, and not where the environment says otherwise."""
+    production = "production" in (config.env, os.environ.get("XINGLIN_ENV"))
+    return Chain.from_trust(trust, production=production,
                             proxy=partial(proxy_for, config=config))
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.documents import new_id
 from ledger.door import Door
-from ledger.errors import PortalRefused, PortalUnavailable
+from ledger.errors import PortalRefused, PortalUnavailable, VerificationError
 from mpc.node import config
 from mpc.node.book import Book
 from mpc.node.cases import Cases
@@ -31,7 +32,7 @@ def home(tmp_path: Path, world: World) -> Path:
     config.create(config.Config(
         home=place, participant=world.keys["hospital_a"].participant, role="provider", portal="http://127.0.0.1:1",
         name_zh="x", name_en="x", fingerprint=world.fingerprint, approver=world.approver("hospital_a").address,
-        service=world.service("hospital_a").address))
+        service=world.service("hospital_a").address, env="development"))
     config.write_private(place / "trust.json", json.dumps(world.trust_wire))
     return place
 
@@ -70,6 +71,22 @@ def test_a_home_that_is_not_ready_says_why(home: Path, world: World) -> None:
         with pytest.raises(Unfit) as caught:
             assemble(home)
         assert caught.value.code == code
+
+
+def test_only_a_home_that_says_so_talks_to_a_development_chain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = config.load(home)
+    config.save(replace(known, env="production"))
+    assert "env" not in (home / "config.toml").read_text(), "what nobody says"
+    with pytest.raises(VerificationError) as refused:
+        assemble(home)
+    assert refused.value.code == "chain.development"
+    config.save(known)
+    monkeypatch.setenv("XINGLIN_ENV", "production")
+    with pytest.raises(VerificationError):
+        assemble(home)
+    config.save(replace(known, env="test"))
+    with pytest.raises(Unfit, match="env"):
+        config.load(home)
 
 
 class Script:

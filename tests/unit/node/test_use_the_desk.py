@@ -210,7 +210,8 @@ def office(world: World, tmp_path: Path, portal: Portal) -> Path:
     for name in ("keys.json", "approver.json"):
         config.write_private(home / name, (world.folder / "office.keys.json").read_text())
     config.create(config.Config(home=home, participant=keys.participant, role="regulator", portal="x", name_zh="x",
-                                name_en="x", fingerprint=world.fingerprint, approver=world.approver("office").address))
+                                name_en="x", fingerprint=world.fingerprint, approver=world.approver("office").address,
+                                env="development"))
     config.write_private(home / "trust.json", json.dumps(world.trust_wire))
     return home
 
@@ -258,7 +259,7 @@ def test_check_prints_a_signed_verdict_and_keeps_nothing(
     config.create(config.Config(home=home, participant=keys.participant, role="provider", portal="http://127.0.0.1:1",
                                 name_zh="x", name_en="x", fingerprint=world.fingerprint,
                                 approver=world.approver("hospital_a").address,
-                                service=world.service("hospital_a").address))
+                                service=world.service("hospital_a").address, env="development"))
     config.write_private(home / "trust.json", json.dumps(world.trust_wire))
     work = tmp_path / "work.json"
     work.write_text(json.dumps(world.item(scenario=world.scenario(functions=[{"name": "describe", "version": 1}]),
