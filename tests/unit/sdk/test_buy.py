@@ -95,6 +95,14 @@ def test_parameters_are_checked_before_anything_is_sent(world: World) -> None:
     assert refused.value.code == "parameters.invalid"
 
 
+def test_what_no_worker_could_compute_is_not_ordered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole plan is made before anything is sent, with the size of its gate, which no portal looks at."""
+    monkeypatch.setattr("mpc.functions.plan.MAX_COMPARISONS", 3)
+    with pytest.raises(Refused, match="too much for one gate"):
+        world.space().buy(world.product_id, CALL)
+    assert not [path for path, *_ in world.portal.posted if path == "/jobs"]
+
+
 def test_a_portal_that_refuses_is_quoted(world: World) -> None:
     world.portal.refuse["/jobs"] = PortalRefused(409, "grant.exhausted", "no uses left", "r7",
                                                  {"who_must_act": "consumer"})
