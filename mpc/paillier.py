@@ -25,7 +25,8 @@ from mpc.ciphertext import SIZES, PublicKey, Vector
 from mpc.errors import ProtocolBroken, RangeExceeded
 
 EXPONENT_BITS = {2048: 448, 3072: 512}
-WINDOWS = range(2, 11)
+MOST_ENTRIES = 1 << 14  # of tables: 8 MB under a key of 2,048 bits
+SQUARING = 0.8  # of a multiplication
 ROUNDS = 40
 
 
@@ -228,32 +229,60 @@ def generate(bits: int = 2048) -> Secret:
             return Secret(p, q, int(powmod(-x * x, n, mpz(n) * n)))
 
 
+@dataclass(frozen=True)
+class Comb:
+    """How powers of one base are looked up (Lim and Lee 1994): the exponent in `teeth` rows of `tables` * `length`
+    bits; a column is looked up in one of the tables, and what was found so far squared `length` - 1 times."""
+
+    teeth: int
+    tables: int
+    length: int
+
+    @property
+    def bits(self) -> int:
+        return self.teeth * self.tables * self.length
+
+    @property
+    def entries(self) -> int:
+        return self.tables << self.teeth
+
+    def cost(self, count: int) -> float:
+        """In multiplications, for so many powers, tables included."""
+        return self.entries + SQUARING * self.bits + count * (self.tables * self.length + SQUARING * (self.length - 1))
+
+    @classmethod
+    def for_many(cls, bits: int, count: int) -> Comb:
+        """The cheapest of at least so many bits that does not fill the memory."""
+        known = [cls(teeth, tables, -(-bits // (teeth * tables)))
+                 for teeth in range(1, 14) for tables in range(1, 40) if tables << teeth <= MOST_ENTRIES]
+        return min(known, key=lambda one: one.cost(count))
+
+
 class Encryptor:
-    """Encrypts under one public key, with a table of powers of hs: as large as so many ciphertexts pay for."""
+    """Encrypts under one public key, with tables of powers of hs: as large as so many ciphertexts pay for."""
 
     def __init__(self, public: PublicKey, *, expected: int = 1 << 14) -> None:
         self.public = public
         self._n, self._square = mpz(public.n), public.square
-        exponent = EXPONENT_BITS[public.bits]
-        self._window = min(WINDOWS, key=lambda bits: -(-exponent // bits) * ((1 << bits) + expected))
-        self._digits = -(-exponent // self._window)
-        self._bits = self._digits * self._window
-        self._table = []
+        self.comb = Comb.for_many(EXPONENT_BITS[public.bits], expected)
+        self._tables: list[list[mpz]] = [[mpz(1)] for _ in range(self.comb.tables)]
         base = mpz(public.hs)
-        for _ in range(self._digits):
-            row = [mpz(1)]
-            for _ in range((1 << self._window) - 1):
-                row.append(row[-1] * base % self._square)
-            self._table.append(row)
-            base = row[-1] * base % self._square
+        for _ in range(self.comb.teeth):
+            for table in self._tables:
+                table += [one * base % self._square for one in table]
+                base = powmod(base, 1 << self.comb.length, self._square)
 
     def randomness(self) -> mpz:
-        """hs^a for a fresh a of as many bits as are needed, or up to ten more: for one ciphertext, never kept."""
-        power, square, window = mpz(1), self._square, self._window
-        exponent, mask = secrets.randbits(self._bits), (1 << window) - 1
-        for row in self._table:
-            power = power * row[exponent & mask] % square
-            exponent >>= window
+        """hs^a for a fresh a of as many bits as are needed, or a few more: for one ciphertext, never kept. The columns
+        of a are drawn in the order in which they are looked up."""
+        power, square, teeth = mpz(1), self._square, self.comb.teeth
+        columns, mask = secrets.randbits(self.comb.bits), (1 << teeth) - 1
+        for at in range(self.comb.length):
+            if at:
+                power = power * power % square
+            for table in self._tables:
+                power = power * table[columns & mask] % square
+                columns >>= teeth
         return power
 
     def encrypt(self, plaintexts: Sequence[int]) -> Vector:

@@ -75,10 +75,28 @@ def test_several_processes_give_ciphertexts_of_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("expected", [1, 40, 5000])
 def test_a_table_of_any_size_gives_the_same_numbers(expected: int) -> None:
-    """And the randomness has as many bits as are needed, whatever the window."""
+    """And the randomness has as many bits as are needed, whatever the comb."""
     made = paillier.Encryptor(SMALL.public, expected=expected)
     assert SMALL.open(made.encrypt([5, 6])) == [5, 6]
-    assert EXPONENT_BITS[2048] <= made._bits < EXPONENT_BITS[2048] + 11
+    assert EXPONENT_BITS[2048] <= made.comb.bits < EXPONENT_BITS[2048] + 64
+    assert made.comb.entries == sum(map(len, made._tables)) <= 1 << 14
+
+
+@pytest.mark.parametrize("comb", [(1, 1, 448), (2, 3, 75), (10, 5, 9)])
+def test_a_comb_gives_the_power_whose_columns_were_drawn(comb: tuple[int, int, int],
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bit of the exponent is left out or counted twice: each, alone, is another power of two."""
+    monkeypatch.setattr(paillier.Comb, "for_many", lambda bits, count: paillier.Comb(*comb))
+    made = paillier.Encryptor(SMALL.public)
+    bits, base, square = made.comb.bits, mpz(SMALL.public.hs), SMALL.public.square
+    known, power = {}, base
+    for exponent in range(bits):
+        known[int(power)], power = exponent, power * power % square
+    found = set()
+    for bit in range(bits):
+        monkeypatch.setattr(paillier.secrets, "randbits", lambda asked, bit=bit: 1 << bit if asked == bits else 0)
+        found.add(known[int(made.randomness())])
+    assert found == set(range(bits))
 
 
 def test_a_secret_is_written_and_read_again(secret: Secret) -> None:
