@@ -26,7 +26,7 @@ from mpc.node.contributing import Contribute, Contributions
 from mpc.node.cosigning import Cosigner
 from mpc.node.errors import NodeError, Refused, Unsettled
 from mpc.node.freezing import Freezer
-from mpc.node.judge import Judge, Judgement, book_trouble
+from mpc.node.judge import Judge, Judgement, as_refusal, book_trouble
 from mpc.node.logs import note
 from mpc.node.papers import Me, Papers
 from mpc.node.rulebook import Rulebook
@@ -158,7 +158,7 @@ class Agent:
             try:
                 self.freezer.freeze(made.papers, item)
             except (Refused, Unsettled) as error:
-                made.ended(error if isinstance(error, Refused) else Refused(error.code, error.text))
+                made.ended(as_refusal(error))
             except sqlite3.Error as error:
                 made.ended(book_trouble(error))
         verdict = self.answers.verdict(item, made, without=made.refusal.seats if made.refusal else ())
@@ -177,7 +177,7 @@ class Agent:
             try:
                 accepted, verdict = self._accept(item, made, made.papers)
             except (Refused, Unsettled) as error:
-                made.ended(error if isinstance(error, Refused) else Refused("worker.failed", error.text))
+                made.ended(as_refusal(error))
             except sqlite3.Error as error:
                 made.ended(book_trouble(error))
         if accepted is None:

@@ -14,7 +14,8 @@ from ledger.keys import EthKey
 from ledger.trust import Trust
 from mpc.node.checks import ChainFacts, GrantOnChain
 from mpc.node.errors import CODES, Refused, Unsettled
-from mpc.node.papers import Grant, Papers
+from mpc.node.grants import Grant
+from mpc.node.papers import Papers
 
 FINAL, LATEST = "finalized", "latest"
 REFUSALS = {"chain.refused.used_up": "grant.exhausted", "chain.refused.not_registered": "grant.not_registered",

@@ -27,7 +27,8 @@ from mpc.catalog import CATALOG
 from mpc.errors import MpcError
 from mpc.node.book import OPEN_STATES, History, Shape, check_gates
 from mpc.node.errors import Refused, about
-from mpc.node.papers import SKEW, Document, Grant, Papers
+from mpc.node.grants import Document, Grant
+from mpc.node.papers import SKEW, Papers
 from mpc.spec import MOST_ATTEMPTS, are_apart, session_id
 from mpc.transport.identity import Place, check_leaf
 

@@ -23,8 +23,9 @@ from mpc.node import inbox
 from mpc.node.book import Book
 from mpc.node.checks import Session, check_not_revoked
 from mpc.node.errors import CODES, Refused
+from mpc.node.grants import Grant
 from mpc.node.logs import note
-from mpc.node.papers import Grant, Papers
+from mpc.node.papers import Papers
 from mpc.node.sessions import Attempt, Failed, Home, Run
 from mpc.wire import Task
 

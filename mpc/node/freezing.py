@@ -17,9 +17,10 @@ from mpc.errors import MpcError, SetRefused
 from mpc.node.contributing import question_of
 from mpc.node.errors import CODES, Refused
 from mpc.node.frozen import Frozen
+from mpc.node.grants import Document
 from mpc.node.judge import MOST
 from mpc.node.logs import note
-from mpc.node.papers import Document, Papers
+from mpc.node.papers import Papers
 from mpc.node.sessions import Home
 
 

@@ -32,8 +32,9 @@ from mpc.node.chainview import ChainView
 from mpc.node.checks import Session, check_not_revoked
 from mpc.node.errors import CODES, NodeError, Refused, Unsettled
 from mpc.node.frozen import Frozen
+from mpc.node.grants import Grant
 from mpc.node.logs import note
-from mpc.node.papers import Grant, Papers
+from mpc.node.papers import Papers
 from mpc.node.workers import Worker
 
 TICK = 0.1

@@ -12,7 +12,8 @@ from ledger.approval import approval_by_passkey, domain_of, terms_digest
 from ledger.documents import chain_id_of, document_hash, new_document, new_id, new_salt, signed, timestamp
 from mpc.errors import MpcError
 from mpc.node.errors import CODES, Refused
-from mpc.node.papers import Papers, _approvals, verify_papers
+from mpc.node.grants import check_approvals
+from mpc.node.papers import Papers, verify_papers
 from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, Document, World, category, number, resigned
 from tests.simulators.passkey import SoftKey
 
@@ -424,7 +425,7 @@ def test_which_passkeys_speak_for_the_regulator_is_the_trust_files_to_say(world:
                              sign_by=2**32)
         given = approval_by_passkey(terms, account, key.sign(value), role="regulator", nonce="0x" + "01" * 32,
                                     sign_by=2**32)
-        _approvals(replace(papers.grants[0], approval=given), {terms["custodian"]: record}, trust)
+        check_approvals(replace(papers.grants[0], approval=given), {terms["custodian"]: record}, trust)
 
     approve(true)
     with pytest.raises(Refused) as caught:
