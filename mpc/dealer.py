@@ -1,8 +1,9 @@
 """The dealer's part of a session: correlated randomness for one gate, and its own word before anything is sealed.
 
 Holds no data and receives no share. What it deals follows from the plan, a few pieces ahead of need. `check` looks at
-its revocation book (through its agent) at the start, before each piece and before it says that it is ready: a grant it
-knows to be revoked ends the session, whatever the portal says.
+the start, before each piece and before it says that it is ready at what its agent has said, who looks at the office's
+book of revocations ten times a second: a grant it knows to be revoked ends the session, whatever the portal says. The
+chain is asked before it begins and before it says that it is ready.
 """
 
 from __future__ import annotations

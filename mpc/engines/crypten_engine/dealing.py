@@ -7,8 +7,9 @@ dealer share a keystream (from their exchange keys and the session). For every p
 2. The dealer draws the same, computes the bound numbers, and sends party 0 its shares of those. Nobody asks for it.
 3. Party 0 takes the piece when its own computation comes to it, says so in an empty message, and waits for nothing.
 At most `AHEAD` pieces are out that were not taken. So the dealer's memory and the link's are bounded, its delay is not
-on the way of any round, and a revocation that its book tells it, which it asks before every piece and at the end, ends
-the session in its middle: with what is out the parties go at most `AHEAD` pieces further, and nothing is sealed.
+on the way of any round, and a revocation that its agent tells it ends the session in its middle. The agent looks at its
+book ten times a second, the worker before every piece and at the end at what the agent said: with what is out, and what
+is dealt within that tenth, the parties may go on, and nothing is sealed.
 A computation that asks for another piece than the script's next ends at once, on every side.
 The dealer learns nothing but that a piece was taken; it never sees a message between parties.
 """
