@@ -87,11 +87,13 @@ def consumer_role(party: Party) -> None:
     case, size = party.given["case"], party.given["size"]
     wires, sealed, found = links(party, 4, dealer=3), case != "sum_unsealed", []
 
+    def received(seat: int) -> bytes:
+        """One part, opened at once, as the buyer's program does: its sealed bytes are kept no longer."""
+        part = wires.recv(seat, b"E")
+        return open_sealed(part, private=CONSUMER, info=b"bench") if sealed else part
+
     def whole() -> None:
-        held = [wires.recv(seat, b"E") for seat in range(3)]
-        if sealed:
-            held = [open_sealed(one, private=CONSUMER, info=b"bench") for one in held]
-        total = add_up([Opening.from_bytes(one).shares for one in held])
+        total = add_up([Opening.from_bytes(received(seat)).shares for seat in range(3)])
         found[:] = [integers(total) if case == "sum_plan" else total]
 
     party.measure(whole, party.given["repetitions"])

@@ -17,7 +17,9 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from ledger.documents import public_hex
 from mpc import relay, token
 from mpc.transport.carrier import Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
@@ -91,13 +93,16 @@ def _connected(port: int) -> socket.socket:
 def keys_for(seats: int) -> dict[str, Any]:
     """What the seats of a shipped case are given: their identities, their tokens, the relay's public key."""
     key, until = Ed25519PrivateKey.generate(), int(time.time()) + 3600
-    return {
-        "identities": [SessionIdentity.fresh(key, Place(SESSION, 1, seat), now=datetime.now(UTC))
-                       for seat in range(seats)],
-        "tokens": [token.mint(key, token.Claims(SESSION, SESSION, seat, seats, until, 1 << 40))
-                   for seat in range(seats)],
-        "relay": key.public_key().public_bytes_raw(),
-    }
+    own = [SessionIdentity.fresh(key, Place(SESSION, 1, seat), now=datetime.now(UTC)) for seat in range(seats)]
+    claims = [token.Claims(SESSION, SESSION, seat, seats, until, 1 << 40, holder=_holder(one))
+              for seat, one in enumerate(own)]
+    return {"identities": own, "tokens": [token.mint(key, one) for one in claims],
+            "relay": key.public_key().public_bytes_raw()}
+
+
+def _holder(identity: SessionIdentity) -> str:
+    """The public half of a leaf's key."""
+    return public_hex(cast(Ed25519PrivateKey, load_der_private_key(identity.private_key, password=None)))
 
 
 def links(party: Party, count: int, *, dealer: int) -> Wires | Mesh:
@@ -108,7 +113,8 @@ def links(party: Party, count: int, *, dealer: int) -> Wires | Mesh:
     setting = Setting(SESSION, party.seat, dealer, "bench", 1, time.monotonic() + 3600, silence=60, patience=120)
     mesh = Mesh(setting, identities[party.seat],
                 {seat: Peer(seat, identities[seat].certificate) for seat in range(count) if seat != party.seat},
-                WebSocketCarrier(Relay(f"ws://127.0.0.1:{party.ports[-1]}", party.given["tokens"][party.seat])))
+                WebSocketCarrier(Relay(f"ws://127.0.0.1:{party.ports[-1]}", party.given["tokens"][party.seat],
+                                       key=identities[party.seat].private_key)))
     mesh.link()
     return mesh
 
