@@ -2,10 +2,10 @@
 
     ./run bench fuzz [--seconds N] [--only NAME]... [--one-by-one]
 
-N for each parser (default 10), two at once unless told otherwise. A line says how many inputs were tried and how many
-escaped as an error that nobody declared; any finding ends the bench with status 1 and leaves its input beside it. The
-reference is the same parser fed with bytes that no coverage guides, so `ratio` says how many more inputs a second the
-plain loop tries: what the instrumentation costs.
+N for each parser (default 10), two at once unless told otherwise. What is JSON is mutated as JSON, most of the time. A
+line says how many inputs were tried and how many escaped as an error that nobody declared; any finding ends the bench
+with status 1 and leaves its input beside it. The reference is the same parser fed with junk that no coverage guides, so
+`ratio` says how many more inputs a second the plain loop tries: what the instrumentation costs, and getting further.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ name, seconds, corpus, found = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys
 with atheris.instrument_imports(include=["ledger", "mpc", "marketplace.sdk"]):
     from tests.fuzz.target import MAX_LENGTH
     from tests.fuzz.targets import PARSERS, offend
-import hashlib, os, pathlib
+import hashlib, os, pathlib, random
+from tests.fuzz.mutate import mutated
 target = PARSERS[name]
 for seed in target.seeds():
     if len(seed) > MAX_LENGTH:
@@ -55,7 +56,12 @@ def one(body):
         told = {"tried": tried, "seconds": time.monotonic() - begun, "findings": sorted(findings)}
         print(json.dumps(told), flush=True)
         os._exit(0)
-atheris.Setup([sys.argv[0], corpus, f"-max_len={MAX_LENGTH}", "-rss_limit_mb=2048", "-timeout=20"], one)
+def changed(body, most, seed):
+    draw = random.Random(seed)
+    found = mutated(draw, body) if draw.random() < 0.7 else None
+    return found if found is not None and len(found) <= most else atheris.Mutate(body, most)
+atheris.Setup([sys.argv[0], corpus, f"-max_len={MAX_LENGTH}", "-rss_limit_mb=2048", "-timeout=20"], one,
+              custom_mutator=changed)
 atheris.Fuzz()
 """
 
