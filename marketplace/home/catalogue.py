@@ -56,6 +56,7 @@ def dataset(request: ActorRequest, dataset_id: UUID) -> HttpResponse:
     context = {
         "row": row,
         "document": row.record["document"],
+        "persons": identifiers(row.columns),
         "grants": grants_for(request.actor).filter(dataset_id=row.pk).order_by("-created_at"),
         "products": products_for(request.actor).filter(datasets=row.pk),
         "steps": timeline(request, [row.pk]),
@@ -84,13 +85,21 @@ def product(request: ActorRequest, product_id: UUID) -> HttpResponse:
     confirmed = {entry.participant_id for entry in row.confirmations.all()}
     context = {
         "row": row,
-        "roster": [{"dataset": one, "confirmed": one.provider_id in confirmed} for one in roster],
+        "roster": [
+            {"dataset": one, "confirmed": one.provider_id in confirmed, "persons": identifiers(one.columns)}
+            for one in roster
+        ],
         "functions": [CATALOG[key] for key in row.functions if key in CATALOG],
         "columns": common_columns([one.columns for one in roster]),
         "usable": row.pk in usable_products(request.actor, [row]),
         "steps": timeline(request, [row.pk]),
     }
     return page(request, "home/product.html", "products", context)
+
+
+def identifiers(columns: list[dict[str, Any]]) -> list[str]:
+    """The columns that tell persons apart; where there is none a row counts as one."""
+    return [column["name"] for column in columns if column["kind"] == "identifier"]
 
 
 def common_columns(dictionaries: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

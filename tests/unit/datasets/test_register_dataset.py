@@ -10,6 +10,7 @@ from dataspace.provenance.models import Event
 from ledger import acts
 from ledger.documents import document_hash, signed
 from ledger.errors import PortalRefused
+from marketplace.home.catalogue import identifiers
 from tests.simulators.portal_space import COLUMNS, Space, Stage, both, staged
 
 stage = staged(lambda space: space.admit("office", "hospital_a", "hospital_b", "maker"))
@@ -65,6 +66,23 @@ def test_an_unknown_field_is_refused_with_its_pointer(hospital: Space) -> None:
     error = refused(hospital, "hospital_a", "/datasets", {"record": altered})
     assert (error.status, error.code) == (422, "document.malformed")
     assert error.problem["errors"][0]["pointer"] == "#/extra"  # type: ignore[index]
+
+
+def test_the_custodians_word_about_persons_is_there_for_all_to_read(hospital: Space) -> None:
+    """Buyer and regulator see what the floor counts; the word and a column that tells persons apart exclude each
+    other."""
+    word = {"one_person_per_row": True}
+    columns = [one | ({"kind": "text"} if one["kind"] == "identifier" else {}) for one in COLUMNS]
+    key, given = hospital.keys["hospital_a"], {
+        "name": "rows", "title": both("rows"), "rows_max": 1000, "fingerprint": "ab" * 32}
+    wire = acts.register_dataset(hospital.door("hospital_a"), key, columns=columns, one_person_per_row=True, **given)
+    seen = hospital.door("maker").get(f"/datasets/{wire['document']['id']}")["record"]["document"]
+    assert {name: seen[name] for name in word} == word and identifiers(seen["columns"]) == []
+    named = [*columns, columns[0] | dict.fromkeys(("min", "max", "step", "codes", "unit")) | {
+        "name": "who", "kind": "identifier"}]
+    for changed in ({"columns": named}, {"one_person_per_row": False}, {"one_person_per_row": 1}):
+        other = {**wire, "document": {**wire["document"], **changed}}
+        assert refused(hospital, "hospital_a", "/datasets", {"record": other}).code == "document.malformed"
 
 
 def test_the_same_id_with_another_description_is_refused(hospital: Space) -> None:
