@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -27,6 +28,7 @@ TYPES = {"tinyint": INTEGER, "smallint": INTEGER, "int": INTEGER, "bigint": INTE
          "boolean": BOOLEAN}
 PARTS = 4
 SECONDS = 600
+RETRIES, PAUSE_MS = 4, 2000  # Spark's own client goes on for ten minutes
 SETTINGS = {"spark.sql.ansi.enabled": "true", "spark.sql.session.timeZone": "UTC"}
 UNREACHABLE, OUT_OF_TIME = "dataset.unreachable", "worker.out_of_time"
 # Spark's own names for what only rows or columns that are others than those registered can bring about
@@ -59,6 +61,7 @@ def dial(access: Mapping[str, Any]) -> Any:
     `disable`, which it may on the same machine alone."""
     try:
         from pyspark.sql import SparkSession
+        from pyspark.sql.connect.client.retries import DefaultPolicy
     except ImportError:
         raise MpcError("pyspark is not installed beside this node", code=UNREACHABLE) from None
     place = f"sc://{access['host']}:{access['port']}/"
@@ -68,7 +71,9 @@ def dial(access: Mapping[str, Any]) -> Any:
         if access["passfile"]:
             with open(access["passfile"], encoding="utf-8") as file:
                 place += f";token={file.read().strip()}"
-        return SparkSession.builder.remote(place).create()
+        session = SparkSession.builder.remote(place).create()
+        session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=PAUSE_MS)])
+        return session
     except Exception:  # whatever the client raises may quote the token
         raise MpcError("the cluster cannot be reached", code=UNREACHABLE) from None
 
@@ -112,23 +117,27 @@ class SparkTable(FarTable):
 
     def _tried(self, attempt: Callable[[], Found]) -> Found:
         """Spark's own texts quote rows, and are never repeated; a question that takes too long is taken back."""
-        late = threading.Event()
-        clock = threading.Timer(self._seconds, self._interrupt, (late,))
-        clock.daemon = True
-        clock.start()
-        try:
-            return attempt()
-        except Exception as trouble:
-            if late.is_set():
-                raise MpcError("the cluster took too long", code=OUT_OF_TIME) from None
-            if OTHERS.isdisjoint(one.__name__ for one in type(trouble).__mro__):
-                raise MpcError("the cluster cannot be asked", code=UNREACHABLE) from None
-            raise DataRefused("the table cannot be read", code="dataset.changed") from None
-        finally:
-            clock.cancel()
+        answers: queue.SimpleQueue[tuple[Found, None] | tuple[None, Exception]] = queue.SimpleQueue()
 
-    def _interrupt(self, late: threading.Event) -> None:
-        late.set()
+        def ask() -> None:
+            try:
+                answers.put((attempt(), None))
+            except Exception as trouble:  # told apart below
+                answers.put((None, trouble))
+
+        threading.Thread(target=ask, name="spark", daemon=True).start()
+        try:
+            found, trouble = answers.get(timeout=self._seconds)
+        except queue.Empty:
+            threading.Thread(target=self._interrupt, name="spark-interrupt", daemon=True).start()
+            raise MpcError("the cluster took too long", code=OUT_OF_TIME) from None
+        if trouble is None:
+            return found  # type: ignore[return-value]
+        if OTHERS.isdisjoint(one.__name__ for one in type(trouble).__mro__):
+            raise MpcError("the cluster cannot be asked", code=UNREACHABLE)
+        raise DataRefused("the table cannot be read", code="dataset.changed")
+
+    def _interrupt(self) -> None:
         with contextlib.suppress(Exception):
             self._session.interruptAll()
 

@@ -14,21 +14,31 @@ from mpc.sources import spark
 class Builder:
     """Spark Connect's: an existing session is given whatever place is asked for, but for `create`."""
 
-    default: str | None = None
+    default: "Session | None" = None
     place = ""
 
     def remote(self, place: str) -> "Builder":
         self.place = place
         return self
 
-    def create(self) -> str:
+    def create(self) -> "Session":
         if "broken" in self.place:
             raise ValueError(self.place)
-        Builder.default = self.place
-        return self.place
+        Builder.default = Session(self.place)
+        return Builder.default
 
-    def getOrCreate(self) -> str:
+    def getOrCreate(self) -> "Session":
         return Builder.default or self.create()
+
+
+class Session:
+    """Of a cluster; keeps asking one that is away as long as its policies say."""
+
+    def __init__(self, place: str) -> None:
+        self.place, self.client, self.policies = place, self, list[Any]()
+
+    def set_retry_policies(self, policies: list[Any]) -> None:
+        self.policies = policies
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +47,9 @@ def _client(monkeypatch: pytest.MonkeyPatch) -> None:
     module.SparkSession = type("SparkSession", (), {"builder": Builder()})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyspark", package)
     monkeypatch.setitem(sys.modules, "pyspark.sql", module)
+    retries = ModuleType("pyspark.sql.connect.client.retries")
+    retries.DefaultPolicy = lambda **given: given  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pyspark.sql.connect.client.retries", retries)
     monkeypatch.setattr(Builder, "default", None)
 
 
@@ -47,16 +60,17 @@ def access(host: str, passfile: str = "", sslmode: str = "verify-full") -> dict[
 
 def test_it_works() -> None:
     """Each source its own cluster, whoever was asked before."""
-    assert [spark.dial(access(host)) for host in ("one", "two")] == [
-        "sc://one:15002/;use_ssl=true", "sc://two:15002/;use_ssl=true"]
+    found = [spark.dial(access(host)) for host in ("one", "two")]
+    assert [one.place for one in found] == ["sc://one:15002/;use_ssl=true", "sc://two:15002/;use_ssl=true"]
+    assert found[0].policies == [{"max_retries": 4, "max_backoff": 2000}], "a lost cluster is lost in seconds"
 
 
 def test_only_who_says_so_speaks_in_clear(tmp_path: Path) -> None:
     """With a token or without one: `config.toml` lets only a cluster of this machine say `disable`."""
     place = tmp_path / "token"
     place.write_text("t\n")
-    assert spark.dial(access("far", str(place))) == "sc://far:15002/;use_ssl=true;token=t"
-    assert "use_ssl" not in spark.dial(access("127.0.0.1", sslmode="disable"))
+    assert spark.dial(access("far", str(place))).place == "sc://far:15002/;use_ssl=true;token=t"
+    assert "use_ssl" not in spark.dial(access("127.0.0.1", sslmode="disable")).place
 
 
 def named(name: str) -> Exception:
@@ -95,7 +109,7 @@ def test_no_error_says_the_token(tmp_path: Path) -> None:
 
 
 def test_a_session_of_its_own_ends_with_the_table() -> None:
-    class Session:
+    class Held:
         stopped = 0
 
         def stop(self) -> None:
@@ -103,7 +117,7 @@ def test_a_session_of_its_own_ends_with_the_table() -> None:
             raise OSError("gone")
 
     for own, stopped in ((True, 1), (False, 0)):
-        table, session = object.__new__(spark.SparkTable), Session()
+        table, session = object.__new__(spark.SparkTable), Held()
         table._session, table._own = session, own
         table.close()
         assert session.stopped == stopped
