@@ -1,7 +1,11 @@
 """The engine refuses to run on anything but the CrypTen it was written for, with every patch in its place."""
 
 import ast
+import os
 import re
+import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +76,49 @@ def test_another_source_file_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(kernel.SOURCES, "common/rng.py", "00" * 32)
     with pytest.raises(EngineUnfit):
         kernel.check_sources()
+
+
+def test_a_file_too_many_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the import would run is hashed, also what we do not replace."""
+    monkeypatch.setattr(kernel, "REST", "00" * 32)
+    with pytest.raises(EngineUnfit, match="one too many"):
+        kernel.check_sources()
+
+
+def test_another_crypten_is_not_even_imported(tmp_path: Path) -> None:
+    """Checked after its import it could have undone the check."""
+    (tmp_path / "crypten").mkdir()
+    (tmp_path / "crypten" / "__init__.py").write_text("print('it ran')\n", encoding="utf-8")
+    code = ("from mpc.engines.crypten_engine import kernel\nfrom mpc.errors import EngineUnfit\n"
+            "for check in (kernel.self_check, kernel.begin_session):\n    try:\n        check()\n"
+            "    except EngineUnfit as error:\n        print(error.code)\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True,
+                          env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(kernel.__file__).parents[3]}"})
+    assert done.stdout.split() == ["engine.unfit", "engine.unfit"]
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: torch.rand(1), lambda: torch.randint(0, 2, ()), lambda: torch.zeros(1).random_(),
+    lambda: torch.nn.functional.dropout(torch.ones(4), training=True), lambda: torch.nn.Linear(2, 2),
+    lambda: torch.manual_seed(secrets.randbits(60)),
+])
+def test_a_session_in_which_anybody_drew_from_torch_itself_does_not_end_well(
+        monkeypatch: pytest.MonkeyPatch, draw: Callable[[], object]) -> None:
+    """Its default generator stays reachable, by names that no list of ours is sure to hold (CrypTen's own noise for
+    differential privacy is drawn so): so it is compared before and after, whatever drew."""
+    monkeypatch.setattr(kernel.Slots, "begun", False)
+    kernel.begin_session()
+    torch.rand(3, generator=torch.Generator())
+    kernel.end_session()
+    draw()
+    with pytest.raises(EngineUnfit, match="torch's own generator"):
+        kernel.end_session()
+
+
+def test_a_session_that_never_began_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel.Slots, "untouched", None)
+    with pytest.raises(EngineUnfit):
+        kernel.end_session()
 
 
 def test_no_seed_of_a_torch_generator_is_taken() -> None:

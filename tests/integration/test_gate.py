@@ -1,4 +1,4 @@
-"""The gate itself inside CrypTen, by three processes and a dealer: it decides as in the clear, or not at all."""
+"""The gate by our own protocols, in three processes and a dealer: it decides as in the clear, or not at all."""
 
 from __future__ import annotations
 

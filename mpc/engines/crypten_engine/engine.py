@@ -108,9 +108,12 @@ class CryptenEngine:
 
     def finish(self) -> None:
         self._of.finish()
+        kernel.end_session()
 
 
 def serve_dealer(mesh: Mesh, keys: Sequence[bytes], *, gate: Gate, check: Callable[[], None]) -> int:
     """The dealer's whole part of one session."""
     kernel.begin_session()
-    return deal(mesh, [kernel.Keystream(key) for key in keys], gate_script(gate, len(keys)), check=check)
+    pieces = deal(mesh, [kernel.Keystream(key) for key in keys], gate_script(gate, len(keys)), check=check)
+    kernel.end_session()
+    return pieces

@@ -2,8 +2,9 @@
 
 CrypTen 0.4.1 as shipped seeds mt19937 with 32 effective bits, lets party 0 make the triples, and talks pickle over
 plain gloo. Here every draw comes from an AES-256-CTR keystream, the provider and the communicator are ours, and
-`self_check` raises `engine.unfit` if any replacement is not in place, or if the files it replaces are not those that
-were read when it was written.
+`self_check` raises `engine.unfit` if any replacement is not in place. CrypTen is not even imported, and `self_check`
+says so, unless its files are those that were read when this was written. A session in which anybody drew from torch's
+own generator, which no replacement can reach, ends before anything is sealed.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ SOURCES = {
     "mpc/provider/tfp_provider.py": "d7593d6a5e753c388d4af589bb21c17ba190e0c389607e838304a92c51e912d9",
     "mpc/provider/ttp_provider.py": "981cc92f27bae0f3758ba38d9b3164ad6f32035f41999f6bad3a993e1ad624f3",
 }
+# All its other files as one, each with its name and length.
+REST = "81b2bbf0436557276e346b5a078a58270ecc4c7e2d4c6d126a3f9ece5086f915"
+PROTOCOL = "masked-comparison/1"  # what the parties compute by: `comparison`, `conjunction`, `products`, `dealing`
 DRAWING = ("crypten.common.rng", "crypten.mpc.primitives.arithmetic", "crypten.mpc.primitives.binary",
            "crypten.mpc.provider.tfp_provider", "crypten.mpc.provider.ttp_provider")
 RING_NAME, KBIT_NAME = "generate_random_ring_element", "generate_kbit_random_tensor"
@@ -91,7 +95,27 @@ def _import_crypten() -> Any:
     return crypten
 
 
-crypten = _import_crypten()
+def wrong_sources() -> str:
+    """What is not as it was read, before any of it has run; nothing if all is, byte for byte."""
+    if importlib.metadata.version("crypten") != VERSION:
+        return f"CrypTen is not {VERSION}"
+    found = importlib.util.find_spec("crypten")
+    if found is None or found.origin is None:
+        return "CrypTen is not there"
+    home, rest = Path(found.origin).parent, sha256()
+    for name, expected in SOURCES.items():
+        if not (home / name).is_file() or sha256((home / name).read_bytes()).hexdigest() != expected:
+            return f"CrypTen's {name} is another one"
+    for name in sorted(path.relative_to(home).as_posix() for path in home.rglob("*.py")):
+        if name not in SOURCES:
+            source = (home / name).read_bytes()
+            rest.update(f"{name}\n{len(source)}\n".encode() + source)
+    return "" if rest.hexdigest() == REST else "a file of CrypTen is another one, or one too many"
+
+
+crypten: Any = None if wrong_sources() else _import_crypten()
+
+
 class Keystream:
     """AES-256-CTR under one key; stands where CrypTen expects a torch.Generator."""
 
@@ -145,6 +169,7 @@ class Slots:
     """What this process computes with; one session a process."""
 
     begun = False
+    untouched: Any = None
     communicator: Any = None
     provider: Any = None
 
@@ -247,15 +272,14 @@ def _require(holds: bool, what: str) -> None:
 
 
 def check_sources() -> None:
-    """The files that were read when the patches were written, byte for byte."""
-    _require(importlib.metadata.version("crypten") == VERSION, f"CrypTen is not {VERSION}")
-    home = Path(crypten.__file__).parent
-    for name, expected in SOURCES.items():
-        _require(sha256((home / name).read_bytes()).hexdigest() == expected, f"CrypTen's {name} is another one")
+    """The files that were read when the patches were written."""
+    wrong = wrong_sources()
+    _require(not wrong, wrong)
 
 
 def check_patches() -> None:
     """Every replacement is in place, and draws what it must."""
+    _require(crypten is not None, "CrypTen was not imported: its files are others")
     for name in DRAWING:
         module = sys.modules[name]
         _require(getattr(module, RING_NAME, ring_element) is ring_element, f"{name} draws from elsewhere")
@@ -308,7 +332,14 @@ def begin_session() -> None:
     _require(not Slots.begun, "one session a process")
     check_patches()
     check_session()
-    Slots.begun = True
+    Slots.begun, Slots.untouched = True, torch.default_generator.get_state()
+
+
+def end_session() -> None:
+    """Nobody has drawn from torch's own generator, in Python or beneath it, whatever its seed: it stands where it
+    stood. What was computed with such randomness must not leave."""
+    _require(Slots.untouched is not None and torch.equal(torch.default_generator.get_state(), Slots.untouched),
+             "torch's own generator was drawn from")
 
 
 def self_check() -> None:
@@ -317,7 +348,9 @@ def self_check() -> None:
 
 
 def versions() -> dict[str, str]:
-    return {"crypten": VERSION, "torch": str(torch.__version__), "xinglin-engine": "crypten/1"}
+    return {"crypten": VERSION, "torch": str(torch.__version__), "xinglin-engine": "crypten/1",
+            "xinglin-protocol": PROTOCOL}
 
 
-patch()
+if crypten is not None:
+    patch()
