@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
@@ -28,9 +29,12 @@ LEASE = timedelta(seconds=10)
 MULTIPLYING = timedelta(minutes=10)
 LISTEN = timedelta(seconds=1.5)  # in which a better reason may come than the first one told
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
-RETURN = timedelta(seconds=30)  # in which who was lost may be back for the second attempt
 TRIED_AGAIN = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
                          "worker.killed"})
+
+
+def _answer_within() -> timedelta:
+    return timedelta(seconds=settings.XINGLIN_VERDICT_SECONDS)
 
 
 def step(job_id: UUID, *, now: datetime) -> None:
@@ -102,9 +106,10 @@ def _blame(job: Job, told: list[Failure]) -> tuple[str, UUID | None]:
 
 def lose(job: Job, *, code: str, about: UUID | None, now: datetime) -> None:
     """An attempt has failed: once, and if nothing was sealed, a failure of the passing kind is followed by another."""
-    passing = code in TRIED_AGAIN and job.attempt < MOST_ATTEMPTS and now + RETURN < job.deadline
+    back = now + _answer_within()  # who was lost, for the second attempt
+    passing = code in TRIED_AGAIN and job.attempt < MOST_ATTEMPTS and back < job.deadline
     if passing and not Envelope.objects.filter(job=job).exists():
-        again(job, code=code, about=about, answer_by=now + RETURN, now=now)
+        again(job, code=code, about=about, answer_by=back, now=now)
     else:
         end(job, Move.FAIL, code=code, about=about, now=now)
 
@@ -125,7 +130,7 @@ def _silent(job: Job, *, now: datetime) -> UUID | None:
         return silent
     dealer = job.parties.get(role="dealer").participant_id
     asked = max(answers[one].at for one in parties)
-    return dealer if dealer not in answers and now > asked + RETURN else None
+    return dealer if dealer not in answers and now > asked + _answer_within() else None
 
 
 def _past_deadline(job: Job, *, now: datetime) -> None:
