@@ -13,7 +13,7 @@ from ledger.documents import signed
 from marketplace.jobs.models import Job
 from mpc.node.errors import Refused
 from mpc.node.papers import Me, verify_papers
-from tests.simulators.portal_space import Space, Stage, now, staged
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, now, staged
 
 stage = staged(Space.ordered)
 
@@ -22,6 +22,17 @@ stage = staged(Space.ordered)
 def people(stage: Stage, db: None) -> Iterator[Space]:
     with stage.act() as space:
         yield space
+
+
+@pytest.fixture
+def asked(people: Space, stage: Stage) -> Callable[[str], None]:
+    """Bring the order to where the portal asks this node: the dealer's comes when all parties have accepted."""
+
+    def bring(name: str) -> None:
+        for one in HOSPITALS if name == "dealer" else ():
+            people.answer(stage.made, one)
+
+    return bring
 
 
 def verdict_on_what_is_shown(people: Space, name: str = "hospital_a") -> str | None:
@@ -96,8 +107,9 @@ def _lower_floor(people: Space) -> None:
     row.save()
 
 
-def test_it_works(people: Space) -> None:
+def test_it_works(people: Space, asked: Callable[[str], None]) -> None:
     assert verdict_on_what_is_shown(people) is None
+    asked("dealer")
     assert verdict_on_what_is_shown(people, "dealer") is None
 
 
@@ -112,6 +124,8 @@ def test_it_works(people: Space) -> None:
     (_another_dataset, "grant.wrong_dataset"),
     (_lower_floor, "spec.signature_invalid"),
 ])  # fmt: skip
-def test_a_changed_row_is_refused(people: Space, lie: Callable[[Space], Any], code: str, name: str) -> None:
+def test_a_changed_row_is_refused(people: Space, asked: Callable[[str], None], lie: Callable[[Space], Any], code: str,
+                                  name: str) -> None:
+    asked(name)
     lie(people)
     assert verdict_on_what_is_shown(people, name) == code
