@@ -84,7 +84,7 @@ class Attempt:
     verdict: dict[str, Any]
     fresh: Fresh
     floor: int
-    data: dict[str, Any] | None
+    data: dict[str, Any] | None = field(repr=False)  # with the key of this node's fingerprints
     worker: Worker | None = None
     relay: dict[str, Any] = field(default_factory=dict, repr=False)
     stop_code: str = ""
