@@ -91,7 +91,10 @@ class Channel:
         return got
 
     def _meaning(self, trouble: ssl.SSLError) -> MpcError:
-        """After such an error nothing more can be read or written here, only the alert may still leave."""
+        """After such an error nothing more can be read or written here, only the alert may still leave.
+
+        It names nobody: until the handshake is done, a relay that puts its own bytes in is not told from a peer.
+        """
         self.dead = True
         reason = str(trouble.reason or trouble)
         if isinstance(trouble, ssl.SSLCertVerificationError):

@@ -32,6 +32,7 @@ from mpc.transport.channel import Channel, Message
 from mpc.transport.window import FRAME, Frame, Window
 
 SPOKEN = 4096  # bytes of a hello, or of a reason
+NOBODYS = (DeadlinePassed.code, SessionMismatch.code)
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,
                                       ProtocolBroken, ProxyRefused, RelayLost, RelayRefused, SessionMismatch, Tampered)}
@@ -56,7 +57,8 @@ def spoken(seat: int, body: bytes) -> dict[str, Any]:
 def told(seat: int, body: bytes, *, seats: int) -> MpcError:
     """A peer ended the session: its code, if it looks like one, and whom it names.
 
-    Who names nobody means itself, but for what is nobody's fault: the way to the relay, or that time ran out.
+    Who names nobody means itself, but for what may be nobody's fault: the way to the relay, a handshake that somebody
+    on the way may have spoilt, time that ran out.
     """
     try:
         said = spoken(seat, body)
@@ -66,7 +68,7 @@ def told(seat: int, body: bytes, *, seats: int) -> MpcError:
     if not isinstance(code, str) or len(code) > 64 or not _CODE.match(code):
         code = ProtocolBroken.code
     if type(about) is not int or not 0 <= about <= seats:
-        about = None if code == DeadlinePassed.code or code.startswith(("relay.", "proxy.")) else seat
+        about = None if code in NOBODYS or code.startswith(("relay.", "proxy.")) else seat
     return _TOLD.get(code, Stopped)("a peer ended the session", code=code, about_seat=about)
 
 
@@ -123,5 +125,6 @@ class Link:
         if self.channel.up or self.channel.dead or not self.channel.shake():
             return False
         if self.channel.name != self._name or self.channel.certificate != self._certificate:
-            raise SessionMismatch("a peer is in another session", about_seat=self.seat)
+            # nobody is named: the relay may have brought two together that are no pair
+            raise SessionMismatch("a peer is in another session")
         return True

@@ -313,9 +313,10 @@ class Mesh:
             self.fail(error)
         except DeadlinePassed:
             self.fail(self._late())  # each names whom it waits for itself
+        except ProtocolBroken as error:
+            error.about_seat = seat if error.about_seat is None else error.about_seat
+            self.fail(error)
         except MpcError as error:
-            if error.about_seat is None and not error.code.startswith(("relay.", "proxy.")):
-                error.about_seat = seat
             self.fail(error)
         except MemoryError:
             self.fail(MpcError("no memory left", code="worker.out_of_memory"))

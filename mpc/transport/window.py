@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from dataclasses import dataclass
 
-from mpc.errors import ProtocolBroken, Tampered
+from mpc.errors import Tampered
 
 HEAD = struct.Struct("!BBQQ")
 DATA, ACK, HELLO, REWIND, GONE = range(1, 6)
@@ -127,7 +127,7 @@ class Window:
             if frame.number > self._due:  # it has sent more than arrived: the last frames are lost
                 self._say(REWIND, 0)
         else:
-            raise ProtocolBroken("a frame of no known type")
+            raise Tampered("a frame of no known type")
         return None
 
     def _data(self, frame: Frame) -> memoryview | None:
@@ -139,7 +139,7 @@ class Window:
                 self._say(REWIND, 0)
             return None
         if len(frame.payload) > FRAME:
-            raise ProtocolBroken("a frame is too long")
+            raise Tampered("a frame is too long")
         self._due += 1
         self._gap = False
         if self._due - self._told >= EVERY and not self.withheld:

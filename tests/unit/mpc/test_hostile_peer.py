@@ -89,6 +89,8 @@ def test_a_last_word_that_is_none_is_held_against_its_sender(net: Net, junk: str
     ({"code": "session.peer_lost", "about_seat": 9}, "session.peer_lost", 1),
     ({"code": "relay.lost", "about_seat": None}, "relay.lost", None),
     ({"code": "session.deadline", "about_seat": None}, "session.deadline", None),
+    ({"code": "session.mismatch", "about_seat": None}, "session.mismatch", None),
+    ({"code": "session.mismatch", "about_seat": 2}, "session.mismatch", 2),
     ({"code": "NOT A CODE", "about_seat": 2}, "session.protocol", 2), ({}, "session.protocol", 1),
     ({"code": ["x"], "about_seat": [2]}, "session.protocol", 1),
 ])

@@ -150,12 +150,23 @@ def test_a_dealer_that_goes_without_a_word_is_lost(net: Net) -> None:
         net.meshes[0].recv(1, b"T")
 
 
-@pytest.mark.parametrize("lie", [{"session": "cd" * 32}, {"agreement": "another plan"}])
-def test_who_means_something_else_never_gets_through(net: Net, lie: dict[str, str]) -> None:
-    net.settings[1] = replace(net.settings[1], **lie)  # type: ignore[arg-type]
+def test_the_handshake_alone_tells_sessions_apart(net: Net) -> None:
+    """Seat 1 shakes hands for another session, and says hello for this one."""
+    net.settings[1] = replace(net.settings[1], session="cd" * 32)
     net.build()
+    net.meshes[1].setting = replace(net.meshes[1].setting, session=SESSION)
     found = net.link()
     assert all(isinstance(error, SessionMismatch) for error in found.values()), found
+
+
+@pytest.mark.parametrize("lie", [{"session": "cd" * 32}, {"agreement": "another plan"}])
+def test_the_hello_alone_tells_sessions_apart(net: Net, lie: dict[str, str]) -> None:
+    """Seat 1 shakes hands for this session, and says hello for another one."""
+    net.build()
+    net.meshes[1].setting = replace(net.meshes[1].setting, **lie)  # type: ignore[arg-type]
+    found = net.link()
+    assert all(isinstance(error, SessionMismatch) for error in found.values()), found
+    assert 1 in {error.about_seat for error in found.values() if isinstance(error, MpcError)}
 
 
 def test_another_certificate_never_gets_through(net: Net) -> None:
