@@ -161,7 +161,7 @@ class Judge:
         found: str | None = None
         if dataset is not None:
             try:
-                found = sources.fingerprint(self._config, dataset.path)
+                found = sources.standing(self._config, dataset)
             except Unfit as unfit:
                 if unfit.code != CHANGED:  # nobody can say whether the rows changed
                     raise Refused(UNREACHABLE, unfit.text, "custodian") from unfit

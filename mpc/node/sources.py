@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,36 @@ def opened(config: Config, place: Path) -> Iterator["FileTable | FarTable"]:
 
 def fingerprint(config: Config, place: Path) -> str:
     """The keyed fingerprint of what is there now."""
-    if access_of(config, place) is None and (":" not in str(place) or place.exists()):
+    if is_file(config, place):
         return data.fingerprint(place, config.local_key())
     with opened(config, place) as table:
         return table.fingerprint(config.local_key())
+
+
+def standing(config: Config, dataset: Dataset) -> str:
+    """The fingerprint as far as a judgement must know it, which others wait for: of a file that nobody touched since it
+    was last read, that one; of a table the registered one, if it can be asked and has its columns. The job itself
+    decides, before anything leaves: of the rows that it counted it makes the fingerprint anew."""
+    if is_file(config, dataset.path):
+        try:
+            seen = dataset.path.stat()
+        except OSError as error:
+            raise Unfit("dataset.unreadable", f"{dataset.path.name} cannot be read") from error
+        state = seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+        return _read(dataset.path, config.local_key(), state)
+    with opened(config, dataset.path) as table:
+        table.kinds([str(one["name"]) for one in dataset.record["columns"]])
+    return str(dataset.record["fingerprint"])
+
+
+def is_file(config: Config, place: Path) -> bool:
+    """A file here, and no table of a source, known or not."""
+    return access_of(config, place) is None and (":" not in str(place) or place.exists())
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, key: bytes, state: tuple[int, ...]) -> str:
+    return data.fingerprint(path, key)
 
 
 def kind_of(config: Config, place: Path) -> str:
@@ -123,7 +150,7 @@ def _is_other(table: "FileTable | FarTable", key: bytes, first: str) -> bool:
 
 
 def worker_source(config: Config, dataset: Dataset) -> dict[str, Any]:
-    """Path, kind and access, for the worker's order."""
+    """Path, kind and access, for the worker's order; no statement outlives a session."""
     found = access_of(config, dataset.path)
-    return {"path": str(dataset.path if found else dataset.path.resolve()), "kind": dataset.kind,
-            "access": found[1] if found else None}
+    access = found[1] | {"seconds": min(found[1]["seconds"], config.session_seconds)} if found else None
+    return {"path": str(dataset.path if found else dataset.path.resolve()), "kind": dataset.kind, "access": access}

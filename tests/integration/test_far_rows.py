@@ -6,6 +6,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mpc.functions.plan import Counted, Plan, with_filter
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
 from mpc.node import config, sources
+from mpc.node.book import Dataset
 from mpc.node.errors import Unfit
 from mpc.sources import postgres as far
 from tests.integration.engine_workers import Nursery, Session
@@ -266,6 +268,25 @@ def test_only_what_was_read_and_differs_has_changed(
                 sources.fingerprint(home, place)
         changed = one is psycopg.errors.UndefinedColumn
         assert trouble.value.code == ("dataset.changed" if changed else "dataset.unreachable"), one
+
+
+def test_a_judgement_scans_no_table(
+        access: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for it. The job makes the fingerprint of the rows that it counted, and ends where it is another."""
+    home = home_of(tmp_path, access)
+    kept = Dataset("d", Path("cohort:public.judged"), "postgresql", {
+        "columns": NUMBERS[:1], "fingerprint": "as registered"})
+    monkeypatch.setattr(far, "fingerprint", None)  # as a scan would call it
+    with psycopg.connect(access["url"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.judged AS SELECT age, w FROM public.cohort")
+        assert sources.standing(home, kept) == "as registered"
+        owner.execute("ALTER TABLE public.judged DROP COLUMN age")
+        with pytest.raises(Unfit) as other:
+            sources.standing(home, kept)
+        assert other.value.code == "dataset.changed"
+        owner.execute("DROP TABLE public.judged")
+    order = sources.worker_source(replace(home, session_seconds=7), kept)
+    assert order["access"]["seconds"] == 7, "no statement outlives a session"
 
 
 def test_no_constant_is_written_into_a_query(access: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from ledger.documents import new_document, new_id
 from mpc.functions.rows import fingerprint as engines_fingerprint
-from mpc.node import data
+from mpc.node import config, data, sources
+from mpc.node.book import Dataset
 from mpc.node.errors import Unfit
 
 HEART = Path(__file__).parents[3] / "fixtures" / "hospitals" / "uci-heart"
@@ -211,3 +212,20 @@ def test_a_header_without_distinct_names_is_refused(tmp_path: Path, header: str)
     with pytest.raises(Unfit) as refused:
         data.draft(written(tmp_path, f"{header}\n1,2\n"))
     assert refused.value.code == "dataset.unreadable"
+
+
+def test_a_judgement_reads_a_file_once_and_again_when_somebody_touched_it(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = config.Config(home=tmp_path / "home", participant="p", role="provider", portal="x", name_zh="x", name_en="x")
+    config.create(home)
+    path = written(tmp_path, "age\n30\n")
+    kept, read, made = Dataset("d", path, "csv", {"columns": []}), list[Path](), data.fingerprint
+    monkeypatch.setattr(data, "fingerprint", lambda place, key: read.append(place) or made(place, key))
+    first = sources.standing(home, kept)
+    assert sources.standing(home, kept) == first == made(path, home.local_key()) and len(read) == 1
+    written(tmp_path, "age\n301\n")
+    assert sources.standing(home, kept) == made(path, home.local_key()) != first
+    path.unlink()
+    with pytest.raises(Unfit) as gone:
+        sources.standing(home, kept)
+    assert gone.value.code == "dataset.unreadable"

@@ -214,13 +214,13 @@ def test_stop_reaches_a_running_job_while_a_released_one_is_judged(
     one.chain.register(other)
     one.agent.handle(other)
     assert one.door.documents("verdict")[-1]["decision"] == "hold"
-    fingerprint = judge.sources.fingerprint
+    standing = judge.sources.standing
 
     def slowly(*given: Any) -> str:
         reading.set()
         read.wait(60)
-        return fingerprint(*given)
-    monkeypatch.setattr(judge.sources, "fingerprint", slowly)
+        return standing(*given)
+    monkeypatch.setattr(judge.sources, "standing", slowly)
     bells(one)
     one.agent.cases.rule(document_hash(other["spec"]["document"]), "release", by="somebody")
     try:
