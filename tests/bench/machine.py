@@ -84,6 +84,10 @@ class Aims:
         """It is to be so much at most; what is only `hoped` for does not decide."""
         self._say(case, what, value, f"{'hoped' if hoped else 'at most'} {bound:g}", met=value <= bound, hoped=hoped)
 
+    def hoped(self, case: str, what: str, value: float, bound: float) -> None:
+        """So much at least is hoped for, which does not decide."""
+        self._say(case, what, value, f"hoped {bound:g}", met=value >= bound, hoped=True)
+
     def not_judged(self, why: str) -> None:
         """Something keeps these figures from being judged."""
         if why not in self._unjudged:
