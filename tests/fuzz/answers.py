@@ -6,11 +6,9 @@ row, so their seed is one object: what is answered to which method.
 
 import io
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,7 +24,7 @@ from ledger.witness_service import Witness, _Handler
 from marketplace.sdk.errors import SdkError
 from marketplace.sdk.evidence import Evidence, verify, verify_papers
 from marketplace.sdk.receipt import Receipt
-from tests.fuzz.target import FOLDER, GOLDEN, Target, promise
+from tests.fuzz.target import GOLDEN, Target, fresh_folder, promise
 
 NOW = 2_000_000_000.0
 ABSENT = (LookupError, TypeError, AttributeError, ValueError)
@@ -141,7 +139,7 @@ def _key() -> Ed25519PrivateKey:
 
 @cache
 def witness() -> Witness:
-    home = Path(tempfile.mkdtemp(dir=FOLDER, prefix="xinglin-fuzz-"))
+    home = fresh_folder()
     return Witness(home, "w.example/w", _key(), {trust().log.origin: trust().log.key}, now=lambda: NOW)
 
 
@@ -180,7 +178,7 @@ def buyer() -> tuple[Any, str, bytes]:
     from marketplace.sdk import fn
     from tests.unit.sdk.world import World
 
-    world = World(Path(tempfile.mkdtemp(dir=FOLDER, prefix="xinglin-fuzz-")))
+    world = World(fresh_folder())
     job = world.space().buy(world.product_id, fn.crosstab(rows="sex", columns="grade"))
     world.compute(job.id)
     job.wait(seconds=20)

@@ -8,10 +8,8 @@ key it takes (`liars`).
 """
 
 import json
-import tempfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from ledger.documents import document_hash, load_json, new_document, signed, timestamp, to_b64
 from ledger.errors import DocumentError, LedgerError, PortalUnavailable
@@ -22,7 +20,7 @@ from mpc.node.papers import verify_papers
 from mpc.node.sessions import Attempt, Run
 from mpc.node.workers import Worker
 from tests.fuzz import liars
-from tests.fuzz.target import FOLDER, Target, promise
+from tests.fuzz.target import Target, fresh_folder, promise
 from tests.simulators.node_at_work import Node, make_node
 from tests.simulators.node_world import HOSPITALS, NOW, Document, World
 from tests.simulators.worker_orders import secret
@@ -33,7 +31,7 @@ FOUR = (*HOSPITALS, "outsider")
 @cache
 def node(use: str, name: str = "hospital_a") -> Node:
     """An agent of its own for each use, for they remember."""
-    folder = Path(tempfile.mkdtemp(dir=FOLDER, prefix="xinglin-fuzz-"))
+    folder = fresh_folder()
     return make_node(World(folder), folder / "home", name=name)
 
 
@@ -127,7 +125,7 @@ def stop_seed() -> list[bytes]:
 @cache
 def office() -> tuple[Node, Document, str]:
     """The dealer's office, the honest set, and the hash of its word on it."""
-    folder = Path(tempfile.mkdtemp(dir=FOLDER, prefix="xinglin-fuzz-"))
+    folder = fresh_folder()
     world = World(folder)
     key = secret().public
     asked = {"by": timestamp(NOW), "minimum": 3, "ciphertexts": 1, "key": key.document()}
@@ -191,7 +189,7 @@ def freeze_seed() -> list[bytes]:
 @cache
 def lead() -> tuple[Node, Document]:
     """The hospital that leads a product, and an agreement over it as the portal shows it."""
-    folder = Path(tempfile.mkdtemp(dir=FOLDER, prefix="xinglin-fuzz-"))
+    folder = fresh_folder()
     world = World(folder)
     item = world.item()
     name = world.name_of(item["agreement"]["document"]["provider"])

@@ -3,14 +3,16 @@
 `MAX_LENGTH` is what the fuzzer is told, and no seed may be longer: libFuzzer cuts what is, and starts from a ruin.
 """
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "fixtures" / "golden"
-FOLDER = Path(tempfile.gettempdir())
 MAX_LENGTH = 1 << 17
 
 
@@ -34,10 +36,23 @@ def golden(*names: str) -> Callable[[], list[bytes]]:
     return lambda: [(GOLDEN / name).read_bytes() for name in names]
 
 
+@cache
+def _root() -> Path:
+    """Everything of this process, gone with it."""
+    made = tempfile.mkdtemp(prefix="xinglin-fuzz-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
+
+
+def fresh_folder() -> Path:
+    """For whatever lives as long as the process."""
+    return Path(tempfile.mkdtemp(dir=_root()))
+
+
 def in_a_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     """For what reads a file: it finds the bytes under this name in a folder of its own."""
     def run(body: bytes) -> object:
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        with tempfile.TemporaryDirectory(dir=_root()) as folder:
             place = Path(folder) / name
             place.write_bytes(body)
             return read(place)

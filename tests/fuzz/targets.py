@@ -5,7 +5,6 @@ them, for that is how it meets the world. No target touches a network; files are
 """
 
 import json
-import os
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from mpc.transport.window import Frame, Window
 from mpc.wire import parse
 from tests.fuzz import answers, link_words, node_items
 from tests.fuzz.answers import trust
-from tests.fuzz.target import FOLDER, ROOT, Target, golden, in_a_file, offend, promise
+from tests.fuzz.target import ROOT, Target, fresh_folder, golden, in_a_file, offend, promise
 from tests.simulators import worker_orders
 from tests.simulators.worker_orders import apart, party_line
 
@@ -49,7 +48,7 @@ def item() -> dict[str, Any]:
 
 @cache
 def book() -> Book:
-    return Book(FOLDER / f"xinglin-fuzz-{os.getpid()}.sqlite3")
+    return Book(fresh_folder() / "node.sqlite3")
 
 
 def signed_documents(body: bytes) -> None:
