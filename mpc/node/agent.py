@@ -207,9 +207,7 @@ class Agent:
             max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
             shape=papers.shape, gated=papers.gated, anew=apart)
         attempt = Attempt(papers, verdict, fresh, made.floor, made.source)
-        before = self.attempts.get(papers.job_hash)
-        self.attempts[papers.job_hash] = attempt
-        if before is not None:
+        if (before := self.attempts.enter(attempt)) is not None:
             before.stop_code = "session.mismatch"
         return attempt, verdict
 

@@ -14,7 +14,7 @@ class Attempts(dict[str, Attempt]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._leaving = threading.Lock()
+        self._moving = threading.Lock()
 
     def all(self) -> list[Attempt]:
         """Those that stand now."""
@@ -34,9 +34,16 @@ class Attempts(dict[str, Attempt]):
         return sum(1 for one in self.all()
                    if one.thread is None and one.papers.consumer == consumer and one.papers.job_hash != but)
 
+    def enter(self, attempt: Attempt) -> Attempt | None:
+        """Put this one in; the earlier attempt of the job that stood in its place, if one did."""
+        with self._moving:
+            before = self.get(attempt.papers.job_hash)
+            self[attempt.papers.job_hash] = attempt
+            return before
+
     def leave(self, attempt: Attempt) -> bool:
         """Take out this very attempt, and not one that has come in its place; whether it still stood here."""
-        with self._leaving:
+        with self._moving:
             if self.get(attempt.papers.job_hash) is not attempt:
                 return False
             del self[attempt.papers.job_hash]

@@ -8,7 +8,8 @@ import pytest
 
 from ledger.documents import document_hash, verify_signed
 from ledger.errors import PortalRefused
-from marketplace.sdk import Refused, Unavailable, VerificationError, fn
+from marketplace.sdk import JobFailed, Refused, Unavailable, VerificationError, fn
+from marketplace.sdk.job import check_released
 from tests.unit.sdk.world import COLUMNS, HOSPITALS, World
 
 CALL = fn.crosstab(rows="sex", columns="grade")
@@ -26,6 +27,16 @@ def test_it_works(world: World) -> None:
     assert spec["recipient"]["sealing"] == world.keys["maker"].sealing_public
     agreement = world.portal.shelves["agreements"][spec["agreement"]]["document"]["document"]
     assert spec["agreement_hash"] == document_hash(agreement)
+
+
+@pytest.mark.parametrize(("code", "said", "who"), [
+    ("gate.inconsistent", None, "regulator"), ("worker.killed", None, "custodian"), ("job.cancelled", None, None),
+    ("grant.approval_invalid", "custodian", "custodian"),  # as the verdict says that ended it, not as by default
+])
+def test_a_failed_job_says_whose_turn_it_is(code: str, said: str | None, who: str | None) -> None:
+    with pytest.raises(JobFailed) as failed:
+        check_released({"id": "1", "state": "failed", "code": code, "about": None, "who_must_act": said})
+    assert (failed.value.reason, failed.value.who_must_act) == (code, who)
 
 
 def test_the_same_key_sends_the_same_order(world: World) -> None:
