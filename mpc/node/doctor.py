@@ -32,13 +32,19 @@ from mpc.node.checks import check_clock
 from mpc.node.config import Config
 from mpc.node.console import Room, Said
 from mpc.node.errors import NodeError
+from mpc.node.freezing import given_words
+from mpc.node.frozen import Frozen
 from mpc.node.words import CHECKS, MENDS, say
 from mpc.node.workers import SCRATCH
 
 LEAST_MB = 1024
-OFF = 60.0
+OFF = 25.0  # the portal refuses what was signed more than thirty seconds off
 WORKER = (sys.executable, "-P", "-m", "mpc.worker")
 WORKER_SECONDS = 60.0
+KNOCKED = "the relay answers 401"
+MARKS = {True: "OK  ", False: "FAIL", None: "?   "}
+SECRETS = ("keys.json", "approver.json", "fingerprint.key", "config.toml", "root.json", "proxy.password")
+RULES = ("policy.toml", "node.sqlite3", "audit.jsonl", "trust.json")  # in a folder that nobody else enters
 PREVENTED = ("reads_no_keys", "writes_no_data", "changes_no_modes", "dials_nothing_else", "dials_by_no_other_way",
              "listens_nowhere", "sends_no_datagrams", "signals_nobody", "limits_nobody", "starts_no_process",
              "starts_no_program", "memory_is_limited", "leaves_no_core", "gains_no_privilege")
@@ -46,12 +52,14 @@ PREVENTED = ("reads_no_keys", "writes_no_data", "changes_no_modes", "dials_nothi
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: well or not, what was seen, and the values its mend names."""
+    """One check: well, not well or (None) not to be found out; what was seen, and the values its mend names. `mend` is
+    another mend than that of the check."""
 
     check: str
-    ok: bool
+    ok: bool | None
     seen: str
     values: dict[str, Any] = field(default_factory=dict)
+    mend: str = ""
 
 
 @dataclass
@@ -72,12 +80,12 @@ def examine(here: Room, **parts: Any) -> Said:
     lines, body = [], []
     for one in findings:
         name, mend = say(CHECKS, one.check, here.language), ""
-        if not one.ok:
-            mend = say(MENDS, one.check, here.language, **one.values)
-        lines.append(f"{'OK  ' if one.ok else 'FAIL'}  {name}: {one.seen}")
+        if one.ok is False:
+            mend = say(MENDS, one.mend or one.check, here.language, **one.values)
+        lines.append(f"{MARKS[one.ok]}  {name}: {one.seen}")
         lines += [f"      -> {mend}"] if mend else []
         body.append({"check": one.check, "ok": one.ok, "seen": one.seen, "mend": mend or None})
-    bad = [one.check for one in findings if not one.ok]
+    bad = [one.check for one in findings if one.ok is False]
     return Said("\n".join(lines), {"ok": not bad, "failed": bad, "checks": body}, 1 if bad else 0)
 
 
@@ -96,7 +104,8 @@ def _findings(patient: Patient) -> Iterator[Finding]:
 
 
 def _values(patient: Patient) -> dict[str, Any]:
-    return {"host": urlsplit(patient.room.config.portal).hostname, "least": LEAST_MB, "file": "", "missing": "?"}
+    return {"host": urlsplit(patient.room.config.portal).hostname, "least": LEAST_MB, "file": "", "missing": "?",
+            "mode": "600"}
 
 
 def _switch(patient: Patient) -> Iterator[Finding]:
@@ -124,11 +133,25 @@ def _proxy(patient: Patient) -> Iterator[Finding]:
 
 
 def _dns(patient: Patient) -> Iterator[Finding]:
-    """Names are looked up by the proxy where there is one."""
-    config = patient.room.config
-    host = urlsplit(config.proxy or config.portal).hostname or ""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    yield Finding("dns", True, f"{host} = {found[0][4][0]}")
+    """Every name that this node looks up itself: the proxy's in the place of what lies behind it."""
+    config, found = patient.room.config, []
+    for url in [config.portal, config.relay, *_rpc(config)]:
+        host = urlsplit((reach.proxy_for(url, config) or url) if url else "").hostname
+        if host and host not in [name for name, _ in found]:
+            try:
+                found.append((host, str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])))
+            except OSError as error:
+                yield Finding("dns", False, f"{host}: {error.strerror}", {"host": host})
+                return
+    yield Finding("dns", True, ", ".join(f"{host} = {address}" for host, address in found))
+
+
+def _rpc(config: Config) -> list[str]:
+    """The chain's endpoints, if the trust file can be believed; whether it can is another check."""
+    try:
+        return [str(url) for url in load_trust(config.trust, fingerprint=config.fingerprint).chain.rpc]
+    except (OSError, ValueError, LedgerError):
+        return []
 
 
 def _portal(patient: Patient) -> Iterator[Finding]:
@@ -147,21 +170,25 @@ def _portal(patient: Patient) -> Iterator[Finding]:
 def _clock(patient: Patient) -> Iterator[Finding]:
     """Against the portal's clock, which is no authority: the chain's is looked at below."""
     if patient.date is None:
-        yield Finding("clock", True, "?")
+        yield Finding("clock", None, "?")
         return
     off = (datetime.now(UTC) - patient.date).total_seconds()
     yield Finding("clock", abs(off) <= OFF, f"{off:+.0f} s")
 
 
 def _relay(patient: Patient) -> Iterator[Finding]:
+    """Dialled as a worker dials it: TLS, the upgrade and the proxy, from inside the sandbox. A relay does not admit a
+    worker without a token, and says so: what answers otherwise is none."""
     config = patient.room.config
-    parts = urlsplit(config.relay or config.portal)
-    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
-    proxy = reach.proxy_for(config.relay, config) if config.relay else config.proxy
-    if config.relay and not proxy:
-        with socket.create_connection((parts.hostname or "", port), timeout=5):
-            pass
-    yield Finding("relay", True, f"{config.relay or parts.hostname}{' (proxy)' if proxy else ''}")
+    urls = reach.relays(config)
+    if not urls:
+        yield Finding("relay", None, "the portal names it when a job starts")
+        return
+    said = sandbox.dial(config.home, config.home / SCRATCH, config.limits, urls=urls,
+                        proxy=reach.proxy_for(urls[0], config))
+    there = next((url for url in urls if said.get(url) == KNOCKED), "")
+    yield Finding("relay", bool(there), there or ", ".join(f"{url}: {said.get(url)}" for url in urls),
+                  {"host": urlsplit(urls[0]).hostname})
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:
@@ -170,14 +197,15 @@ def _disk(patient: Patient) -> Iterator[Finding]:
 
 
 def _keys(patient: Patient) -> Iterator[Finding]:
+    """Keys that nobody else reads, rules that nobody else writes, in a folder that nobody else enters."""
     home = patient.room.config.home
-    for name in ("keys.json", "approver.json", "fingerprint.key", "config.toml", "root.json"):
-        file = home / name
+    for file, others, mode in [(home, 0o077, "700"), *((home / name, 0o077, "600") for name in SECRETS),
+                               *((home / name, 0o022, "600") for name in RULES)]:
         if not file.exists():
             continue
-        mode = file.stat()
-        if mode.st_mode & 0o077 or mode.st_uid != os.geteuid():
-            yield Finding("keys", False, f"{name} {mode.st_mode & 0o777:o}", {"file": file})
+        found = file.stat()
+        if found.st_mode & others or found.st_uid != os.geteuid():
+            yield Finding("keys", False, f"{file.name} {found.st_mode & 0o777:o}", {"file": file, "mode": mode})
             return
     KeyFile.load(patient.room.config.keys)
     yield Finding("keys", True, "600")
@@ -197,7 +225,12 @@ def _chain(patient: Patient) -> Iterator[Finding]:
     try:
         chain.check_contracts(patient.trust)
         head = chain.head()
-        check_clock(head.time, datetime.now(UTC))
+        try:
+            check_clock(head.time, datetime.now(UTC))
+        except NodeError as error:
+            if error.code != "clock.skew":
+                raise
+            yield Finding("clock", False, f"{datetime.now(UTC).timestamp() - head.time:+.0f} s")
         ends = len(patient.trust.chain.rpc)
         yield Finding("chain", True, f"{patient.trust.chain.profile} #{head.number}, {ends} rpc")
     finally:
@@ -215,7 +248,10 @@ def _datasets(patient: Patient) -> Iterator[Finding]:
     for one in found:
         try:
             same = sources.fingerprint(config, one.path) == one.record["fingerprint"]
-        except NodeError:
+        except NodeError as error:
+            if error.code == sources.UNREACHABLE:
+                yield Finding("datasets", False, one.dataset, {"file": one.path}, "datasets_away")
+                return
             same = False
         if not same:
             yield Finding("datasets", False, one.dataset, {"file": one.path})
@@ -226,6 +262,9 @@ def _datasets(patient: Patient) -> Iterator[Finding]:
 def _book(patient: Patient) -> Iterator[Finding]:
     said = str(patient.room.book.rows("PRAGMA quick_check")[0][0])
     yield Finding("book", said == "ok", said)
+    if patient.room.config.role == "dealer":
+        lost = Frozen(patient.room.book).unknown(given_words(patient.room.audit))
+        yield Finding("words", not lost, f"book.older_than_its_words: {len(lost)}" if lost else "ok")
 
 
 def _audit(patient: Patient) -> Iterator[Finding]:

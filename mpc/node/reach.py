@@ -43,6 +43,17 @@ def way(offered: object, config: Config) -> dict[str, Any]:
     return {"url": url, "token": offered["token"][:2048], "proxy": proxy_for(url, config)}
 
 
+def relays(config: Config) -> list[str]:
+    """Where the relay may be: pinned, or one of the few places that a portal with TLS may name. Empty where it may be
+    at any port of this machine."""
+    portal = urlsplit(config.portal)
+    if config.relay or portal.scheme != "https":
+        return [config.relay] if config.relay else []
+    host = f"[{portal.hostname}]" if ":" in str(portal.hostname) else portal.hostname
+    return [f"wss://{host}{port}{path}" for port in dict.fromkeys((f":{portal.port or 443}", ":443"))
+            for path in PATHS if path != "/"]
+
+
 def proxy_for(url: str, config: Config) -> str | None:
     """The HTTP CONNECT proxy on the way, if there is one."""
     if config.proxy:

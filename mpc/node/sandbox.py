@@ -2,7 +2,8 @@
 
 What an agent can put on a process from outside stands here; what the worker takes from itself once it has its order
 (files, network, processes) is `mpc.confinement`. `probe` starts a process the same way and has it try what it must not
-be able to do: `doctor` tells what this machine really prevents, not what was configured.
+be able to do, `dial` has it go where it must be able to go: `doctor` tells what this machine really does, not what was
+configured.
 """
 
 import json
@@ -15,9 +16,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mpc.node.config import Limits
 from mpc.node.logs import note
+from mpc.wire import PORTS
 
 LAUNCH = """
 import ctypes, json, os, resource, sys
@@ -99,6 +102,27 @@ print(json.dumps({
 }))
 """
 
+DIAL = """
+import asyncio, json, sys
+from mpc import confinement, hosts
+from mpc.errors import MpcError
+from mpc.transport.carrier import Broken, Relay, WebSocketCarrier
+asked = json.loads(sys.stdin.read())
+hosts.settle(asked["hosts"])
+confinement.confine(ports=asked["ports"])
+async def dial(url):
+    try:
+        async with WebSocketCarrier(Relay(url, "doctor", asked["proxy"])).connect():
+            return "admitted"
+    except MpcError as error:
+        return error.text
+    except Broken as error:
+        return str(error)
+async def dial_all():
+    return dict(zip(asked["urls"], await asyncio.gather(*map(dial, asked["urls"]))))
+print(json.dumps(asyncio.run(dial_all())))
+"""
+
 
 def limits_of(limits: Limits) -> dict[str, int]:
     """The kernel's names for what a worker may take; address space alone would count what libraries only reserve."""
@@ -139,6 +163,26 @@ def cause_of_death(status: int | None) -> str:
         return DEATHS.get(signal.Signals(-status), "worker.failed")
     except ValueError:
         return "worker.failed"
+
+
+def dial(home: Path, scratch: Path, limits: Limits, *, urls: Sequence[str], proxy: str | None,
+         seconds: float = 30.0) -> Mapping[str, str]:
+    """What each of these relays says to a worker that it does not know, through this proxy, from inside the sandbox."""
+    ways = [urlsplit(one) for one in ([proxy] if proxy else urls)]
+    asked = {"urls": list(urls), "proxy": proxy, "hosts": [one.hostname for one in ways],
+             "ports": [one.port or PORTS[one.scheme] for one in ways]}
+    folder = private_folder(scratch)
+    process = start([sys.executable, "-P", "-c", DIAL], limits, folder, cwd=home, stderr=subprocess.DEVNULL)
+    try:
+        said, _ = process.communicate(json.dumps(asked).encode(), timeout=seconds)  # a proxy's password is no argument
+        found: dict[str, str] = json.loads(said)
+        return found
+    except (subprocess.TimeoutExpired, ValueError):
+        return dict.fromkeys(urls, "?")
+    finally:
+        process.kill()
+        process.communicate()
+        wipe(folder)
 
 
 def probe(home: Path, scratch: Path, limits: Limits, *, seconds: float = 30.0) -> Mapping[str, Any]:

@@ -12,6 +12,9 @@ SAID: Mapping[str, Both] = MappingProxyType({
     "held": ("已暂停，等人处理：{job}", "held for a person: {job}"),
     "released": ("已放行，将立即重新核对：{job}", "released; it is judged again at once: {job}"),
     "denied": ("已拒绝：{job}", "denied: {job}"),
+    "taken_back": ("已提交过：节点将签发收回声明，交给平台，并存为 {folder} 下的文件；请把该文件也交给随机数服务（放进其 inbox/）",
+                   "it had contributed: the node signs a withdrawal, for the portal and as a file in {folder}; hand that "
+                   "file to the dealer's office, too (into its inbox/)"),
     "not_held": ("这个任务没有被暂停，不能放行：{job}（{decision}）",
                  "this job is not held, so there is nothing to release: {job} ({decision})"),
     "now": ("现在的结论：{decision} {code}", "the verdict now: {decision} {code}"),
@@ -105,6 +108,7 @@ CHECKS: Mapping[str, Both] = MappingProxyType({
     "policy": ("策略", "policy"),
     "datasets": ("数据集指纹", "datasets' fingerprints"),
     "book": ("台账", "book"),
+    "words": ("已签发的冻结名单", "words given on frozen sets"),
     "audit": ("本地记录", "local record"),
     "sandbox": ("计算进程的隔离", "worker's sandbox"),
     "worker": ("备用计算进程", "spare worker"),
@@ -119,12 +123,15 @@ MENDS: Mapping[str, Both] = MappingProxyType({
     "proxy": ("检查 config.toml 的 proxy；代理须允许 CONNECT。407：写好 proxy.password（用户名:密码，chmod 600）",
               "check proxy in config.toml; it must allow CONNECT. 407: put user:password into proxy.password "
               "(chmod 600)"),
-    "relay": ("检查 config.toml 的 relay；与门户不在同一主机的中继只能写在那里",
-              "check relay in config.toml; a relay on another host than the portal's is named there alone"),
-    "clock": ("打开 NTP（timedatectl set-ntp true）；误差超过一分钟的节点拒绝一切任务",
-              "switch NTP on (timedatectl set-ntp true); a node more than a minute off refuses every job"),
+    "relay": ("请网络管理员放行到 {host} 的 WebSocket（HTTP Upgrade）；不在门户主机上的中继写在 config.toml 的 relay",
+              "ask for WebSockets (HTTP upgrade) to {host} to be let out; a relay on another host than the portal's is "
+              "named in config.toml (relay)"),
+    "clock": ("打开 NTP（timedatectl set-ntp true）；差半分钟门户就不认本院签名，差一分钟节点拒绝一切任务",
+              "switch NTP on (timedatectl set-ntp true); half a minute off the portal takes no word of this node, a "
+              "minute off the node refuses every job"),
     "disk": ("腾出空间：至少 {least} MB", "free some room: {least} MB at least"),
-    "keys": ("chmod 600 {file}", "chmod 600 {file}"),
+    "keys": ("归运行节点的用户所有，并且 chmod {mode} {file}",
+             "owned by the user that runs the node, and chmod {mode} {file}"),
     "trust": ("重新执行 adopt-trust，指纹须从门户以外得到",
               "adopt-trust again, with a fingerprint that reached you outside the portal"),
     "chain": ("请运营方检查链节点；没有足够一致的节点时本节点拒绝任务",
@@ -132,6 +139,12 @@ MENDS: Mapping[str, Both] = MappingProxyType({
     "policy": ("改正后用 policy --check 检查", "mend it, and check it with policy --check"),
     "datasets": ("恢复登记时的文件，或重新登记新版本：{file}",
                  "restore the file that was registered, or register the new version: {file}"),
+    "datasets_away": ("连不上或读不到：文件就放回原处；数据库就检查 [source]、口令文件、网络和权限：{file}",
+                      "it cannot be reached or read: a file is put back in its place; of a database check [source] in "
+                      "config.toml, its passfile, the network and that user's rights: {file}"),
+    "words": ("台账缺了本机构签发过的冻结名单，是旧的副本。换回最新的 node.sqlite3；若已丢失，请监管部门另设随机数服务",
+              "the book lacks words that this office gave: it is an old copy. Put the newest node.sqlite3 back; if it "
+              "is lost, the regulator must name another dealer"),
     "book": ("从备份恢复 node.sqlite3；没有台账的节点不能工作",
              "restore node.sqlite3 from a backup; a node without its book cannot work"),
     "audit": ("保存现场，查明谁改了 audit.jsonl，再把它移走",

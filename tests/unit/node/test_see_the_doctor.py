@@ -17,12 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
-from mpc.node import config, console, doctor
+from mpc.node import config, console, doctor, reach
 from mpc.node.book import Book, Dataset
 from mpc.node.console import Said
 from mpc.node.data import fingerprint
 from mpc.node.errors import Unfit
 from tests.simulators.node_world import ChainInMemory, World
+from tests.simulators.relay_at_hand import RelayAtHand
 
 Examine = Callable[..., Said]
 
@@ -37,7 +38,7 @@ def portal(status: int = 200, behind: float = 0.0) -> Callable[..., Any]:
 @pytest.fixture
 def home(tmp_path: Path, world: World) -> Path:
     place = tmp_path / "node"
-    place.mkdir()
+    place.mkdir(mode=0o700)
     config.write_private(place / "keys.json", (world.folder / "hospital_a.keys.json").read_text())
     config.create(config.Config(
         home=place, participant=world.keys["hospital_a"].participant, role="provider", portal="http://127.0.0.1:1",
@@ -70,8 +71,12 @@ def examine(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Examin
 def failed(said: Said) -> list[str]:
     found: list[str] = said.body["failed"]
     assert said.status == (1 if found else 0)
-    assert all(one["mend"] for one in said.body["checks"] if not one["ok"])
+    assert all(one["mend"] for one in said.body["checks"] if one["ok"] is False)
     return found
+
+
+def change(home: Path, **changes: Any) -> None:
+    config.save(replace(config.load(home), **changes))
 
 
 def test_it_works(examine: Examine) -> None:
@@ -95,7 +100,77 @@ def test_a_portal_without_tls_on_another_machine(examine: Examine, home: Path) -
 
 
 def test_a_clock_that_is_off(examine: Examine) -> None:
-    assert failed(examine(http=portal(behind=300))) == ["clock"]
+    for behind in (-300, 27, 300):
+        assert failed(examine(http=portal(behind=behind))) == ["clock"]
+
+
+def test_a_clock_that_nobody_tells_is_not_called_right(examine: Examine) -> None:
+    def dateless(url: str, **_: Any) -> Any:
+        return SimpleNamespace(status_code=200, headers={})
+    said = examine(http=dateless)
+    assert failed(said) == [] and next(one for one in said.body["checks"] if one["check"] == "clock")["ok"] is None
+
+
+def test_a_clock_behind_the_chain(examine: Examine) -> None:
+    """The chain is well; it is this machine that is not."""
+    vars(examine.chain).update(age=-90)  # type: ignore[attr-defined]
+    said = examine()
+    assert failed(said) == ["clock"] and "timedatectl" in said.text
+
+
+def test_a_name_that_nobody_knows(examine: Examine, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of portal, relay and chain each one is looked up, but for what lies behind a proxy."""
+    asked = []
+
+    def look_up(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    change(home, relay="wss://relay.invalid")
+    monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, doctor.KNOCKED))
+    said = examine()
+    assert failed(said) == ["dns"] and "relay.invalid" in said.text
+    change(home, relay="")
+    monkeypatch.setattr(doctor, "_rpc", lambda known: ["https://chain.invalid"])
+    assert failed(examine()) == ["dns"] and asked[-1] == "chain.invalid"
+
+
+def test_the_relay_is_dialled_as_a_worker_dials_it(examine: Examine, home: Path) -> None:
+    """From inside the sandbox, to the upgrade: an open port alone is no relay."""
+    relay = RelayAtHand()
+    change(home, relay=relay.url)
+    said = examine()
+    assert failed(said) == [], said.text
+    relay.stop()
+    assert failed(examine()) == ["relay"]
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        change(home, relay=f"ws://127.0.0.1:{deaf.getsockname()[1]}")
+        answering = threading.Thread(target=not_found, args=(deaf,), daemon=True)
+        answering.start()
+        assert failed(examine()) == ["relay"]
+        answering.join(10)
+
+
+def not_found(server: socket.socket) -> None:
+    server.settimeout(60)
+    line, _ = server.accept()
+    line.settimeout(10)
+    with line:
+        line.recv(4096)
+        line.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(("portal_at", "places"), [
+    ("https://portal.example", ["wss://portal.example:443", "wss://portal.example:443/relay"]),
+    ("https://portal.example:8443", ["wss://portal.example:8443", "wss://portal.example:8443/relay",
+                                     "wss://portal.example:443", "wss://portal.example:443/relay"]),
+    ("http://127.0.0.1:8000", [])])
+def test_where_the_portal_may_name_a_relay(home: Path, portal_at: str, places: list[str]) -> None:
+    known = replace(config.load(home), portal=portal_at)
+    assert reach.relays(known) == places
+    assert [reach.way({"url": one, "token": "x"}, known)["url"] for one in places] == places
 
 
 def test_no_room_on_the_disk(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +182,18 @@ def test_a_key_that_others_may_read(examine: Examine, home: Path) -> None:
     (home / "keys.json").chmod(0o644)
     said = examine()
     assert failed(said) == ["keys"] and f"chmod 600 {home / 'keys.json'}" in said.text
+
+
+def test_everything_that_others_must_not_touch(examine: Examine, home: Path) -> None:
+    config.write_private(home / "proxy.password", "node:s3:cret/\n")
+    for name, mode, mend in (("proxy.password", 0o640, "600"), ("policy.toml", 0o666, "600"),
+                             ("node.sqlite3", 0o660, "600"), ("", 0o755, "700")):
+        before = (home / name).stat().st_mode
+        (home / name).chmod(mode)
+        said = examine()
+        assert failed(said) == ["keys"] and f"chmod {mend} {home / name}" in said.text
+        (home / name).chmod(before)
+    assert failed(examine()) == []
 
 
 def test_a_trust_file_of_another_root(examine: Examine, home: Path) -> None:
@@ -171,19 +258,21 @@ def test_a_proxy_that_asks_for_a_password(examine: Examine, home: Path) -> None:
     def answer() -> None:
         for status in (b"407 Proxy Authentication Required", b"200 Connection established"):
             line, _ = server.accept()
+            line.settimeout(10)
             with line:
                 heard.append(line.recv(4096))
                 line.sendall(b"HTTP/1.1 " + status + b"\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=answer)
+        server.settimeout(60)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         config.save(config.Config(**{**config.load(home).__dict__, "proxy": address}))
         assert failed(examine()) == ["proxy"]
         config.write_private(home / "proxy.password", "node:s3:cret/\n")
         assert failed(examine()) == []
-        thread.join()
+        thread.join(10)
     assert b"Authorization" not in heard[0]
     assert b"Proxy-Authorization: Basic " + b64encode(b"node:s3:cret/") in heard[1]
 
