@@ -24,6 +24,7 @@ from mpc.node.book import OPEN_STATES, Book
 from mpc.node.cases import Case, Cases
 from mpc.node.config import Config
 from mpc.node.errors import NodeError, Unfit
+from mpc.node.inbox import WITHDRAWALS
 from mpc.node.judge import STEPS
 from mpc.node.loop import is_running
 from mpc.node.words import OUTCOMES, POINTS, SAID, WHO, say
@@ -220,6 +221,8 @@ def _rule(here: Room, name: str, decision: str, may: Callable[[Case | None], boo
     here.audit.write(f"hand.{decision}", subject=subject, job=case.job if case else name, by=whoami())
     here.cases.rule(subject, decision, by=whoami())
     text = here.say({"hold": "held", "release": "released", "deny": "denied"}[decision], job=case.job if case else name)
+    if decision == "deny" and case is not None and contributed(here.book, case.job_hash):
+        text += "\n" + here.say("taken_back", folder=here.config.home / WITHDRAWALS)
     body = {"job": case.job if case else name, "job_hash": case.job_hash if case else None, "ruling": decision}
     if case is None or case.decision != "hold" or decision == "hold":
         return Said(text, body)
@@ -229,6 +232,14 @@ def _rule(here: Room, name: str, decision: str, may: Callable[[Case | None], boo
     now = here.say("now", decision=say(OUTCOMES, after.decision, here.language), code=after.code or "")
     return Said(f"{text}\n{now}",
                 {**body, "verdict": after.decision, "code": after.code})
+
+
+def contributed(book: Book, job_hash: str) -> bool:
+    """Whether what this node made for a job without a session lies at the portal, as far as it knows."""
+    known = book.seen(job_hash=job_hash)
+    rows = book.rows("SELECT 1 FROM sqlite_master WHERE name = 'contribution'")
+    return bool(rows and known is not None and known.state == "sealed" and book.rows(
+        "SELECT 1 FROM contribution WHERE job_hash = ? AND body IS NOT NULL", job_hash))
 
 
 def _wait_for(here: Room, before: Case) -> Case | None:

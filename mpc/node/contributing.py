@@ -36,7 +36,6 @@ CREATE TABLE IF NOT EXISTS contribution (
 CREATE TABLE IF NOT EXISTS contributed_under (job_hash TEXT PRIMARY KEY, terms TEXT NOT NULL, record TEXT) STRICT;
 CREATE TABLE IF NOT EXISTS taken_back (job_hash TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 """
-WITHDRAWALS = "withdrawals"
 
 
 class Contributions:
@@ -89,7 +88,7 @@ class Contributions:
             given = json.loads(body)["contribution"]["document"]
             wire = signed(new_document("withdrawal", job=job, job_hash=job_hash, participant=home.participant,
                                        seat=given["seat"]), home.keys.signing)
-            place = inbox.drop(home.inbox.parent / WITHDRAWALS, wire)
+            place = inbox.drop(home.inbox.parent / inbox.WITHDRAWALS, wire)
             home.book.post(f"/jobs/{job}/withdrawal", {"withdrawal": wire}, until=deadline)
             with self._book.write() as db:
                 db.execute("INSERT OR IGNORE INTO taken_back VALUES (?, ?)", (job_hash, json.dumps(wire)))

@@ -36,6 +36,7 @@ from mpc.node.freezing import given_words
 from mpc.node.frozen import Frozen
 from mpc.node.words import CHECKS, MENDS, say
 from mpc.node.workers import SCRATCH
+from mpc.sources.duck import UNREACHABLE
 
 LEAST_MB = 1024
 OFF = 25.0  # the portal refuses what was signed more than thirty seconds off
@@ -134,7 +135,8 @@ def _proxy(patient: Patient) -> Iterator[Finding]:
 
 def _dns(patient: Patient) -> Iterator[Finding]:
     """Every name that this node looks up itself: the proxy's in the place of what lies behind it."""
-    config, found = patient.room.config, []
+    config = patient.room.config
+    found: list[tuple[str, str]] = []
     for url in [config.portal, config.relay, *_rpc(config)]:
         host = urlsplit((reach.proxy_for(url, config) or url) if url else "").hostname
         if host and host not in [name for name, _ in found]:
@@ -249,7 +251,7 @@ def _datasets(patient: Patient) -> Iterator[Finding]:
         try:
             same = sources.fingerprint(config, one.path) == one.record["fingerprint"]
         except NodeError as error:
-            if error.code == sources.UNREACHABLE:
+            if error.code == UNREACHABLE:
                 yield Finding("datasets", False, one.dataset, {"file": one.path}, "datasets_away")
                 return
             same = False

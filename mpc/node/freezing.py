@@ -14,6 +14,7 @@ from ledger.documents import document_hash, new_document, parse_time, read_signe
 from ledger.errors import LedgerError
 from mpc import masked
 from mpc.errors import MpcError, SetRefused
+from mpc.node.audit import Audit
 from mpc.node.contributing import question_of
 from mpc.node.errors import CODES, Refused
 from mpc.node.frozen import Frozen
@@ -33,6 +34,11 @@ def contributors(item: Mapping[str, Any]) -> frozenset[str]:
         except LedgerError:
             continue
     return frozenset(found)
+
+
+def given_words(audit: Audit) -> set[str]:
+    """The jobs of which this office's own record says that a set was frozen."""
+    return {str(line["facts"].get("job_hash")) for line in audit.lines() if line.get("event") == "set.frozen"}
 
 
 class Freezer:
@@ -77,8 +83,7 @@ class Freezer:
     def _check_whole(self, words: Iterable[object]) -> None:
         """This book knows every word that this office gave, as far as anybody shows them: its own record, the portal.
         An older one, put back after a disk was lost, would freeze again what was frozen since."""
-        given = {str(line["facts"].get("job_hash")) for line in self._home.audit.lines()
-                 if line.get("event") == "set.frozen"}
+        given = given_words(self._home.audit)
         for wire in words:
             try:
                 given.add(verify_signed(wire, type="frozen_set", keys=[self._home.keys.signing_public])["job_hash"])

@@ -22,6 +22,7 @@ from mpc.node.book import Book
 from mpc.node.logs import note
 
 CLOCKS = 3600  # by how much ours may differ from the chain's
+WITHDRAWALS = "withdrawals"  # of this node itself, for the dealer's office: beside the inbox
 _taking = threading.Lock()
 
 

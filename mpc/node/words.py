@@ -12,9 +12,9 @@ SAID: Mapping[str, Both] = MappingProxyType({
     "held": ("已暂停，等人处理：{job}", "held for a person: {job}"),
     "released": ("已放行，将立即重新核对：{job}", "released; it is judged again at once: {job}"),
     "denied": ("已拒绝：{job}", "denied: {job}"),
-    "taken_back": ("已提交过：节点将签发收回声明，交给平台，并存为 {folder} 下的文件；请把该文件也交给随机数服务（放进其 inbox/）",
-                   "it had contributed: the node signs a withdrawal, for the portal and as a file in {folder}; hand that "
-                   "file to the dealer's office, too (into its inbox/)"),
+    "taken_back": ("已提交过：节点将签发收回声明，交给平台，并存入 {folder}；请把该文件也放进随机数服务的 inbox/",
+                   "it had contributed: the node signs a withdrawal, for the portal and as a file in {folder}; hand "
+                   "that file to the dealer's office, too (into its inbox/)"),
     "not_held": ("这个任务没有被暂停，不能放行：{job}（{decision}）",
                  "this job is not held, so there is nothing to release: {job} ({decision})"),
     "now": ("现在的结论：{decision} {code}", "the verdict now: {decision} {code}"),

@@ -28,8 +28,9 @@ from ledger.documents import (
 from ledger.errors import DocumentError, PortalUnavailable
 from mpc import masked, paillier
 from mpc.functions.registry import function
-from mpc.node import inbox
+from mpc.node import console, doctor, inbox
 from mpc.node.agent import Agent
+from mpc.node.console import Room
 from mpc.node.contributing import question_of
 from mpc.node.loop import Courier
 from mpc.node.papers import verify_papers
@@ -257,6 +258,12 @@ class TestAHospital:
         assert load_json(file.read_bytes()) == wire
         assert sum(path.endswith("/contributions") for path, _ in one.door.posted) == 1
         assert "contribution.withdrawn" in one.audit
+
+    def test_who_denies_it_hears_that_it_is_taken_back(self, space: Space) -> None:
+        one = space.nodes["hospital_a"]
+        here = Room(one.agent.config, one.agent.book, one.agent.cases, one.agent.home.audit, "en")
+        space.contribute("hospital_a")
+        assert "withdrawal" in console.deny(here, one.item["job"]).text
 
     def test_what_a_person_denies_elsewhere_or_holds_takes_nothing_back(self, space: Space) -> None:
         one = space.nodes["hospital_a"]
@@ -517,6 +524,9 @@ class TestTheDealersOffice:
             agent.config.audit.unlink()
         refused = space.freeze(parts[1:], words=words)
         assert (refused["code"], refused.get("without")) == ("book.older_than_its_words", None)
+        here = Room(agent.config, agent.book, agent.cases, agent.home.audit, "en")
+        found = {one.check: one.ok for one in doctor._book(doctor.Patient(here))}
+        assert found == {"book": True, "words": bool(words)}
 
     def test_its_own_book_of_revocations_counts_whatever_portal_and_chain_say(self, space: Space, parts: list[Document],
                                                                               world: World) -> None:
