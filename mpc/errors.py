@@ -4,11 +4,11 @@
   - ParametersInvalid       parameters.invalid         the request does not fit the function or the dictionary
   - SpecRefused             spec.*                     the job's description is not one a party may work on
   - SetRefused              paillier.second_freeze     another set was frozen (or: too_early, too_few)
-  - RangeExceeded           encoding.range             declared bounds and rows do not fit the ring (or: coarse, budget, domain)
+  - RangeExceeded           encoding.range             bounds and rows do not fit (or: coarse, budget, domain)
   - DataRefused             dataset.*                  the rows are not as described, or not those registered
   - FloorTooLow             disclosure.floor           the order's floor lies under what the function needs
   - GateInconsistent        gate.inconsistent          own counts and the shared total disagree
-  - NotOpenable             result.unopenable          an envelope is missing, altered, or of another session (or: impossible)
+  - NotOpenable             result.unopenable          an envelope is missing, altered, another's (or: impossible)
   - SessionMismatch         session.mismatch           a peer is in another session, or means another computation
   - PeerLost                session.peer_lost          a peer's link broke
   - PeerSilent              session.peer_silent        a peer is connected and says nothing
