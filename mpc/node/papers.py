@@ -231,7 +231,7 @@ def _spec(item: Mapping[str, Any]) -> tuple[Document, int]:
     except DocumentError as error:
         raise Refused("spec.malformed", error.message) from error
     attempt = item.get("attempt")
-    if type(attempt) is not int or attempt < 1 or item.get("job") != spec["id"]:
+    if type(attempt) is not int or not 1 <= attempt < 2**31 or item.get("job") != spec["id"]:
         raise Refused("spec.malformed", "the work item does not fit its spec", "operator")
     return spec, attempt
 

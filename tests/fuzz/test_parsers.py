@@ -100,6 +100,13 @@ def test_what_has_felled_parsers_before(name: str) -> None:
         hit(PARSERS[name], body)
 
 
+def test_a_number_that_no_book_can_hold() -> None:
+    """Papers that hold together in every other way: the attempt, which nobody signs, broke a look into the book."""
+    item = json.loads(PARSERS["work item"].seeds()[0])
+    for attempt in (2**63, 10**30, -1, 0, True, "1", 1.0, None):
+        hit(PARSERS["work item"], json.dumps({**item, "attempt": attempt}).encode())
+
+
 def test_every_seed_is_read_without_a_finding() -> None:
     assert [name for name, target in PARSERS.items() for one in target.seeds() if offend(target, one)] == []
 
