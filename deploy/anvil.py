@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.anvilpipe import Pipes
+from deploy.anvilpipe import Busy, Pipes
 from deploy.children import dies_with_parent, free_port
 from deploy.waiting import wait_until
 from ledger.posting import PostFailed
@@ -47,6 +47,7 @@ class Anvil:
         if not ANVIL.exists():
             raise ChainTrouble("anvil is not installed: npm ci")
         self._pipes: Pipes | None = None
+        self._dumping = False
         self._chain_id = chain_id
         self._socket = _place_for(home)
         port = free_port()
@@ -64,6 +65,8 @@ class Anvil:
         with (home / "anvil.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=home,
                                              env={"HOME": str(home)},
+                                             # between fork and exec it makes system calls alone (prctl, unshare),
+                                             # which take no lock that another thread may hold
                                              preexec_fn=before_exec)  # noqa: PLW1509
         self.apart = _network_of(self.pid) != _network_of(os.getpid())
         wait_until(lambda: not self.alive or self._answers(), seconds=START_WITHIN, step=0.01)
@@ -87,7 +90,11 @@ class Anvil:
 
     def dump(self) -> str:
         """The whole chain, as anvil writes it."""
-        return str(self.ask("anvil_dumpState", within=DUMPED_WITHIN))
+        self._dumping = True
+        try:
+            return str(self.ask("anvil_dumpState", within=DUMPED_WITHIN))
+        finally:
+            self._dumping = False
 
     def ask(self, method: str, *params: Any, within: float = ANSWER_WITHIN) -> Any:
         """The result; an error answer raises ChainTrouble."""
@@ -111,13 +118,16 @@ class Anvil:
 
     def post(self, body: bytes, *, within: float = ANSWER_WITHIN) -> bytes:
         """Raises OSError or PostFailed when anvil is gone; one that does not answer is ended: nothing is known of it.
+        One that writes its whole chain down answers nobody meanwhile: that is waited for, and `Busy` ends nothing.
 
         Each call in the body carries an id: what has none is never answered.
         """
         if self._pipes is None:
             self._pipes = Pipes(self._socket)
         try:
-            return self._pipes.post(body, within=within)
+            return self._pipes.post(body, within=DUMPED_WITHIN if self._dumping else within)
+        except Busy:
+            raise
         except (OSError, PostFailed):
             self._process.kill()
             raise

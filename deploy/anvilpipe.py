@@ -15,12 +15,17 @@ CONNECTIONS = 8
 LARGEST_ANSWER = 1 << 30  # a dump of the whole chain
 
 
+class Busy(PostFailed):
+    """Every connection is in use: nothing was asked, and nothing is known against the server."""
+
+
 class Pipes:
     """Kept connections to one server; may be used by several threads, who wait for each other when all are in use."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError while nobody listens there."""
         self._free: LifoQueue[socket.socket] = LifoQueue()
+        self._lost = 0
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for _ in range(CONNECTIONS):
@@ -33,11 +38,14 @@ class Pipes:
             os.close(folder)
 
     def post(self, body: bytes, *, within: float) -> bytes:
-        """The answer, which is one line; PostFailed or OSError if none came, and what was done is not known."""
+        """The answer, which is one line; PostFailed or OSError if none came, and what was done is not known. `Busy` if
+        nothing was asked."""
+        if self._lost >= CONNECTIONS:
+            raise PostFailed("no connection is left")
         try:
             line = self._free.get(timeout=within)
         except Empty as trouble:
-            raise PostFailed("no connection is free") from trouble
+            raise Busy("no connection is free") from trouble
         try:
             line.settimeout(within)
             line.sendall(body)
@@ -46,6 +54,7 @@ class Pipes:
             if not answer.endswith(b"\n"):
                 raise PostFailed("the answer ends in the middle")
         except BaseException:
+            self._lost += 1
             line.close()
             raise
         self._free.put(line)
