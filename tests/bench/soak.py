@@ -81,6 +81,7 @@ def main() -> int:
             for number in range(1, jobs + 1):
                 with contextlib.redirect_stdout(sys.stderr):
                     done.append(_job(story, number))
+                    space.check()  # a process that ended by itself is no leak, but the end
                 left.append(_left(space, ours))
                 seen.append(_processes(space, ours))
                 _say(job=number, kind=done[-1].kind, seconds=round(done[-1].seconds, 2), trouble=done[-1].trouble,
