@@ -61,6 +61,11 @@ def test_it_works() -> None:
     assert (pairs.seat, sorted(dealt)) == (1, [3])
 
 
+def test_the_key_of_fingerprints_is_in_no_text() -> None:
+    data = {"path": "a.csv", "kind": "csv", "fingerprint_check": {"key": "5e" * 32, "expected": "11" * 32}}
+    assert read(data=data).data.check["key"] == "5e" * 32 and "5e" * 32 not in repr(read(data=data).data)
+
+
 def test_parties_and_dealer_agree_on_keys() -> None:
     people = [identity(seat) for seat in range(4)]
     peers = [{"seat": seat, "participant": "p", "certificate": to_b64(one.certificate),

@@ -1,7 +1,9 @@
 """The durable book: counts that two jobs cannot both take, one spec for an id, releases and revocations kept."""
 
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,17 @@ def test_a_book_opened_again_knows_everything(tmp_path: Path, book: Book) -> Non
     again.delivered(number)
     assert again.outbox() == []
     again.close()
+
+
+def test_a_book_from_before_keeps_what_was_revoked(tmp_path: Path) -> None:
+    """When revocations were of grants only."""
+    place = tmp_path / "older.sqlite3"
+    with closing(sqlite3.connect(place)) as older:
+        older.execute("CREATE TABLE revocation (grant_id TEXT NOT NULL, document TEXT NOT NULL, "
+                      "PRIMARY KEY (grant_id, document)) STRICT")
+        older.execute("INSERT INTO revocation VALUES (?, '{}')", (GRANT,))
+        older.commit()
+    for _ in range(2):
+        book = Book(place)
+        assert book.revocations([GRANT]) == [{}]
+        book.close()
