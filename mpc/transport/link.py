@@ -98,6 +98,11 @@ class Link:
             return True
         return (self.channel.up or self.channel.dead) and self.channel.idle and self.window.settled
 
+    @property
+    def resting(self) -> bool:
+        """The link is up, and all that was sent has been acknowledged."""
+        return self.channel.up and not self.channel.dead and self.channel.idle and self.window.settled
+
     def next(self) -> bytes | None:
         """The next frame for this peer."""
         found = self.window.next()

@@ -37,7 +37,7 @@ from mpc.transport.identity import SessionIdentity, binding, context_for
 from mpc.transport.link import SPOKEN, Link, reason, spoken, told
 from mpc.transport.window import GONE, WINDOW, Frame
 
-HELLO, ABORT, FINISH = b"H", b"X", b"F"
+HELLO, ABORT, FINISH, LIFE = b"H", b"X", b"F", b"L"
 RETRY, RETRY_MOST = 0.1, 1.0
 UNREAD = 1 << 28
 WAITING = 1 << 29
@@ -353,6 +353,8 @@ class Mesh:
                 raise told(seat, body, seats=self.dealer)
         elif kind == HELLO:
             self._greeted(seat, body)
+        elif kind == LIFE and not body:
+            pass
         elif seat not in self.floors:
             raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)
         elif self.failure is None:
@@ -396,6 +398,8 @@ class Mesh:
                     if not link.finished:
                         self._reconsider(link)
                         link.window.pulse()
+                        if link.resting and self.failure is None and not self._ending:
+                            link.channel.send(LIFE, b"")  # what was cut off the last bytes comes to light by the next
             self._wake.set()
             try:
                 if self.failure is None and not self._ending:

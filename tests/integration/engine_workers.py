@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -28,6 +29,7 @@ from mpc.functions.plan import Plan
 from mpc.functions.registry import function
 from mpc.sharing import open_sealed
 from mpc.spec import hpke_info
+from mpc.token import holder_of
 from mpc.transport.identity import Place, SessionIdentity
 from tests.simulators.relay_at_hand import RelayAtHand
 
@@ -148,8 +150,8 @@ class Session:
         for worker in self.workers:
             assert worker.hear(120) == {"ready": True}
 
-    def order(self, *, session: str = SESSION) -> None:
-        room = secrets.token_hex(8)
+    def order(self, *, session: str = SESSION, room: str = "") -> None:
+        room = room or secrets.token_hex(8)
         identities = [SessionIdentity.fresh(Ed25519PrivateKey.generate(), Place(JOB, 1, seat), now=datetime.now(UTC))
                       for seat in range(len(self.workers))]
         peers = [{"seat": seat, "participant": f"participant-{seat}",
@@ -164,7 +166,8 @@ class Session:
                 "own": {"certificate": to_b64(own.certificate), "private_key": to_b64(own.private_key),
                         "exchange_private": own.exchange_private.hex()},
                 "relay": {"url": self.relay.url, "proxy": None,
-                          "token": self.relay.token(seat, len(self.workers), room=room)},
+                          "token": self.relay.token(seat, len(self.workers), room=room,
+                                                    holder=holder_of(own.certificate))},
                 "deadline": int(time.time() + self.seconds),
                 "function": self.key, "parameters": dict(self.parameters), "columns": list(self.columns),
                 "rows_max_total": self.rows_max_total, "floor": self.floor,
@@ -208,6 +211,16 @@ class Session:
             plains.append(open_sealed(from_b64(message["sealed"]), private=self.recipient, info=info))
         return open_result(plains, parties=self.parties, session=session, gate_hash_hex=sealed[0]["gate_hash"],
                            spans=self.plan.spans, limbs=self.plan.limbs)
+
+    def is_right(self) -> None:
+        """Everybody sealed, and what opens is what the rows say in plain."""
+        *sealed, dealt = self.last()
+        events = [message["event"] for message in (*sealed, dealt)]
+        assert events == ["sealed"] * self.parties + ["finished"], (sealed, dealt)
+        pattern, totals = self.opened(sealed)
+        frames = [pd.read_csv(file, dtype=str, keep_default_na=False, na_values=[""]) for file in self.files]
+        one = function(self.key)
+        assert one.finish(totals, pattern, self.plan) == one.plain(frames, self.parameters, self.columns, self.floor)
 
     def end(self) -> None:
         if not self.logs:

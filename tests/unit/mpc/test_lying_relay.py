@@ -128,6 +128,7 @@ CAUGHT: dict[str, Callable[[int, bytes], list[bytes]]] = {
     "a bit, in the handshake": lambda number, frame: [flipped(frame, 70) if 2 <= number < 7 else frame],
     "a bit, later": lambda number, frame: [flipped(frame, 70) if number >= 14 else frame],
     "cut short": lambda number, frame: [frame[:-3] if number >= 14 else frame],
+    "one frame cut short, and nothing after it": lambda number, frame: [frame[:-3] if number == 14 else frame],
     "something of its own": lambda number, frame: [frame[: HEAD.size] + bytes(500) if number >= 14 else frame],
     "an old frame under a new number": lambda number, frame: (
         [frame, renumbered(frame, number_of(frame) + 1)] if number >= 14 else [frame]),
