@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -69,6 +71,18 @@ def test_the_same_question_again_gives_the_same_job(told):
         idempotency_key="demo-describe", scenario=told.story.grants[0].scenario,
     )  # fmt: skip
     assert job.id == told.story.results[0].job
+
+
+def test_the_doctor_finds_nothing_wrong_at_a_working_node(told):
+    """With nothing replaced: portal, chain, sandbox, worker and files as they are, while the node works."""
+    home = told.space.homes[told.space.cast.hospitals[0].key].home
+    done = subprocess.run([sys.executable, "-m", "mpc.node", "doctor", "--home", str(home), "--json"],
+                          capture_output=True, text=True, timeout=300, check=False)
+    said = json.loads(done.stdout)
+    assert set(said["failed"]) <= {"disk"}, [one for one in said["checks"] if one["check"] in said["failed"]]
+    seen = {one["check"]: one["ok"] for one in said["checks"]}
+    assert seen.pop("relay") is None, "a portal without TLS may name any port of this machine"
+    assert len(seen) >= 15 and all(seen[name] for name in seen if name != "disk")
 
 
 # -- nothing leaks
