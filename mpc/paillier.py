@@ -166,7 +166,7 @@ class Secret:
         try:
             body = json.loads(text)
             found = cls(*(int(body[name], 16) for name in ("p", "q", "hs")))
-        except (KeyError, TypeError, ValueError) as trouble:
+        except (KeyError, TypeError, ValueError, RecursionError) as trouble:
             raise ProtocolBroken("not a Paillier secret") from trouble
         if not _fit(found.p, found.q) or not is_prime(found.p, ROUNDS) or not is_prime(found.q, ROUNDS):
             raise ProtocolBroken("not a Paillier secret that was made here")

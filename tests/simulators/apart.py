@@ -5,19 +5,14 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 from ledger.documents import document_hash, new_document, signed, timestamp, to_b64
 from mpc import ciphertext, paillier
 from tests.simulators.portal_space import HOSPITALS, Space, Wire
+from tests.simulators.worker_orders import secret
 
 COUNT = 2
-
-
-@cache
-def secret() -> paillier.Secret:
-    return paillier.generate(2048)
 
 
 def asked(people: Space, agreement: Wire, *, hours: float = 1, **other: Any) -> Wire:

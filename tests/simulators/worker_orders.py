@@ -30,6 +30,12 @@ def secret() -> paillier.Secret:
 
 
 @cache
+def another_secret() -> paillier.Secret:
+    """Somebody else's."""
+    return paillier.generate(2048)
+
+
+@cache
 def party_line() -> Document:
     """For one of three hospitals that are online together."""
     own = SessionIdentity.fresh(Ed25519PrivateKey.generate(), Place("11" * 32, 1, 1), now=datetime.now(UTC))

@@ -262,13 +262,15 @@ def test_a_dealer_that_refuses_for_good_ends_it(people: Space, spec: Wire) -> No
     assert (job().state, job().code) == ("failed", "paillier.second_freeze")
 
 
-def test_the_consumer_cancels_before_the_set_is_chosen_and_not_after(people: Space, spec: Wire) -> None:
+def test_the_consumer_does_not_cancel_after_the_set_is_chosen(people: Space, spec: Wire) -> None:
     apart.all_contribute(people, spec)
     swept()
-    cancel = people.door("maker").post
-    assert code_of(cancel, f"/jobs/{spec['id']}/cancellation", {}) == "job.closing"
-    Job.objects.update(state="collecting")
-    cancel(f"/jobs/{spec['id']}/cancellation", {})
+    assert code_of(people.door("maker").post, f"/jobs/{spec['id']}/cancellation", {}) == "job.closing"
+
+
+def test_the_consumer_cancels_before_the_set_is_chosen(people: Space, spec: Wire) -> None:
+    apart.contribute(people, spec, "hospital_a")
+    people.door("maker").post(f"/jobs/{spec['id']}/cancellation", {})
     assert job().state == "cancelled"
     assert code_of(people.use, spec, "hospital_a") == "job.over"
 

@@ -22,8 +22,9 @@ from mpc.functions.registry import function
 from mpc.masked import Parcel, Question, contribute, members_of, open_total, question_of
 from mpc.paillier import Layout
 from mpc.wire import Task, parse
+from tests.simulators.worker_orders import another_secret, secret
 
-SECRET, OTHER = paillier.generate(2048), paillier.generate(2048)
+SECRET, OTHER = secret(), another_secret()
 HOSPITALS = [Ed25519PrivateKey.generate() for _ in range(4)]
 NAMES = [new_id() for _ in HOSPITALS]
 DEALER, DEALER_SIGNING, CONSUMER = (X25519PrivateKey.generate(), Ed25519PrivateKey.generate(),
@@ -162,7 +163,7 @@ class TestWhatIsWithheld:
         marks = [PLAN.width + at * cells for at in range(ASKED.marks)]  # of the first cell
         for spoilers in (1, 2):
             slots: list[int] = []
-            for _ in range(40):
+            for _ in range(24):
                 total = 0
                 for _ in range(spoilers):
                     total = layout.add(total, self.without_its_mask(few))

@@ -26,7 +26,7 @@ from ledger.documents import (
     verify_signed,
 )
 from ledger.errors import DocumentError, PortalUnavailable
-from mpc import masked, paillier
+from mpc import masked
 from mpc.functions.registry import function
 from mpc.node import console, doctor, inbox
 from mpc.node.agent import Agent
@@ -37,9 +37,10 @@ from mpc.node.papers import verify_papers
 from mpc.spec import common_columns, rows_max_total
 from tests.simulators.node_at_work import Maker, Node, make_node, worker_command
 from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, ChainInMemory, Document, World, resigned
+from tests.simulators.worker_orders import secret
 
 FOUR = (*HOSPITALS, "outsider")
-SECRET = paillier.generate(2048)
+SECRET = secret()
 BY = NOW + timedelta(minutes=30)
 AFTER = BY + timedelta(seconds=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -281,6 +282,16 @@ def test_a_time_with_its_zone_will_do(world: World) -> None:
     until = datetime.now(UTC) + timedelta(days=2)
     contributions = world.job(buy(world, "k4", contribute_until=until).id)["spec"]["document"]["contributions"]
     assert contributions["by"] == until.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`xinglin jobs | head -1`"""
+    monkeypatch.setattr(command_line, "_space", lambda options: world.space())
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        assert command_line.main(["jobs", "--json"]) == 0
 
 
 def test_the_command_line_orders_and_does_not_wait(
