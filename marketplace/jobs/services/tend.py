@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=10)
 MULTIPLYING = timedelta(minutes=10)
 LISTEN = timedelta(seconds=1.5)  # in which a better reason may come than the first one told
+NOBODYS = frozenset({"session.mismatch", "relay.lost", "relay.refused", "relay.tampered"})  # it may be on the way
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
 TRIED_AGAIN = frozenset({"session.peer_lost", "session.peer_silent", "dealer.lost", "relay.lost", "worker.failed",
                          "worker.killed"})
@@ -82,7 +83,8 @@ def judge_failures(job: Job, *, now: datetime) -> bool:
         return False
     first_hand = next((one for one in told if one.code not in SECOND_HAND), None)
     if first_hand is not None:
-        lose(job, code=first_hand.code, about=first_hand.about or first_hand.participant_id, now=now)
+        about = first_hand.about or (None if first_hand.code in NOBODYS else first_hand.participant_id)
+        lose(job, code=first_hand.code, about=about, now=now)
         return True
     if now < told[0].at + LISTEN and len(told) < job.parties.count():
         return False
@@ -92,14 +94,19 @@ def judge_failures(job: Job, *, now: datetime) -> bool:
 
 
 def _blame(job: Job, told: list[Failure]) -> tuple[str, UUID | None]:
-    """Of words at second hand: whom most name, and of as many whoever says nothing itself. Nobody is named for having
-    spoken; where nobody is named, it is the one who did not speak, if there is just one."""
+    """Of words at second hand: who is waited for and waits for nobody, if it is one; else, of a link that broke, whom
+    most name. Nobody is named for having spoken; where nobody is named, it is the one who did not speak, if it is
+    one."""
     spoke = {one.participant_id for one in told}
+    waiting = {one.participant_id for one in told if one.about is not None}
     named = Counter(one.about for one in told if one.about is not None)
     if not named:
         silent = [one.participant_id for one in job.parties.all() if one.participant_id not in spoke]
         return told[0].code, silent[0] if len(silent) == 1 else None
-    about = max(named, key=lambda who: (named[who], who not in spoke))
+    ends = [who for who in named if who not in waiting]
+    if len(ends) != 1 and all(one.code == "session.deadline" for one in told):
+        return "session.deadline", None
+    about = ends[0] if len(ends) == 1 else max(named, key=lambda who: (named[who], who not in spoke))
     codes = Counter(one.code for one in told if one.about == about)
     return codes.most_common(1)[0][0], about
 

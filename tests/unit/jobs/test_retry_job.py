@@ -105,6 +105,10 @@ def test_who_does_not_come_back_is_named(people: Space, spec: dict[str, Any]) ->
     ((("hospital_a", None), ("hospital_c", None)), None),
     ((("hospital_a", "hospital_b"), ("hospital_c", "hospital_a"), ("dealer", "hospital_b")), "hospital_b"),
     ((("hospital_a", "hospital_c"), ("hospital_c", "hospital_b"), ("dealer", None)), "hospital_b"),
+    # a waits for b, b for c, and c for nobody: it is itself behind
+    ((("hospital_a", "hospital_b"), ("hospital_b", "hospital_c"), ("hospital_c", None), ("dealer", "hospital_b")),
+     "hospital_c"),
+    ((("hospital_a", "hospital_b"), ("hospital_b", "hospital_a")), None),
 ])
 def test_words_at_second_hand_name_nobody_for_having_spoken(
         people: Space, spec: dict[str, Any], words: tuple[tuple[str, str | None], ...], about: str | None) -> None:
@@ -113,6 +117,24 @@ def test_words_at_second_hand_name_nobody_for_having_spoken(
         people.fail(spec, name, "session.deadline", blamed)
     assert (swept(4).state, job().code, job().attempt) == ("failed", "session.deadline", 1)
     assert job().about == (UUID(people.id(about)) if about else None)
+
+
+def test_of_a_link_that_broke_it_is_whom_most_name(people: Space, spec: dict[str, Any]) -> None:
+    people.accepted(spec)
+    Job.objects.update(deadline=now() + timedelta(seconds=10))  # no second attempt
+    for name, blamed in (("hospital_a", "hospital_b"), ("hospital_b", "hospital_a"), ("dealer", "hospital_b")):
+        people.fail(spec, name, "session.peer_lost", blamed)
+    assert (swept(4).state, job().code, str(job().about)) == ("failed", "session.peer_lost", people.id("hospital_b"))
+
+
+@pytest.mark.parametrize(("code", "named"), [("session.mismatch", False), ("relay.tampered", False),
+                                             ("proxy.refused", True), ("dataset.changed", True)])
+def test_who_says_what_may_be_nobody_s_fault_is_not_named(
+        people: Space, spec: dict[str, Any], code: str, named: bool) -> None:
+    people.accepted(spec)
+    people.fail(spec, "hospital_a", code)
+    assert (swept(2).state, job().code) == ("failed", code)
+    assert job().about == (UUID(people.id("hospital_a")) if named else None)
 
 
 @pytest.mark.parametrize("code", ["gate.inconsistent", "engine.unfit"])
