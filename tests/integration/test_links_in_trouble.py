@@ -10,13 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from deploy.children import free_port
+from ledger.documents import new_id
+from mpc.node import config, reach
 from tests.integration.engine_workers import Nursery, Session
+from tests.simulators.node_world import CONTRACTS, World
 from tests.simulators.relay_at_hand import RelayAtHand
 from tests.simulators.slow_wire import SlowWire
 
@@ -74,12 +79,6 @@ def through(wire: SlowWire, seat: int = 1) -> Callable[[int, dict[str, Any]], No
     return change
 
 
-def is_right(session: Session) -> None:
-    *sealed, dealt = session.last()
-    assert [message["event"] for message in (*sealed, dealt)] == ["sealed"] * 3 + ["finished"], (sealed, dealt)
-    session.opened(sealed)
-
-
 def test_a_relay_that_is_started_anew_in_the_middle_loses_no_job(make: Make, relay: RelayAtHand) -> None:
     session = make()
     session.order()
@@ -87,7 +86,7 @@ def test_a_relay_that_is_started_anew_in_the_middle_loses_no_job(make: Make, rel
     relay.stop()
     session.proceed()
     relay.start()
-    is_right(session)
+    session.is_right()
 
 
 def test_a_relay_that_is_gone_for_good_ends_the_job_by_name(make: Make, relay: RelayAtHand) -> None:
@@ -105,7 +104,7 @@ def test_a_connection_that_is_dead_without_a_word_is_dialled_again(make: Make, w
     session.started()
     wire.die()
     session.proceed()
-    is_right(session)
+    session.is_right()
     assert wire.dials == 2
 
 
@@ -123,7 +122,7 @@ def test_a_connection_that_is_cut_all_the_time_still_carries_the_job(make: Make,
         session.order()
         session.started()
         session.proceed()
-        is_right(session)
+        session.is_right()
     finally:
         over.set()
         thread.join()
@@ -147,15 +146,46 @@ def test_a_slow_link_only_takes_longer(make: Make, wire: SlowWire) -> None:
     session.order()
     session.started()
     session.proceed()
-    is_right(session)
+    session.is_right()
 
 
-def test_an_http_proxy_with_a_password_is_enough_and_a_wrong_one_has_a_name(make: Make) -> None:
-    """The node speaks to nothing but the proxy, which lets it out under its password alone (CONNECT, Basic)."""
+class Outside(BaseHTTPRequestHandler):
+    """A portal without work and a chain of one block."""
+
+    def _answer(self, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        self._answer({"items": []})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        block = {"number": "0x1", "hash": "0x" + "00" * 32, "timestamp": hex(int(time.time()))}
+        self._answer({"id": asked["id"], "result": hex(4242) if asked["method"] == "eth_chainId" else block})
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Outside) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def proxy() -> Iterator[str]:
+    """A true proxy, which lets out under its password alone (Basic)."""
     port = free_port()
     command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1",
                "--num-acceptors", "1", "--log-level", "ERROR", "--basic-auth", "node:s3:cret/"]
-    proxy = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 30
         while True:
@@ -163,20 +193,49 @@ def test_an_http_proxy_with_a_password_is_enough_and_a_wrong_one_has_a_name(make
                 break
             assert time.monotonic() < end
             time.sleep(0.05)
-        good = f"http://node:s3%3Acret%2F@127.0.0.1:{port}"
-        session = make(change=lambda _, order: order["relay"].update(proxy=good))
-        session.order()
-        session.started()
-        session.proceed()
-        is_right(session)
-        for wrong in (good.replace("cret", "crot"), f"http://127.0.0.1:{port}"):
-            lost = make(extra={"link_seconds": 2}, change=lambda seat, order, at=wrong: order["relay"].update(
-                proxy=at) if seat == 0 else None)
-            lost.order()
-            assert lost.last(within=60)[0]["code"] == "proxy.refused"
+        yield f"http://127.0.0.1:{port}"
     finally:
-        proxy.terminate()
-        proxy.wait(20)
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_node_whose_only_way_out_is_a_proxy_with_a_password(
+        make: Make, proxy: str, outside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agent, chain and worker: the first two are watched at every dial, the worker's own walls let it dial no port but
+    the proxy's."""
+    world = World(tmp_path)
+    world.found(new_id(), {"id": 4242, "profile": "embedded", "genesis": "0x" + "00" * 32, "rpc": [outside],
+                           "quorum": 1, "contracts": CONTRACTS})
+    known = config.Config(tmp_path, "p", "provider", outside, "甲", "A", proxy=proxy, env="development")
+    config.write_private(tmp_path / "proxy.password", "node:s3:cret/")
+    dialled: list[object] = []
+    connect = socket.socket.connect
+
+    def watch(self: socket.socket, address: Any) -> None:
+        dialled.append(address[1])
+        connect(self, address)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(socket.socket, "connect", watch)
+        with reach.door_of(known, world.keys["hospital_a"]) as door:
+            assert door.get("/work") == {"items": []}
+        chain = reach.chain_of(known, world.trust)
+        assert chain.head().number == 1
+        chain.close()
+    assert set(dialled) == {urlsplit(proxy).port}
+    session = make(change=lambda _, order: order.update(relay=reach.way(order["relay"], known)))
+    session.order()
+    session.started()
+    session.proceed()
+    session.is_right()
+
+
+def test_a_wrong_password_of_the_proxy_has_a_name(make: Make, proxy: str) -> None:
+    wrong = {0: proxy.replace("//", "//node:crot@"), 1: proxy}
+    lost = make(extra={"link_seconds": 2}, change=lambda seat, order: order["relay"].update(
+        proxy=wrong.get(seat)))
+    lost.order()
+    assert [message["code"] for message in lost.last([0, 1], within=60)] == ["proxy.refused"] * 2
 
 
 def test_a_proxy_that_is_not_there_ends_the_job_by_name(make: Make) -> None:
