@@ -136,6 +136,8 @@ def verdict(job: Job, *, wire: Mapping[str, Any], actor: Actor, now: datetime) -
         raise Conflict(f"the job is {row.state}, or the seat is another", code="job.not_offered")
     if document["session"] is not None or (dealer and document["decision"] != "refuse"):
         raise Invalid("there is no session in such a job; the dealer freezes, or refuses to", code="session.mismatch")
+    if dealer and Total.objects.filter(job=row, frozen__isnull=False).exists():
+        raise Conflict("the set is frozen already", code="job.answered")
     contributed = Contribution.objects.filter(job=row, participant=seat.participant).exists()
     if contributed or (not dealer and known is not None and is_final(known.decision, known.code)):
         raise Conflict("this node has answered already", code="job.answered")

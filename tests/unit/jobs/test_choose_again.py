@@ -123,6 +123,13 @@ def test_the_set_that_was_given_up_is_not_released(people: Space, spec: Wire, gi
     assert code_of(apart.freeze, people, spec, given) == "session.mismatch"
 
 
+def test_what_is_frozen_is_not_given_up_for_a_late_refusal(people: Space, spec: Wire, given: list[Wire]) -> None:
+    Total.objects.all().delete()
+    apart.freeze(people, spec, given)
+    assert code_of(refuse, people, spec, "paillier.malformed", "hospital_b") == "job.answered"
+    assert swept().state == "released"
+
+
 def test_too_few_without_them_end_it_and_name_who_it_was(people: Space, spec: Wire, given: list[Wire]) -> None:
     refuse(people, spec, "paillier.malformed", "hospital_b")
     refuse(people, spec, "grant.revoked", "hospital_c")
