@@ -6,9 +6,11 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.shortcuts import render
 
+from dataspace.datasets.models import Dataset
 from dataspace.grants.queries import grants_for
 from dataspace.http import ActorRequest
 from dataspace.provenance.queries import anchored_size
+from marketplace.home.catalogue import identifiers
 from marketplace.home.page import named, page, part, signed_in, timeline
 from marketplace.jobs.models import Contribution, Job, Total
 from marketplace.jobs.queries import job_for, jobs_for, standing, who_must_act
@@ -40,6 +42,12 @@ def live(request: ActorRequest, job_id: UUID) -> HttpResponse:
     return response
 
 
+def by_row(datasets: list[str]) -> list[Dataset]:
+    """Of a job's datasets those of which each row counts as one person."""
+    found = Dataset.objects.select_related("provider").filter(pk__in=datasets).order_by("created_at")
+    return [one for one in found if not identifiers(one.columns)]
+
+
 def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
     spec = row.spec["document"]
     verdicts = {one.participant_id: one for one in row.verdicts.all() if one.attempt == row.attempt}
@@ -62,6 +70,7 @@ def _story(request: ActorRequest, row: Job) -> dict[str, Any]:
             }
             for one in parties
         ],
+        "by_row": by_row([one["dataset"] for one in spec["inputs"]]),
         "is_apart": apart,
         "contributed": len(given),
         "grants": grants_for(request.actor).filter(pk__in=[one["id"] for one in spec["grants"]]).order_by("created_at"),

@@ -5,8 +5,10 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from dataspace.grants.models import Grant
+from dataspace.participants.models import Person
 from ledger import acts
 from ledger.documents import new_salt, signed
 from ledger.errors import PortalRefused
@@ -44,6 +46,22 @@ def test_it_works(people: Space, agreement: dict[str, Any]) -> None:
     for name in HOSPITALS:
         assert [one["kind"] for one in people.door(name).get("/work")["items"]] == ["check"]
     assert people.door("dealer").get("/work")["items"] == []  # asked when all have accepted
+
+
+def test_its_pages_say_where_each_row_counts_as_one_person(people: Space, agreement: dict[str, Any]) -> None:
+    """These hospitals' dictionaries name no column that tells persons apart: what the floor counts are rows."""
+    spec = people.spec(agreement)
+    people.order(spec)
+    reader = Client(headers={"accept-language": "en"})
+    reader.force_login(Person.objects.create(username="analyst", participant_id=people.id("maker")))
+
+    def page(path: str) -> str:
+        return " ".join(reader.get(path).content.decode().split())
+
+    product = Agreement.objects.get().product_id
+    assert page(f"/products/{product}").count("each row counts as one person") == len(HOSPITALS)
+    assert f"{', '.join(HOSPITALS)}: each row counts as one person" in page(f"/jobs/{spec['id']}")
+    assert "One person is</dt><dd>one row</dd>" in page(f"/datasets/{spec['inputs'][0]['dataset']}")
 
 
 def test_a_function_that_was_not_granted_is_refused(people: Space, agreement: dict[str, Any]) -> None:
