@@ -60,6 +60,8 @@ class Freezer:
         if word is None:
             self._check_whole(_listed(item, "words"))
             self._check(papers, documents, _listed(item, "withdrawals"))
+            # an office that can record nothing freezes nothing; the word itself is on record once it is given
+            self._home.audit.keep("set.freezing", job=papers.job, job_hash=papers.job_hash, members=len(members))
             word = self._frozen.claim(papers, members, self._word(papers, documents))
             self._home.audit.note("set.frozen", job=papers.job, job_hash=papers.job_hash, members=len(members),
                                   frozen=document_hash(word["document"]))
