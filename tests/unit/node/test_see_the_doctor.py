@@ -140,7 +140,7 @@ def test_a_name_that_nobody_knows(examine: Examine, home: Path, monkeypatch: pyt
 def test_the_relay_is_dialled_as_a_worker_dials_it(examine: Examine, home: Path) -> None:
     """From inside the sandbox, to the upgrade: an open port alone is no relay."""
     relay = RelayAtHand()
-    change(home, relay=relay.url)
+    change(home, relay=relay.url.replace("127.0.0.1", "localhost"))  # by name: looked up before the confinement
     said = examine()
     assert failed(said) == [], said.text
     relay.stop()
