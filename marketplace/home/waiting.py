@@ -137,7 +137,9 @@ def _provider(actor: Actor) -> Iterator[Item]:
     for job in jobs_for(actor).filter(held).distinct()[:LATEST]:
         why = _("Your own policy asks that a person looks at it first.")
         yield _about("hand-stop", _("Held at your node"), job, why)
-    collecting = jobs_for(actor).filter(state=JobState.COLLECTING, parties__participant_id=me)
+    collecting = jobs_for(actor).filter(
+        state=JobState.COLLECTING, parties__participant_id=me, parties__left_out=""
+    )
     for job in collecting.exclude(contributions__participant_id=me).exclude(verdicts__participant_id=me)[:LATEST]:
         why = _("Your node has not asked for work since; it contributes by itself once it is awake.")
         yield _about("users", _("Let your node contribute"), job, why)

@@ -89,6 +89,7 @@ class Contributions:
             wire = signed(new_document("withdrawal", job=job, job_hash=job_hash, participant=home.participant,
                                        seat=given["seat"]), home.keys.signing)
             place = inbox.drop(home.inbox.parent / inbox.WITHDRAWALS, wire)
+            place = place.replace(place.with_name(f"{job_hash}.json"))
             home.book.post(f"/jobs/{job}/withdrawal", {"withdrawal": wire}, until=deadline)
             with self._book.write() as db:
                 db.execute("INSERT OR IGNORE INTO taken_back VALUES (?, ?)", (job_hash, json.dumps(wire)))

@@ -15,6 +15,7 @@ from dataspace.participants.models import Person
 from dataspace.provenance.models import Event
 from ledger import acts
 from ledger.documents import document_hash, new_document, new_id, signed
+from marketplace.home import waiting
 from marketplace.jobs.models import Contribution, Job, Total
 from marketplace.jobs.services import collect, tend
 from mpc import ciphertext
@@ -175,6 +176,7 @@ class TestTakenBack:
         take_back(people, spec, "hospital_d")
         assert code_of(apart.contribute, people, spec, "hospital_d") == "paillier.withdrawn"
         assert people.door("hospital_d").get("/work")["items"] == []
+        assert waiting.for_me(people.actor("hospital_d")) == []
 
     def test_too_few_that_can_come_end_it(self, people: Space, spec: Wire) -> None:
         people.answer(spec, "hospital_d", "refuse")

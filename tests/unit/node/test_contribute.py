@@ -256,7 +256,7 @@ class TestAHospital:
         document = verify_signed(wire, type="withdrawal", keys=[one.agent.me.signing])
         assert (document["job_hash"], document["seat"]) == (one.job_hash, contribution["seat"])
         (file,) = (one.agent.config.home / "withdrawals").iterdir()
-        assert load_json(file.read_bytes()) == wire
+        assert (file.name, load_json(file.read_bytes())) == (f"{one.job_hash}.json", wire)
         assert sum(path.endswith("/contributions") for path, _ in one.door.posted) == 1
         assert "contribution.withdrawn" in one.audit
 
