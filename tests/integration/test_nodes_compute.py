@@ -128,11 +128,13 @@ def space(tmp_path: Path) -> Iterator[Space]:
             book.put_dataset(Dataset(record["id"], file, "csv", record))
         doors[name] = DoorInMemory(keys.participant, chain)
         courier = Courier(doors[name], book)
+        workers = Workers(home)
+        workers.warm()  # as a node does at its start: else the last seat's import outlasts the first one's patience
         agents[name] = Agent(known, Home(
             participant=keys.participant, party=name != "dealer", keys=keys, trust=world.trust, book=book,
                 audit=Audit(known.audit, Cases(book)),
             chain=ChainView(chain, world.trust), post=courier.post, flush=courier.flush, inbox=known.inbox,
-            session_seconds=known.session_seconds), doors[name], Workers(home))
+            session_seconds=known.session_seconds), doors[name], workers)
     relay = RelayAtHand()
     yield Space(world, agents, doors, chain, relay)
     for agent in agents.values():
