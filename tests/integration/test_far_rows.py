@@ -325,7 +325,7 @@ def filtered(access: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -
     return place
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TREES)
 def test_the_database_keeps_the_rows_that_a_file_would(access: dict[str, Any], filtered: Path, body: Any) -> None:
     """The same filters as DuckDB's, with constants that are SQL, on missing and unlisted cells."""

@@ -88,13 +88,14 @@ def test_a_file_is_registered_within_bounded_memory_too(
 
 
 DRAFT = """
-import json, resource, sys, tempfile
+import json, sys, tempfile
 from pathlib import Path
 from mpc.node import data
 from mpc.sources import duck
 duck.memory_mb = lambda: duck.LEAST_MB
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    status = Path("/proc/self/status").read_text()  # getrusage would tell the most of whoever started us
+    return int(status.split("VmHWM:")[1].split()[0]) >> 10
 data.draft(Path(sys.argv[1]))
 before = peak()
 spilt = []
@@ -112,7 +113,7 @@ print(json.dumps([kinds, peak() - before, max(spilt)]))
 def test_a_dictionary_is_drafted_within_bounded_memory_too(folder: Path, tmp_path: Path) -> None:
     """Every cell of a column is another one: neither held nor sorted here, but in the database's own blocks."""
     large, small = tmp_path / "large.csv", tmp_path / "small.csv"
-    for place, rows in ((small, 50), (large, 4 * ROWS)):
+    for place, rows in ((small, 50), (large, 2 * ROWS)):
         duckdb.connect().execute(
             f"COPY (SELECT i AS number, 'person of the long name ' || (i * 7919 % {10 * ROWS}) AS who, "
             f"i % 700 / 10 AS weight FROM range({rows}) t(i)) TO '{place}'")
@@ -122,4 +123,4 @@ def test_a_dictionary_is_drafted_within_bounded_memory_too(folder: Path, tmp_pat
     kinds, grown, spilt = json.loads(done.stdout)
     assert kinds == ["identifier", "identifier", "number"]
     assert spilt > 0, "the rows did not fit"
-    assert grown < 150, "MB; the distinct cells of one column, as text and fractions, took several hundred"
+    assert grown < 120, "MB; the distinct cells of one column, as text and fractions, take 140 beside the database"
