@@ -235,7 +235,7 @@ TARGETS: dict[str, Target] = {
     "a request to a witness": Target(witness_request, (), witness_seed, dear=True),
     "a checkpoint to a witness": Target(witness_checkpoint, (LedgerError,), lambda: [
         b"old 0\n\n" + (GOLDEN / "checkpoint.txt").read_bytes()]),
-    "a buyer's evidence": Target(evidence, (SdkError,), lambda: [buyer()[2]], dear=True),
+    "a buyer's evidence": Target(evidence, (SdkError, LedgerError), lambda: [buyer()[2]], dear=True),
     "a buyer's catalogue": Target(catalogue, (LedgerError,), catalogue_seed, dear=True),
     "a buyer's receipt": Target(receipt, (SdkError,), lambda: [(GOLDEN / "receipt.json").read_bytes()]),
 }
