@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "62d4bb72bf1755fe1441e00cdcee4d842e85e717d5be145391caed15d62dbdcb",
-    "describe@1": "241f0fc5b63a2e93c399f0583457a4666e4f93f162d9c5a73ad8eedb097bd983",
+    "crosstab@1": "37000a434803f775608a33b70d517896215284fe68ea86c5314f110285aed8d8",
+    "describe@1": "d70f375fb40f46a45a7efc5ed031b8f0c184a077ecbb06ab2f971172106f0b7c",
 }
 
 

@@ -156,6 +156,8 @@ class FileTable:
                     "threads": max(1, min(4, os.cpu_count() or 1, limit // 64)), "memory_limit": f"{limit}MB",
                     "temp_directory": self._folder, "preserve_insertion_order": False,
                     "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+                # it would go to standard output, among a worker's messages
+                self._connection.execute("SET enable_progress_bar = false")
                 self._types = self._open()
         except BaseException:
             self.close()
