@@ -13,7 +13,7 @@ from typing import Any
 from ledger.documents import document_hash
 from ledger.membership import RecordReader, check_current
 from ledger.trust import Trust
-from marketplace.sdk.client import Portal, our_errors
+from marketplace.sdk.client import Portal, our_errors, whole_answers
 from marketplace.sdk.errors import VerificationError
 from marketplace.sdk.records import Document, Signed, verified_document, verified_grant, verified_participant
 from marketplace.sdk.types import Dataset, Grant, Product, Scenario
@@ -40,6 +40,7 @@ class Catalogue:
         """The same with its signatures, as evidence."""
         return self._known(participant_id)[0]
 
+    @whole_answers()
     def _known(self, participant_id: str) -> tuple[Signed, Document]:
         if participant_id not in self._participants:
             wire = self._portal.get(f"/participants/{participant_id}")["record"]
@@ -50,6 +51,7 @@ class Catalogue:
             self._participants[participant_id] = (wire, record)
         return self._participants[participant_id]
 
+    @whole_answers()
     def former_participant_wire(self, participant_id: str, hash: str) -> Signed:
         """The record of this hash with its signatures, whether or not it is still the current one."""
         kept = self._participants.get(participant_id)
@@ -58,6 +60,7 @@ class Catalogue:
         wire: Signed = self._portal.get(f"/participants/{participant_id}", hash=hash)["record"]
         return wire
 
+    @whole_answers()
     def dataset_wire(self, dataset_id: str, hash: str | None = None) -> Signed:
         """The record with its signatures; one that was read before will do if it has the hash that is wanted."""
         kept = self._datasets.get(dataset_id)
@@ -70,9 +73,11 @@ class Catalogue:
     def dataset(self, dataset_id: str) -> Dataset:
         return self._dataset(self.dataset_wire(dataset_id), dataset_id)
 
+    @whole_answers()
     def datasets(self) -> list[Dataset]:
         return [self._dataset(row["record"], row["id"]) for row in rows_of(self._portal.get("/datasets"))]
 
+    @whole_answers()
     def _dataset(self, wire: Signed, dataset_id: str) -> Dataset:
         provider = self.participant(wire["document"]["provider"])
         document = verified_document(wire, type="dataset", signers=[provider], id=dataset_id)
@@ -81,9 +86,11 @@ class Catalogue:
     def product(self, product_id: str) -> Product:
         return self._product(self._portal.get(f"/products/{product_id}"))
 
+    @whole_answers()
     def products(self) -> list[Product]:
         return [self._product(row) for row in rows_of(self._portal.get("/products"))]
 
+    @whole_answers()
     def _product(self, answer: Mapping[str, Any]) -> Product:
         wire = answer["document"]
         lead = self.participant(wire["document"]["lead"])
@@ -102,15 +109,18 @@ class Catalogue:
     def scenario(self, scenario_id: str) -> Scenario:
         return self._scenario(self._portal.get(f"/scenarios/{scenario_id}"))
 
+    @whole_answers()
     def scenarios(self) -> list[Scenario]:
         return [self._scenario(row) for row in rows_of(self._portal.get("/scenarios"))]
 
+    @whole_answers()
     def _scenario(self, answer: Mapping[str, Any]) -> Scenario:
         wire = answer["document"]
         consumer = self.participant(wire["document"]["consumer"])
         document = verified_document(wire, type="scenario", signers=[consumer], id=answer["id"])
         return Scenario.of(document, state=answer["state"], hash=document_hash(document))
 
+    @whole_answers()
     def grants(self, scenario_id: str | None = None) -> list[Grant]:
         """Grants we are party to, their approvals verified."""
         found = rows_of(self._portal.get("/grants", **({"scenario": scenario_id} if scenario_id else {})))
@@ -118,6 +128,7 @@ class Catalogue:
             self._grant(row) for row in found if scenario_id is None or row["terms"]["scenario"] == scenario_id
         ]
 
+    @whole_answers()
     def _grant(self, answer: Mapping[str, Any]) -> Grant:
         custodian = self.participant(answer["terms"]["custodian"])
         return Grant.of(answer, terms_hash=verified_grant(answer, trust=self._trust, custodian=custodian))

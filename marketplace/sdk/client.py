@@ -32,6 +32,17 @@ def our_errors() -> Iterator[None]:
         raise Refused(str(error), code=error.code) from error
 
 
+@contextmanager
+def whole_answers() -> Iterator[None]:
+    """Where an answer is read: one that lacks what it must say, or says it in another form, is wrong, and named so.
+    Nothing is computed here, so these errors can mean nothing else."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise VerificationError("the portal's answer lacks what it must say, or has another form",
+                                code="portal.malformed") from error
+
+
 def _refusal(error: PortalRefused) -> SdkError:
     """404 reads as not found, whoever's it is; everything else is a refusal with the portal's own code."""
     kind = NotFound if error.status == 404 else Refused

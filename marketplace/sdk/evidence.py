@@ -20,7 +20,7 @@ from typing import Any
 
 from ledger.documents import document_hash, read_signed
 from ledger.trust import Trust
-from marketplace.sdk.client import our_errors
+from marketplace.sdk.client import our_errors, whole_answers
 from marketplace.sdk.errors import EnvelopeError, VerificationError
 from marketplace.sdk.records import Document, Signed, verified_document, verified_participant
 from mpc.spec import check_roster, session_id
@@ -57,6 +57,7 @@ class Evidence:
         }
 
     @classmethod
+    @whole_answers()
     def from_json(cls, value: Mapping[str, Any]) -> Evidence:
         return cls(**{name: value[name] for name in cls.__dataclass_fields__ if name != "apart"},
                    apart=value.get("apart"))
@@ -83,6 +84,7 @@ class Papers:
     datasets: tuple[Document, ...]
 
 
+@whole_answers()
 def verify_papers(evidence: Evidence, *, trust: Trust, signing: str, sealing: str) -> Papers:
     """That the spec is ours, and who and what it names; says nothing of any result."""
     spec = _own_spec(evidence, trust=trust, signing=signing, sealing=sealing)
@@ -90,6 +92,7 @@ def verify_papers(evidence: Evidence, *, trust: Trust, signing: str, sealing: st
     return Papers(spec, members, _datasets(evidence, spec, members))
 
 
+@whole_answers()
 def verify(evidence: Evidence, *, trust: Trust, signing: str, sealing: str) -> Verified:
     """Check everything; `signing` and `sealing` are the public keys of ours that must be in it."""
     papers = verify_papers(evidence, trust=trust, signing=signing, sealing=sealing)

@@ -29,7 +29,7 @@ from marketplace.sdk import orders
 from marketplace.sdk.apart import Apart, asked, fetch, forget_refused, spec_fields
 from marketplace.sdk.cache import Cache
 from marketplace.sdk.catalogue import Catalogue, rows_of
-from marketplace.sdk.client import Portal, our_errors
+from marketplace.sdk.client import Portal, our_errors, whole_answers
 from marketplace.sdk.config import read_space_file
 from marketplace.sdk.errors import ConfigurationError, NotFound, Refused, TimedOut, Unavailable, VerificationError
 from marketplace.sdk.evidence import Evidence
@@ -266,6 +266,7 @@ class Space:
         self.cache.write(self.cache.job(evidence.job), evidence.as_json())
         return result
 
+    @whole_answers()
     def _evidence(self, job_id: str, answer: Mapping[str, Any]) -> Evidence:
         """Under the id that was asked for: a portal that answers with another job of ours is found out."""
         spec: Signed = answer["spec"]
@@ -288,8 +289,8 @@ class Space:
     def _open(self, evidence: Evidence) -> Result:
         from marketplace.sdk.opening import open_evidence  # what adds up shares costs numpy: not before a result is due
 
-        document = evidence.spec["document"]
-        grants = {grant["id"]: grant["terms_hash"] for grant in document["grants"]}
+        with whole_answers():
+            grants = {grant["id"]: grant["terms_hash"] for grant in evidence.spec["document"]["grants"]}
         return open_evidence(evidence, trust=self.trust, keys=self.keys, keyring=self.keyring,
                              fetch_receipt=lambda: self.receipt_of(evidence, grants))
 

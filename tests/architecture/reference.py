@@ -103,6 +103,7 @@ SDK_MEANINGS = {
     "order.minimum": "as many hospitals as this cannot be needed: from three to all of the product's",
     "order.key_reused": "the idempotency key belongs to another order",
     "function.unknown": "this SDK does not know the function, or knows other code of it",
+    "portal.malformed": "the portal's answer lacks what it must say, or has another form; nothing of it was believed",
     "portal.unavailable": "the portal could not be asked; says nothing of the answer",
     "not_found": "no such thing, or not yours: they look the same",
     "config.space": "no usable `space.json`",
