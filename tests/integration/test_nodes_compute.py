@@ -32,6 +32,7 @@ from mpc.node.sessions import Home
 from mpc.node.workers import Workers
 from mpc.sharing import open_sealed
 from mpc.spec import hpke_info
+from mpc.token import holder_of
 from tests.simulators.node_world import HOSPITALS, ChainInMemory, Document, DoorInMemory, World
 from tests.simulators.relay_at_hand import RelayAtHand
 
@@ -64,7 +65,8 @@ class Space:
                    "verdicts": [wires[name] for name in seats]}
         for name, agent in self.agents.items():
             seat = wires[name]["document"]["seat"]
-            token = self.relay.token(seat, len(self.agents), room=f"{item['job']} {item['attempt']}")
+            token = self.relay.token(seat, len(self.agents), room=f"{item['job']} {item['attempt']}",
+                                     holder=holder_of(from_b64(wires[name]["document"]["session"]["certificate"])))
             agent.handle({**session, "relay": {"url": self.relay.url, "token": token}})
 
     def wait(self, seconds: float = 60.0) -> None:
