@@ -31,8 +31,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "37000a434803f775608a33b70d517896215284fe68ea86c5314f110285aed8d8",
-    "describe@1": "d70f375fb40f46a45a7efc5ed031b8f0c184a077ecbb06ab2f971172106f0b7c",
+    "crosstab@1": "d4e5128d4d66844f6f0f3f1b21e6451b1113510b5822f85ca1c517763ba8df5f",
+    "describe@1": "ffd24656a6e3d9a84ba296d3739032e1b8a7d14194d928529a4654c1c39e35e4",
 }
 
 

@@ -275,7 +275,8 @@ def _overfull(question: Question, documents: Sequence[Mapping[str, Any]], given:
     for one in documents:
         plaintexts = secret.open(product(question, [one], given), threads=threads)
         if not question.layout.holds(plaintexts, question.public.bits):
-            return NotOpenable(f"no total can be opened: the contribution of {one['participant']} is wider than its slots",
+            who = one["participant"]
+            return NotOpenable(f"no total can be opened: the contribution of {who} is wider than its slots",
                                about_seat=one["seat"])
     return NotOpenable("the total is wider than its slots")
 

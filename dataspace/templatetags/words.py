@@ -222,7 +222,9 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "disclosure.another_filter": _("Another filter, or none, was used under this grant."),
         "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
         "disclosure.already_released": _("The same question was already answered; the old result stands."),
-        "disclosure.tried_too_often": _("This table was computed as often as one grant allows; the earlier result stands."),
+        "disclosure.tried_too_often": _(
+            "This table was computed as often as one grant allows; the earlier result stands."
+        ),
         "gate.inconsistent": _("The hospitals' counts and the shared total disagree: one of them is not true."),
         "engine.unfit": _("A safeguard of a node's engine is not in place, so nothing ran there."),
         "session.mismatch": _("The parties did not see the same order, so they did not meet."),
