@@ -38,8 +38,11 @@ with open(home + "/full/rest", "wb", buffering=0) as rest:
             assert error.errno == 28
 said = subprocess.run([sys.executable, "-m", "mpc.node", "stop", "--home", home + "/full", "--json"],
                       capture_output=True, text=True, timeout=60)
-ended = holder.poll()
-holder.kill()
+try:
+    ended = holder.wait(30)  # its lock goes a moment before it does
+except subprocess.TimeoutExpired:
+    ended = None
+    holder.kill()
 print(json.dumps([said.returncode, said.stdout, said.stderr, ended]))
 """
 
