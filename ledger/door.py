@@ -207,7 +207,7 @@ def _ahead(response: httpx.Response) -> float | None:
     what the portal calls a wrong signature is then a wrong clock. A hint for people, never a reason to trust."""
     try:
         theirs = parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     ahead = (datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
     return ahead if abs(ahead) > CLOCK_SKEW.total_seconds() else None

@@ -174,7 +174,10 @@ KINDS: Mapping[str, tuple[Text, Text]] = MappingProxyType(
             _("Each hospital contributes whenever its node is awake; nobody need be online with the others."),
         ),
         "job.contributed": (_("A hospital contributed"), _("Masked, then encrypted to the consumer; signed.")),
-        "job.withdrawn": (_("A hospital took its part back"), _("It counts until the set is frozen.")),
+        "job.withdrawn": (
+            _("A hospital took its part back"),
+            _("A contribution can be taken back until the set is frozen."),
+        ),
         "job.closed": (_("Set of contributors chosen"), _("The dealer's office freezes it, once and for good.")),
         "job.released": (_("Result released"), _("Sealed to the consumer's key; only its SDK can open it.")),
         "job.settled": (_("Settled"), ""),
@@ -223,9 +226,12 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
         "disclosure.already_released": _("The same question was already answered; the old result stands."),
         "disclosure.tried_too_often": _(
-            "This table was computed as often as one grant allows; the earlier result stands."
+            "This table was put to the gate as often as one grant allows. A result that was released stands; "
+            "else it takes a new scenario."
         ),
-        "gate.inconsistent": _("The hospitals' counts and the shared total disagree: one of them is not true."),
+        "gate.inconsistent": _(
+            "The hospitals' own counts and the total of their shares disagree: one of them is not true."
+        ),
         "engine.unfit": _("A safeguard of a node's engine is not in place, so nothing ran there."),
         "session.mismatch": _("The parties did not see the same order, so they did not meet."),
         "session.peer_lost": _("A party was lost during the computation."),

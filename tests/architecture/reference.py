@@ -51,7 +51,8 @@ NODE_MEANINGS = {
     "disclosure.another_filter": "another filter, or none, was asked for under that grant",
     "disclosure.column_tabulated": "a column of this table is in another table, or under another floor, of that grant",
     "disclosure.already_released": "the same question was released already: open that result",
-    "disclosure.tried_too_often": "two gates over this table have begun under that grant: open the earlier result",
+    "disclosure.tried_too_often": "two gates over this table have begun under that grant: open the result if one was "
+                                  "released, else apply anew",
     "paillier.too_early": "contributions are still coming in: the set is not frozen yet",
     "paillier.too_few": "fewer than the minimum have contributed",
     "paillier.too_late": "the time for contributions is over",
@@ -116,7 +117,8 @@ SDK_MEANINGS = {
 
 def codes_page() -> str:
     lines = [HEAD, "# Codes of refusals and errors\n",
-             "Codes are stable; texts are for people and may change. A code never depends on data. *Wrong* and",
+             "Codes are stable; texts are for people and may change. No code depends on a value, but for those that",
+             "the [threat model](../explanation/threat-model.md) names. *Wrong* and",
              "*unknown* never share a code: `chain.unavailable` says nothing about a grant, `grant.revoked` does.\n",
              "## What a node answers\n", "| code | means | who must act |", "|---|---|---|"]
     lines += [f"| `{code}` | {NODE_MEANINGS.get(code, '')} | {who} |" for code, who in CODES.items()]

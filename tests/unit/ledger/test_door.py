@@ -149,6 +149,14 @@ def test_a_signature_that_is_wrong_for_the_clock_alone_says_so(ahead: int | None
     assert code != "clock.skew" or ("ahead of" if (ahead or 0) > 0 else "behind") in refused.value.detail
 
 
+def test_a_date_that_no_calendar_has_is_no_hint() -> None:
+    """It is the portal's to write, and nothing that it writes may end a node."""
+    date = {"Date": "Mon, 01 Jan 99999999999 00:00:00 GMT"}
+    with door(lambda asked: httpx.Response(401, json={"code": "http.signature"}, headers=date)) as way, \
+            pytest.raises(PortalRefused, match=r"http\.signature"):
+        way.get("/work")
+
+
 @pytest.mark.parametrize("trouble", [
     httpx.ConnectError("no"), httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("cut"), httpx.WriteError("gone")])
 def test_trouble_on_the_way_is_unavailable(trouble: httpx.HTTPError) -> None:
