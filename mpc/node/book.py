@@ -307,15 +307,18 @@ class Book:
 
     def sealed(self) -> list[SeenJob]:
         """Jobs whose sealed word has not left the house yet."""
-        jobs = {path.split("/")[2] for (path,) in self.rows("SELECT path FROM outbox WHERE path LIKE '/jobs/%/%'")}
+        jobs = {path.split("/")[2] for (path,) in self.rows(
+            "SELECT path FROM outbox WHERE path LIKE '/jobs/%/envelopes' OR path LIKE '/jobs/%/contributions'")}
         found = [self.seen(job=job) for job in sorted(jobs)]
         return [one for one in found if one is not None and one.state == "sealed"]
 
     def withdraw(self, job_hash: str) -> bool:
-        """What was sealed for this job does not leave any more; whether it had not left already. Its use is spent."""
+        """What was sealed for this job does not leave any more; whether it had not left already. Its use is spent. What
+        else there is to say about the job, a withdrawal or a failure, goes its way."""
         with self.write() as db:
-            taken = db.execute("DELETE FROM outbox WHERE path LIKE (SELECT '/jobs/' || job || '/%' FROM job WHERE "
-                               "job_hash = ? AND state = 'sealed')", (job_hash,))
+            taken = db.execute("DELETE FROM outbox WHERE path IN (SELECT '/jobs/' || job || what FROM job, "
+                               "(SELECT '/envelopes' AS what UNION SELECT '/contributions') WHERE job_hash = ? "
+                               "AND state = 'sealed')", (job_hash,))
             if taken.rowcount:
                 db.execute("UPDATE job SET state = 'stopped' WHERE job_hash = ?", (job_hash,))
                 db.execute("DELETE FROM released WHERE job_hash = ?", (job_hash,))

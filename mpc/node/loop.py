@@ -30,7 +30,7 @@ from mpc.node.cases import Cases
 from mpc.node.chainview import ChainView
 from mpc.node.config import Config
 from mpc.node.contributing import Contributions
-from mpc.node.errors import NodeError, Unfit
+from mpc.node.errors import Unfit
 from mpc.node.logs import note
 from mpc.node.sessions import Home
 from mpc.node.workers import Workers
@@ -86,6 +86,9 @@ class Courier:
                 note("outbox.refused", path=path, code=error.code)
                 if not error.final:
                     return True
+            except Exception as error:  # the last door: no letter keeps the others here, or ends who asked for it
+                note("outbox.failed", path=path, error=type(error).__name__)
+                return True
             self._book.delivered(number)
         return True
 
@@ -224,8 +227,8 @@ def poll(agent: Agent, door: Any) -> None:
         try:
             items = _items(door.get("/work", {"wait": WAIT}, timeout=POLL_TIMEOUT))
             away = AWAY_LEAST
-        except (PortalUnavailable, PortalRefused) as error:
-            note("poll.failed", code=error.code)
+        except Exception as error:  # the last door, too: whatever the portal answered, it is asked again
+            note("poll.failed", code=error.code if isinstance(error, LedgerError) else type(error).__name__)
             time.sleep(away * random.uniform(0.7, 1.3))  # noqa: S311
             away = min(AWAY_MOST, away * 2)
             continue
@@ -236,7 +239,7 @@ def poll(agent: Agent, door: Any) -> None:
             with agent.lock:
                 agent.tend()
             agent.home.audit.settle()
-        except (sqlite3.Error, OSError, LedgerError, NodeError) as error:  # a full disk, say: it may have room later
+        except Exception as error:  # the last door; a full disk, say: it may have room later
             note("tend.failed", error=type(error).__name__)
         if items and time.monotonic() - before < 0.05:
             time.sleep(0.1)  # the portal offers what we have already answered, or hold: do not ask in a circle

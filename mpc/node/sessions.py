@@ -142,6 +142,7 @@ class Run:
         self.send_use_at = 0.0
         self.next_look = 0.0
         self.unsettled = ""  # why the chain could not be asked, the last time
+        self.begun = False  # a gate round, as far as the worker's words were read
         self.judged: object = ()  # the newest revocation in the book when they were last judged
 
     @property
@@ -182,6 +183,7 @@ class Run:
         while True:
             message = worker.receive(TICK)
             if message is not None and message.get("event") == GATE:
+                self.begun = True  # whether or not the book has room for it now
                 self._count()  # before anything may end the attempt: parties see the pattern from now on
             self._guard()
             if message is None:
@@ -348,7 +350,8 @@ class Run:
         if worker is not None:
             worker.stop(error.code)
         try:
-            begun = worker is not None and any(message.get("event") == GATE for message in worker.unread())
+            unread = worker.unread() if worker is not None else []
+            begun = self.begun or any(message.get("event") == GATE for message in unread)
             self.home.book.end(self.papers.job_hash, self.papers.attempt, "failed", begun=begun)
         except sqlite3.Error:
             note("book.unwritten", job=self.papers.job)  # still open there: the next start ends and reports it
@@ -372,3 +375,5 @@ def report_failure(home: Home, job: SeenJob, code: str, *, about: str | None = N
             home.post(path, body)
     except LedgerError:
         note("portal.unavailable", job=job.job)
+    except Exception as error:  # the last door: to say that a job failed ends no agent
+        note("failure.unsent", job=job.job, error=type(error).__name__)

@@ -260,6 +260,23 @@ class TestAHospital:
         assert sum(path.endswith("/contributions") for path, _ in one.door.posted) == 1
         assert "contribution.withdrawn" in one.audit
 
+    def test_a_withdrawal_waits_for_a_portal_that_is_away(self, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only what was sealed is held back in the house; the word that takes it back is to reach the portal."""
+        one, path = space.nodes["hospital_a"], f"/jobs/{space.item['job']}/withdrawal"
+        space.contribute("hospital_a")
+        one.agent.cases.rule(one.job_hash, "deny", by="somebody")
+
+        def away(*_: Any, **__: Any) -> Any:
+            raise PortalUnavailable("away")
+        with monkeypatch.context() as broken:
+            broken.setattr(one.door, "post", away)
+            for _ in range(2):
+                one.agent.look()
+        one.agent.stop(one.item["job"], "job.cancelled")
+        assert [letter[1] for letter in one.agent.book.outbox()] == [path]
+        one.agent.tend()
+        assert one.door.posted[-1][0] == path and one.agent.book.outbox() == []
+
     def test_who_denies_it_hears_that_it_is_taken_back(self, space: Space) -> None:
         one = space.nodes["hospital_a"]
         here = Room(one.agent.config, one.agent.book, one.agent.cases, one.agent.home.audit, "en")

@@ -72,6 +72,21 @@ def test_a_full_disk_in_the_session(node: Maker, monkeypatch: pytest.MonkeyPatch
     assert one.agent.book.unfinished() == []
 
 
+def test_a_gate_that_the_book_had_no_room_for_counts_all_the_same(
+        node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its word was read: the others see the pattern. The disk has room again when the attempt is closed."""
+    one = node()
+    one.check()
+
+    def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+    monkeypatch.setattr(one.agent.book, "start_gate", full)
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "node.disk_full"
+    assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) == "started"
+
+
 class Sits:
     """A portal that takes our use and does nothing with it, or refuses it, or is away."""
 
