@@ -53,7 +53,7 @@ DENIED = (
     188, 189, 190, 197, 198, 199, 463, 466, 469,  # setxattr, removexattr and their kin, file_setattr
     200, 129, 297, 424,  # tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal
     141, 251, 256, 279, 440, 448,  # setpriority, ioprio_set, pages of others
-    29, 30, 64, 65, 220, 66, 68, 69, 70, 71, 240, 241,  # memory, semaphores and queues that others open by name
+    29, 30, 31, 64, 65, 220, 66, 68, 69, 70, 71, 240, 241,  # memory, semaphores and queues that others open by name
 )
 TO_ITSELF = (62, 234)  # kill, tgkill: abort() sends one
 OF_ITSELF = (302, 142, 144, 203, 314)  # prlimit, scheduling, processors: 0 is who asks
@@ -234,4 +234,5 @@ def _install(steps: Sequence[Step]) -> None:
     packed = b"".join(struct.pack("<HBBI", *step) for step in steps)
     memory = ctypes.create_string_buffer(packed, len(packed))
     head = struct.pack("<H6xQ", len(steps), ctypes.addressof(memory))
-    _call(SECCOMP, ctypes.c_uint(1), ctypes.c_uint(1), head)  # on every thread of the process
+    if _call(SECCOMP, ctypes.c_uint(1), ctypes.c_uint(1), head):  # on every thread; else it names one that refused
+        raise OSError(errno.EAGAIN, "a thread of this process cannot be confined")
