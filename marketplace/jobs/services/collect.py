@@ -35,13 +35,16 @@ from mpc.spec import fewest
 GRACE = timedelta(seconds=30)
 """After the order's time: what a hospital began in time is on its way."""
 ASKED_AGAIN = frozenset({
-    "chain.unavailable", "chain.stale_head", "chain.disagree", "clock.skew", "node.disk_full", "node.stopped",
+    "chain.unavailable", "chain.stale_head", "chain.disagree", "clock.skew", "node.busy", "node.disk_full",
+    "node.stopped",
     "worker.failed", "worker.killed", "worker.out_of_time", "worker.out_of_memory", "session.deadline",
     "paillier.too_early", "paillier.use_not_final",
 })  # fmt: skip
 """What may be otherwise a few minutes later: whoever said so is asked again."""
 LONG_ENOUGH = timedelta(minutes=15)
 """After the order's time: a use that is not final by then will not be."""
+FINISHING = timedelta(minutes=30)
+"""After the deadline: the dealer's word is here, and only the portal's own product is missing."""
 
 
 def key_of(job: Job) -> PublicKey:
@@ -208,13 +211,21 @@ def can_come(job: Job) -> set[UUID]:
 
 
 def carry_on(job: Job, *, now: datetime) -> None:
-    """What time and the others' acts bring to such a job; the caller holds its row, and multiplies afterwards."""
+    """What time and the others' acts bring to such a job; the caller holds its row."""
     if job.state == State.COLLECTING:
         _without_revoked(job, now=now)
     if job.state == State.COLLECTING:
         _close_when_due(job, now=now)
     if job.state == State.CLOSING and now > job.deadline:
+        _past_deadline(job, now=now)
+
+
+def _past_deadline(job: Job, *, now: datetime) -> None:
+    """A dealer that said its word in time is not named for a product that the portal has not made."""
+    if not Total.objects.filter(job=job, frozen__isnull=False).exists():
         end(job, Move.FAIL, code="dealer.lost", about=job.parties.get(role="dealer").participant_id, now=now)
+    elif now > job.deadline + FINISHING:
+        end(job, Move.FAIL, code="session.deadline", about=None, now=now)
 
 
 def _without_revoked(job: Job, *, now: datetime) -> None:
@@ -250,15 +261,15 @@ def _close_when_due(job: Job, *, now: datetime) -> None:
     go(job, Move.CLOSE, actor=SYSTEM, now=now, body={"contributions": sorted(given.values())})
 
 
-def is_to_multiply(job_id: UUID) -> bool:
-    """Whether a set is chosen whose product does not lie here."""
+def to_multiply() -> QuerySet[Job]:
+    """Jobs whose set is chosen and whose product does not lie here."""
     made = Total.objects.filter(job=OuterRef("pk")).exclude(product=None)
-    return Job.objects.filter(~Exists(made), pk=job_id, state=State.CLOSING).exists()
+    return Job.objects.filter(~Exists(made), state=State.CLOSING)
 
 
 def multiply(job_id: UUID, *, now: datetime) -> None:
     """The product of the chosen contributions: one after the other, and nothing locked meanwhile. Whoever is killed
-    over it leaves it to the next sweep; of a set that was chosen anew meanwhile it is not kept."""
+    over it leaves it to who is woken next; of a set that was chosen anew meanwhile it is not kept."""
     job = Job.objects.get(pk=job_id)
     chosen = list(standing(job_id).values_list("pk", flat=True))
     key, count = key_of(job), job.spec["document"]["contributions"]["ciphertexts"]

@@ -1,9 +1,11 @@
 """What time alone brings to a job: the offer, silence, deadlines, revoked grants. Any process may run it, any time.
 
-A step takes the job's lease by compare-and-set; its fence rises with each taker.
+A step takes the job's lease by compare-and-set; its fence rises with each taker. A product takes minutes: the sweep
+only asks for it, for meanwhile it could judge no other job.
 """
 
 import logging
+import time
 from collections import Counter
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,12 +13,14 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 
 from dataspace.actor import SYSTEM
 from dataspace.errors import DataspaceError
 from dataspace.grants.states import State as GrantState
 from dataspace.provenance.models import Leaf
 from dataspace.provenance.queries import anchored_size
+from dataspace.provenance.wake import wake
 from marketplace.jobs.models import Envelope, Failure, Job, Verdict
 from marketplace.jobs.services import collect
 from marketplace.jobs.services.move import again, end, go, locked
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=10)
 MULTIPLYING = timedelta(minutes=10)
+ASK_AGAIN = 15.0  # seconds after which a product is asked for once more: the one who was asked may be busy, or gone
+_asked: dict[UUID, float] = {}
 LISTEN = timedelta(seconds=1.5)  # in which a better reason may come than the first one told
 NOBODYS = frozenset({"session.mismatch", "relay.lost", "relay.refused", "relay.tampered"})  # it may be on the way
 SECOND_HAND = frozenset({"session.peer_lost", "session.peer_silent", "session.deadline", "dealer.lost"})
@@ -48,19 +54,36 @@ def step(job_id: UUID, *, now: datetime) -> None:
             job = locked(job_id)
             if job.fence == fence and job.state in OPEN:
                 _carry_on(job, now=now)
-        if collect.is_to_multiply(job_id) and Job.objects.filter(pk=job_id, fence=fence).update(
-                lease_until=now + MULTIPLYING):  # fmt: skip
-            collect.multiply(job_id, now=now)
     finally:
-        Job.objects.filter(pk=job_id, fence=fence).update(lease_until=None)
+        _release(job_id, fence)
 
 
-def _claim(job_id: UUID, *, now: datetime) -> int | None:
-    free = Q(lease_until=None) | Q(lease_until__lt=now)
-    rows = Job.objects.filter(free, pk=job_id, state__in=OPEN)
-    if rows.update(lease_until=now + LEASE, fence=F("fence") + 1) != 1:
+def multiply(job_id: UUID, *, now: datetime) -> None:
+    """The product of a set that was chosen, unless it lies here or somebody else is at it."""
+    if not collect.to_multiply().filter(pk=job_id).exists():
+        return
+    fence = _claim(job_id, now=now, lasting=MULTIPLYING)
+    if fence is None:
+        return
+    try:
+        collect.multiply(job_id, now=now)
+    finally:
+        _release(job_id, fence)
+
+
+def _free(now: datetime) -> Q:
+    return Q(lease_until=None) | Q(lease_until__lt=now)
+
+
+def _claim(job_id: UUID, *, now: datetime, lasting: timedelta = LEASE) -> int | None:
+    rows = Job.objects.filter(_free(now), pk=job_id, state__in=OPEN)
+    if rows.update(lease_until=now + lasting, fence=F("fence") + 1) != 1:
         return None
     return Job.objects.values_list("fence", flat=True).get(pk=job_id)
+
+
+def _release(job_id: UUID, fence: int) -> None:
+    Job.objects.filter(pk=job_id, fence=fence).update(lease_until=None)
 
 
 def _carry_on(job: Job, *, now: datetime) -> None:
@@ -160,18 +183,31 @@ def _verdicts(job: Job) -> QuerySet[Verdict]:
     return Verdict.objects.filter(job=job, attempt=job.attempt)
 
 
-def sweep(*, now: datetime) -> None:
-    """Carry on every open job, and settle those whose release is anchored."""
-    waiting = collect.waiting(now=now).values("pk")
+def sweep(*, now: datetime | None = None) -> None:
+    """Carry on every open job, have the products made, and settle those whose release is anchored. Without `now`, each
+    job is judged by the clock as it is when its turn comes."""
+    waiting = collect.waiting(now=now or timezone.now()).values("pk")
     for job_id in Job.objects.filter(state__in=OPEN).exclude(pk__in=waiting).values_list("pk", flat=True):
         try:
-            step(job_id, now=now)
+            step(job_id, now=now or timezone.now())
         except DataspaceError as trouble:
             log.warning("job %s waits: %s", job_id, trouble.code)
         except (LookupError, ValueError, TypeError):  # one job that cannot be carried on does not stop the others
             log.exception("job %s stopped", job_id)
+    _ask_for_products(now=now or timezone.now())
     for job in Job.objects.filter(state=State.RELEASED)[:100]:
-        settle(job, now=now)
+        settle(job, now=now or timezone.now())
+
+
+def _ask_for_products(*, now: datetime) -> None:
+    """A set that was chosen at its time, or again, was nobody's request: the queue is told of it here."""
+    missing = set(collect.to_multiply().filter(_free(now)).values_list("pk", flat=True))
+    at = time.monotonic()
+    for job_id in [one for one, asked in _asked.items() if one not in missing or at - asked >= ASK_AGAIN]:
+        del _asked[job_id]
+    for job_id in missing - _asked.keys():
+        _asked[job_id] = at
+        wake("marketplace.jobs.tasks.advance", str(job_id))
 
 
 def settle(job: Job, *, now: datetime) -> None:

@@ -72,7 +72,7 @@ def look_at_the_log() -> None:
 
 def sweep() -> None:
     """One pass over all that may wait."""
-    tend.sweep(now=timezone.now())
+    tend.sweep()
     followers.run_all()
 
 

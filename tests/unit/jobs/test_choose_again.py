@@ -68,7 +68,10 @@ def job() -> Job:
 
 
 def swept(hours: float = 0) -> Job:
-    tend.sweep(now=now() + timedelta(hours=hours))
+    """And what a sweep asks of Celery."""
+    at = now() + timedelta(hours=hours)
+    tend.sweep(now=at)
+    tend.multiply(job().pk, now=at)
     return job()
 
 
@@ -284,8 +287,29 @@ class TestMultiplying:
         total = ciphertext.from_bytes(key, bytes(Total.objects.get().product), count=apart.COUNT)
         assert apart.secret().open(total) == [21, 21]
 
+    def test_a_sweep_only_asks_for_it(self, people: Space, spec: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For it takes minutes, in which no other job would be judged. Of a set that was closed at its time, and of
+        one that was chosen again; not at every pass, and not while somebody is at it."""
+        asked: list[tuple[str, ...]] = []
+        monkeypatch.setattr(tend, "wake", lambda *words: asked.append(words))
+        monkeypatch.setattr(collect, "multiply", None)
+        tend._asked.clear()
+        words = ("marketplace.jobs.tasks.advance", str(job().pk))
+        late = now() + timedelta(hours=1.1)
+        tend.sweep(now=late)
+        tend.sweep(now=late)
+        assert (job().state, asked) == ("closing", [words])
+        tend._asked.clear()
+        Job.objects.update(lease_until=late + timedelta(minutes=1))
+        tend.sweep(now=late)
+        assert asked == [words]
+        Job.objects.update(lease_until=None)
+        tend.sweep(now=late)
+        assert asked == [words] * 2
+
     def test_a_sweep_leaves_a_job_alone_that_only_waits(self, people: Space, spec: Wire) -> None:
         """For thirty days, at every pass, it would lease and lock it."""
         before = job().fence
         assert swept(hours=0.5).fence == before
-        assert swept(hours=1.1).fence == before + 1
+        tend.sweep(now=now() + timedelta(hours=1.1))
+        assert job().fence == before + 1

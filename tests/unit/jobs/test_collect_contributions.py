@@ -50,7 +50,10 @@ def job() -> Job:
 
 
 def swept(hours: float = 0) -> Job:
-    tend.sweep(now=now() + timedelta(hours=hours))
+    """And what a sweep asks of Celery."""
+    at = now() + timedelta(hours=hours)
+    tend.sweep(now=at)
+    tend.multiply(job().pk, now=at)
     return job()
 
 
@@ -229,7 +232,7 @@ def test_a_refusal_of_the_moment_may_be_followed_by_a_contribution(people: Space
 
 
 def test_a_failure_of_the_moment_ends_nothing_another_does(people: Space, spec: Wire) -> None:
-    for code in ("worker.failed", "session.deadline"):  # the latter: its use was not final in time
+    for code in ("node.busy", "worker.failed", "session.deadline"):  # the last: its use was not final in time
         people.fail(spec, "hospital_a", code)
         assert job().state == "collecting"
     people.fail(spec, "hospital_a", "dataset.changed")
@@ -251,6 +254,20 @@ def test_a_dealer_that_never_comes_is_named(people: Space, spec: Wire) -> None:
     apart.all_contribute(people, spec)
     assert swept(hours=24).state == "closing"
     assert (swept(hours=26).state, job().code, str(job().about)) == ("failed", "dealer.lost", people.id("dealer"))
+
+
+def test_a_dealer_whose_word_is_here_is_not_named_for_our_product(people: Space, spec: Wire) -> None:
+    given = apart.all_contribute(people, spec)
+    tend.sweep(now=now())
+    apart.freeze(people, spec, given)
+    tend.sweep(now=now() + timedelta(hours=25, minutes=10))
+    assert job().state == "closing"
+    with transaction.atomic():
+        tend.sweep(now=now() + timedelta(hours=26))
+        assert (job().state, job().code, job().about) == ("failed", "session.deadline", None)
+        transaction.set_rollback(True)
+    tend.multiply(job().pk, now=now() + timedelta(hours=25, minutes=10))
+    assert job().state == "released"
 
 
 def test_a_dealer_that_refuses_for_good_ends_it(people: Space, spec: Wire) -> None:
