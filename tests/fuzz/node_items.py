@@ -10,11 +10,12 @@ key it takes (`liars`).
 import json
 from collections.abc import Callable
 from functools import cache
+from unittest.mock import patch
 
 from ledger.documents import document_hash, load_json, new_document, signed, timestamp, to_b64
 from ledger.errors import DocumentError, LedgerError, PortalUnavailable
 from mpc import ciphertext, masked
-from mpc.node import contributing, loop
+from mpc.node import contributing, loop, sessions
 from mpc.node.checks import Session
 from mpc.node.papers import verify_papers
 from mpc.node.sessions import Attempt, Run
@@ -265,7 +266,8 @@ def workers_words(body: bytes) -> None:
     attempt.worker, attempt.stop_code, attempt.told = Speaking(body), "", False
     with one.agent.book.write() as db:
         db.execute("UPDATE job SET state = 'accepted'")
-    Run(one.agent.home, attempt, session).run()
+    with patch.object(sessions, "TICK", 0.001):  # between two looks of a run that waits for its use
+        Run(one.agent.home, attempt, session).run()
     promise(not any("envelope" in path for path, _ in one.door.posted), "an envelope without a use")
     one.door.posted.clear()
 

@@ -102,7 +102,7 @@ def test_whom_a_last_word_names(said: dict[str, object], code: str, about: int |
 def test_time_that_runs_out_is_held_against_who_is_waited_for(net: Net) -> None:
     """Seat 1 computes and computes; 0 and the dealer wait for it, 2 waits for 0. Nobody names who told it first."""
     waits = {0: 1, 2: 0, 3: 1}
-    net.settings = [replace(one, deadline=time.monotonic() + 4.0) for one in net.settings]
+    net.settings = [replace(one, deadline=time.monotonic() + 8.0) for one in net.settings]
     net.build()
     assert set(net.link().values()) == {None}
     found = net.each(lambda seat: net.meshes[seat].recv(waits[seat], b"T"), tuple(waits))
@@ -122,6 +122,7 @@ def test_who_is_told_that_time_ran_out_names_whom_it_waits_for_itself(net: Net) 
         assert time.monotonic() < end
         time.sleep(0.01)
     net.meshes[3].fail(DeadlinePassed("late"))
-    waiting.join()
+    waiting.join(60)
+    assert not waiting.is_alive()
     failure = net.meshes[0].failure
     assert failure is not None and (failure.code, failure.about_seat) == ("session.deadline", 2)

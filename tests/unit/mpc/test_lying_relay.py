@@ -147,15 +147,13 @@ def test_a_lie_ends_the_session_at_everybody_by_name(net: Net, name: str) -> Non
     assert ends(talk(net)) == NOBODY
 
 
-@pytest.mark.parametrize(("number", "at"), [(1, 5), (1, 11), (1, 45), (1, 90), (1, 200), (1, 260), (2, 20), (2, 100),
-                                            (2, 400), (3, 30)])
+@pytest.mark.parametrize(("number", "at"), [(1, 5), (1, 45), (1, 200), (2, 100), (3, 30)])
 def test_a_bit_flipped_in_the_handshake_gets_nobody_blamed(net: Net, number: int, at: int) -> None:
     net.relay.tamper = Counting(lambda count, frame: [flipped(frame, at) if count == number else frame])
     assert ends(talk(net)) <= SPOILT
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("alert", [42, 46, 48, 116])
+@pytest.mark.parametrize(("number", "alert"), [(1, 42), (2, 46), (3, 48), (1, 116)])
 def test_an_alert_of_the_relays_own_gets_nobody_blamed(net: Net, number: int, alert: int) -> None:
     """In clear, as TLS allows before there are keys: your certificate is bad, unknown, of no authority, required."""
     def lie(count: int, frame: bytes) -> list[bytes]:
@@ -220,7 +218,8 @@ def both(net: Net, other: Net, act: Callable[[Mesh], object]) -> list[MpcError]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     return found
 
 
