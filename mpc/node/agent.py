@@ -112,10 +112,7 @@ class Agent:
             return
         if self._held.get((job_hash, attempt), 0.0) > time.monotonic():
             return
-        if self.attempts.running >= self.config.at_once:
-            note("work.later", job=str(item["job"]))
-            return
-        accepted, verdict = self.judge(item)
+        accepted, verdict = self.judge(item)  # also while as many run as may: nobody is to be blamed for being busy
         if verdict["document"]["decision"] == "hold":
             now = time.monotonic()
             self._held = {one: until for one, until in self._held.items() if until > now}
@@ -131,7 +128,8 @@ class Agent:
                 self._obey(accepted)  # a stop may have come while this was judged
 
     def contribute(self, item: Mapping[str, Any]) -> None:
-        """Judge, and contribute at once; a contribution that was made is sent again as it was."""
+        """Judge, and contribute as soon as there is room; a contribution that was made is sent again as it was, or the
+        portal hears why it is not."""
         spec = item["spec"]["document"]
         made = self.contributions.made(document_hash(spec))
         ended = self._ruled(document_hash(spec), str(item["job"])) or self.contributions.barred(
@@ -139,14 +137,29 @@ class Agent:
         if made is not None and not ended:
             self.door.post(*made)
             return
+        if made is not None:
+            self._refuse(item, Refused(ended, "what was contributed may not leave the house any more"))
+            return
         if not self.me.party or not are_apart(spec):
             note("work.unknown")
+            return
+        standing = self.attempts.get(document_hash(spec))
+        if (standing is None or standing.thread is None) and self.attempts.running >= self.config.at_once:
+            note("work.later", job=str(item["job"]))  # shown again in a moment, and nobody waits for us online
             return
         self.check(item)
         attempt = self.attempts.get(document_hash(spec))
         if attempt is not None and attempt.thread is None:
             self._start(attempt, Contribute(self.home, attempt, self.contributions, ruled=self._ruled,
                                             still_allowed=self.judging.still_allowed))
+
+    def _refuse(self, item: Mapping[str, Any], refusal: Refused) -> None:
+        """Answer with what is known without a look at the papers."""
+        made = Judgement(self.judging.policy())
+        made.ended(refusal)
+        verdict = self.answers.verdict(item, made)
+        self.answers.keep(item, made, verdict["document"])
+        self.answers.send(item["job"], verdict)
 
     def freeze(self, item: Mapping[str, Any]) -> None:
         """The dealer's word on one set of contributors, or why not."""
@@ -193,7 +206,7 @@ class Agent:
         apart = are_apart(papers.spec)
         fresh, session = NO_KEYS, None
         if apart:
-            self.contributions.begin(papers.job_hash)
+            self.contributions.check_tries(papers.job_hash)
         else:
             place = Place(papers.job_hash, papers.attempt, papers.seat)
             fresh = fresh_keys(self.home.keys.signing, place, self.now())
@@ -205,7 +218,8 @@ class Agent:
             attempt=papers.attempt, deadline=int(papers.deadline.timestamp()),
             grant=papers.own.id if papers.own else None,
             max_uses=papers.own.terms["max_uses"] if papers.own else 0, release_key=papers.release_key,
-            shape=papers.shape, gated=papers.gated, anew=apart)
+            shape=papers.shape, gated=papers.gated, anew=apart,
+            also=(lambda db: self.contributions.begin(db, papers.job_hash)) if apart else None)
         attempt = Attempt(papers, verdict, fresh, made.floor, made.source)
         if (before := self.attempts.enter(attempt)) is not None:
             before.stop_code = "session.mismatch"

@@ -71,6 +71,8 @@ class Answers:
             who_must_act=verdict["who_must_act"], policy_hash=verdict["policy_hash"], at=int(time.time()),
             trace=trace_of(made.steps))
         try:
+            before = self._cases.find(case.job_hash)
+            recorded = recorded or (before is not None and case.decision == "hold" and _said(before) == _said(case))
             self._cases.put(case, item if verdict["decision"] == "hold" else None)
         except sqlite3.Error:
             note("book.full")
@@ -78,6 +80,11 @@ class Answers:
             self._home.audit.note_often("verdict", case.code, **_facts(verdict))
         elif not recorded:
             self._home.audit.note("verdict", code=case.code, **_facts(verdict))
+
+
+def _said(case: Case) -> tuple[Any, ...]:
+    """What makes a line of the record: what is held is judged again every few seconds, and is no news."""
+    return case.attempt, case.decision, case.code, case.policy_hash
 
 
 def _facts(verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,10 +204,10 @@ class Book:
 
     def accept(self, *, job: str, job_hash: str, consumer: str, nonce: str, attempt: int, deadline: int,
                grant: str | None, max_uses: int, release_key: str, shape: Shape, gated: Sequence[str] = (),
-               anew: bool = False) -> None:
+               anew: bool = False, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
         """Enter the job, what it asks, its use, and its gate under each of the grants `gated`, or raise: of two jobs
         for the last use exactly one gets it. `anew`: this attempt may be begun again when it ended and nothing was
-        sealed."""
+        sealed. `also`: what a neighbour enters with it, both or neither."""
         with self.write() as db:
             db.execute("DELETE FROM gate WHERE job_hash = ?1 AND state = 'reserved' AND EXISTS "  # it had no order yet
                        "(SELECT 1 FROM job WHERE job_hash = ?1 AND state = 'accepted')", (job_hash,))
@@ -236,6 +236,8 @@ class Book:
                 raise Refused("spec.two_specs", "another spec with this id or nonce is in the book") from error
             if entered.rowcount != 1:
                 raise Refused("spec.replayed", "this spec was answered here before")
+            if also is not None:
+                also(db)
 
     def unfinished(self) -> list[SeenJob]:
         """Jobs accepted or running; after a restart their session keys are gone."""

@@ -9,6 +9,7 @@ office.
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -45,14 +46,15 @@ class Contributions:
         self._book = book
         book.prepare(SCHEMA)
 
-    def begin(self, job_hash: str) -> None:
-        """One more try; a portal that never stops asking does not keep a node busy for ever."""
-        with self._book.write() as db:
-            db.execute("INSERT INTO contribution (job_hash, tries) VALUES (?, 1) "
-                       "ON CONFLICT (job_hash) DO UPDATE SET tries = tries + 1", (job_hash,))
-            (tries,) = db.execute("SELECT tries FROM contribution WHERE job_hash = ?", (job_hash,)).fetchone()
-            if tries > MOST_TRIES:
-                raise Refused("spec.replayed", f"a contribution to this job was begun {MOST_TRIES} times")
+    def check_tries(self, job_hash: str) -> None:
+        """A portal that never stops asking does not keep a node busy for ever."""
+        if self._book.rows("SELECT 1 FROM contribution WHERE job_hash = ? AND tries >= ?", job_hash, MOST_TRIES):
+            raise Refused("worker.failed", f"a contribution to this job was begun {MOST_TRIES} times, and never made")
+
+    def begin(self, db: sqlite3.Connection, job_hash: str) -> None:
+        """One more try, in the transaction in which the book accepts the job: what was not begun is not counted."""
+        db.execute("INSERT INTO contribution (job_hash, tries) VALUES (?, 1) "
+                   "ON CONFLICT (job_hash) DO UPDATE SET tries = tries + 1", (job_hash,))
 
     def keep(self, job_hash: str, path: str, body: Mapping[str, Any], *, terms: Mapping[str, Any],
              record: Mapping[str, Any] | None) -> None:
@@ -79,12 +81,13 @@ class Contributions:
 
     def take_back(self, home: Home, denied: Callable[[str, str], bool]) -> None:
         """Of what left this house, or was about to, and a person denied since: a signed withdrawal, once for each."""
-        for job_hash, job, deadline, body in self._book.rows(
-                "SELECT job_hash, job, deadline, body FROM contribution JOIN job USING (job_hash) WHERE deadline > ? "
+        for job_hash, job, deadline in self._book.rows(  # a body is long, and this is asked at every look
+                "SELECT job_hash, job, deadline FROM contribution JOIN job USING (job_hash) WHERE deadline > ? "
                 "AND body IS NOT NULL AND state IN ('sealed', 'stopped') "
                 "AND job_hash NOT IN (SELECT job_hash FROM taken_back)", int(time.time())):
             if not denied(job_hash, job):
                 continue
+            ((body,),) = self._book.rows("SELECT body FROM contribution WHERE job_hash = ?", job_hash)
             given = json.loads(body)["contribution"]["document"]
             wire = signed(new_document("withdrawal", job=job, job_hash=job_hash, participant=home.participant,
                                        seat=given["seat"]), home.keys.signing)

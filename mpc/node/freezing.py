@@ -14,9 +14,9 @@ from ledger.documents import document_hash, new_document, parse_time, read_signe
 from ledger.errors import LedgerError
 from mpc import masked
 from mpc.errors import MpcError, SetRefused
-from mpc.node.audit import Audit
+from mpc.node.audit import TROUBLE, Audit
 from mpc.node.contributing import question_of
-from mpc.node.errors import CODES, Refused
+from mpc.node.errors import CODES, Refused, Unfit
 from mpc.node.frozen import Frozen
 from mpc.node.grants import Document
 from mpc.node.judge import MOST
@@ -85,7 +85,11 @@ class Freezer:
     def _check_whole(self, words: Iterable[object]) -> None:
         """This book knows every word that this office gave, as far as anybody shows them: its own record, the portal.
         An older one, put back after a disk was lost, would freeze again what was frozen since."""
-        given = given_words(self._home.audit)
+        try:
+            given = given_words(self._home.audit)
+        except (Unfit, AttributeError, *TROUBLE) as error:
+            raise Refused("node.unrecorded", "this office's record cannot be read, so nobody knows which words it gave"
+                          ) from error
         for wire in words:
             try:
                 given.add(verify_signed(wire, type="frozen_set", keys=[self._home.keys.signing_public])["job_hash"])

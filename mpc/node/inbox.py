@@ -24,6 +24,7 @@ from mpc.node.logs import note
 CLOCKS = 3600  # by how much ours may differ from the chain's
 WITHDRAWALS = "withdrawals"  # of this node itself, for the dealer's office: beside the inbox
 _taking = threading.Lock()
+_told: set[tuple[str, Path]] = set()
 
 
 def drop(inbox: Path, signed: Mapping[str, Any]) -> Path:
@@ -48,9 +49,12 @@ def take(inbox: Path, book: Book) -> int:
                 subject = _subject(signed)
             except FileNotFoundError:
                 continue
-            except (OSError, DocumentError):
+            except (DocumentError, IsADirectoryError):
                 note("inbox.refused", file=place.name)
                 _aside(place, "refused")
+                continue
+            except OSError as error:  # no handle, a disk in trouble: it may be a good one, and is read again
+                _once("inbox.unread", place, error)
                 continue
             book.add_revocation(subject, signed)
             _aside(place, "taken")
@@ -73,6 +77,17 @@ def _subject(signed: Any) -> str:
 
 
 def _aside(place: Path, folder: str) -> None:
+    """Where it cannot be moved it is read again: what is in the book is there once."""
     there = place.parent / folder
-    there.mkdir(exist_ok=True, mode=0o700)
-    os.replace(place, there / place.name)
+    try:
+        there.mkdir(exist_ok=True, mode=0o700)
+        os.replace(place, there / place.name)
+    except OSError as error:
+        _once("inbox.unmoved", place, error)
+
+
+def _once(what: str, place: Path, error: OSError) -> None:
+    """A line in the log; not one more at every look, many times a second."""
+    if (what, place) not in _told:
+        _told.add((what, place))
+        note(what, file=place.name, error=type(error).__name__)

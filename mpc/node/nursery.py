@@ -24,7 +24,9 @@ from mpc.node.errors import Unsettled
 from mpc.node.logs import note
 
 COMMAND = (sys.executable, "-P", "-m", "mpc.nursery")
-SECONDS = 120.0
+SECONDS = 120.0  # until it has imported what it must
+ANSWER = 30.0  # for an answer after that, which takes milliseconds
+SILENCES = 2  # in a row: one may be a machine that stood still for a moment, and workers that run go with it
 LINE = 1 << 16
 
 
@@ -36,7 +38,7 @@ class Nursery:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.settimeout(SECONDS)
         self._asking = threading.Lock()
-        self._ready, self._asked = False, 0
+        self._ready, self._asked, self._silent = False, 0, 0
         self._given_up: list[int] = []  # workers that were forked, and that nobody waits for
         self.born = time.monotonic()
         with theirs:
@@ -91,7 +93,17 @@ class Nursery:
 
     def _ask(self, request: dict[str, Any], handles: Sequence[int] = ()) -> Any:
         with self._asking:
-            answer = self._exchange(request, handles)
+            try:
+                answer = self._exchange(request, handles)
+            except TimeoutError:
+                self._silent += 1
+                if self._silent >= SILENCES:
+                    note("nursery.silent", pid=self.pid)
+                    self.kill()  # the pool starts another
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(5)
+                raise
+            self._silent = 0
             self._end_given_up()
             return answer
 
@@ -100,6 +112,7 @@ class Nursery:
             if "ready" not in json.loads(self._line.recv(LINE)):
                 raise ValueError("not ready")
             self._ready = True
+            self._line.settimeout(ANSWER)
         self._asked += 1
         socket.send_fds(self._line, [json.dumps({"ask": self._asked, **request}).encode() + b"\n"], list(handles))
         while (answer := json.loads(self._line.recv(LINE)))["ask"] != self._asked:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.approval import domain_of, sign_revocation
+from ledger.approval import domain_of, grant_chain_id, sign_revocation, sign_suspension
 from ledger.documents import (
     chain_id_of,
     document_hash,
@@ -32,6 +32,7 @@ from mpc.node import console, doctor, inbox
 from mpc.node.agent import Agent
 from mpc.node.console import Room
 from mpc.node.contributing import question_of
+from mpc.node.errors import Refused
 from mpc.node.loop import Courier
 from mpc.node.papers import verify_papers
 from mpc.spec import common_columns, rows_max_total
@@ -239,8 +240,42 @@ class TestAHospital:
             one.agent.handle(one.item)
             one.wait()
         verdict = one.door.documents("verdict")[-1]
-        assert (verdict["decision"], verdict["code"]) == ("refuse", "spec.replayed")
+        assert (verdict["decision"], verdict["code"], verdict["who_must_act"]) == (
+            "refuse", "worker.failed", "custodian")
         assert one.agent.book.use_state(one.own_terms["id"], one.job_hash) is None
+
+    def test_what_was_not_begun_is_no_try(self, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = space.nodes["hospital_a"]
+
+        def unrecorded(*_: Any) -> None:
+            raise Refused("node.unrecorded", "no")
+        with monkeypatch.context() as broken:
+            broken.setattr(one.agent.answers, "record", unrecorded)
+            for _ in range(6):
+                one.agent.handle(one.item)
+        assert {said["code"] for said in one.door.documents("verdict")} == {"node.unrecorded"}
+        space.contribute("hospital_a")
+
+    def test_it_waits_until_there_is_room(self, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+        one = space.nodes["hospital_a"]
+        with monkeypatch.context() as busy:
+            busy.setattr(type(one.agent.attempts), "running", property(lambda _: one.agent.config.at_once))
+            one.agent.handle(one.item)
+        assert one.agent.attempts == {} and one.door.posted == []
+        space.contribute("hospital_a")
+
+    def test_what_a_suspension_keeps_in_the_house_is_named_so(self, space: Space) -> None:
+        one, world = space.nodes["hospital_a"], space.world
+        object.__setattr__(one.agent.home, "flush", lambda: None)
+        one.agent.handle(one.item)
+        one.wait()
+        said = sign_suspension(grant_chain_id(one.own_terms), True, 1, world.approver("office"), domain_of(world.trust))
+        inbox.drop(one.agent.config.inbox, {"type": "hold", "version": 1, "about": "grant", "suspension": said,
+                                            "subject": one.own_terms["id"]})
+        inbox.take(one.agent.config.inbox, one.agent.book)
+        one.agent.handle(one.item)
+        accepted, verdict = one.door.documents("verdict")
+        assert (verdict["code"], verdict["seat"]) == ("grant.suspended", accepted["seat"])
 
     def test_a_person_may_take_it_back_after_it_left(self, space: Space) -> None:
         """Once, signed, to the portal and in a file; and it is not sent again."""
@@ -545,6 +580,10 @@ class TestTheDealersOffice:
         here = Room(agent.config, agent.book, agent.cases, agent.home.audit, "en")
         found = {one.check: one.ok for one in doctor._book(doctor.Patient(here))}
         assert found == {"book": True, "words": bool(words)}
+
+    def test_a_record_that_cannot_be_read_has_a_name(self, space: Space, parts: list[Document]) -> None:
+        space.dealer.agent.config.audit.write_text("{\n{\n")
+        assert space.freeze(parts[:3])["code"] == "node.unrecorded"
 
     def test_its_own_book_of_revocations_counts_whatever_portal_and_chain_say(self, space: Space, parts: list[Document],
                                                                               world: World) -> None:

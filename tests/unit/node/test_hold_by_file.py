@@ -107,6 +107,22 @@ def test_nobody_uses_the_numbers_up(hospital: Hospital, world: World) -> None:
     assert len(list((hospital.folder / "inbox" / "refused").iterdir())) == 1
 
 
+def test_a_machine_in_trouble_puts_nothing_aside(
+        hospital: Hospital, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No handle left, a disk that reads badly: what was handed over is good all the same, and is read again."""
+    hospital.hand("grant", True, 5, world.approver("office"))
+
+    def fails(*_: Any) -> Any:
+        raise OSError(24, "Too many open files")
+    for broken in ("pathlib.Path.read_bytes", "os.replace"):
+        with monkeypatch.context() as trouble:
+            trouble.setattr(broken, fails)
+            said = hospital.judge()
+        assert len(list((hospital.folder / "inbox").glob("*.json"))) == 1
+    assert said == hospital.judge() == "grant.suspended" and not (hospital.folder / "inbox" / "refused").exists()
+    assert list((hospital.folder / "inbox").glob("*.json")) == []
+
+
 def test_junk_is_put_aside(hospital: Hospital) -> None:
     for junk in ({"type": "hold"}, {"type": "hold", "version": 1, "about": "grant", "subject": "x", "suspension": {}}):
         inbox.drop(hospital.folder / "inbox", junk)

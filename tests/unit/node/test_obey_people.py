@@ -361,6 +361,18 @@ def _junk(item: Document, number: int) -> Document:
     return {**item, "spec": spec, "job": spec["document"]["id"]}
 
 
+def test_what_stays_held_makes_one_line_of_the_record(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is judged again every few seconds, for days: what changed is told, and nothing else."""
+    monkeypatch.setattr("mpc.node.agent.HOLD_AGAIN", 0.0)
+    one = held(node)
+    for _ in range(3):
+        one.check()
+    assert one.audit.count("verdict") == 1
+    one.agent.config.policy.write_text(HOLD.replace('"hold"', '"deny"'))
+    one.check()
+    assert one.audit.count("verdict") == 2
+
+
 def test_a_hold_names_the_job_by_its_hash(node: Maker) -> None:
     one = held(node)
     case = one.agent.cases.find(one.item["job"])

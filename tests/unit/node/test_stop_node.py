@@ -110,6 +110,8 @@ class Script:
             raise PortalRefused(409, "job.over", "over")
         if path == "/away":
             raise PortalUnavailable("away")
+        if path == "/odd":
+            raise OverflowError
         return {}
 
 
@@ -117,7 +119,7 @@ def test_the_loop_outlives_its_portal(home: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("mpc.node.loop.AWAY_LEAST", 0.001)
     junk = [None, {}, [], 5, "items", {"items": None}, {"items": 5}, {"items": {"kind": "check"}}, {"items": "abc"},
             {"items": [None, 5, [], "junk", {"kind": 5}, {}]}, {"items": [{"kind": "?"}] * 5000}]
-    door = Script(PortalUnavailable("away"), PortalRefused(401, "http.signature", "unknown"), *junk,
+    door = Script(PortalUnavailable("away"), PortalRefused(401, "http.signature", "unknown"), OverflowError(), *junk,
                   {"items": ["junk", {"kind": "?"}]}, {"items": [{"kind": "check"}]})
     agent, _ = assemble(home, door=door)
     handled: list[object] = []
@@ -133,11 +135,12 @@ def test_the_loop_outlives_its_portal(home: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_outbox_delivers_in_order_and_forgets_what_nobody_needs(tmp_path: Path) -> None:
     book, door = Book(tmp_path / "book.sqlite3"), Script()
     later = int(time.time()) + 60
-    for path, until in (("/overdue", 1), ("/refused", later), ("/one", later), ("/away", later), ("/two", later)):
+    for path, until in (("/overdue", 1), ("/refused", later), ("/odd", later), ("/one", later),
+                        ("/away", later), ("/two", later)):
         book.post(path, {}, until=until)
     Courier(door, book).flush()
-    assert door.posted == ["/refused", "/one", "/away"]
-    assert [path for _, path, _, _ in book.outbox()] == ["/away", "/two"]
+    assert door.posted == ["/refused", "/odd", "/one", "/away"]
+    assert [path for _, path, _, _ in book.outbox()] == ["/odd", "/away", "/two"]
     book.close()
 
 

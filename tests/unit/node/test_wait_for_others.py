@@ -75,16 +75,13 @@ def test_no_more_run_together_than_may(node: Maker, world: World) -> None:
         one.agent.handle(session)
     assert one.agent.attempts.running == 1
     one.agent.handle(third)
-    assert len(answers(one)) == 2, "later, when there is room"
+    assert answers(one) == [("accept", None)] * 3, "who is busy is not silent: the others would blame it"
     one.agent.handle({"kind": "stop", "job": first["job"], "code": "job.cancelled"})
     until(one, document_hash(first["spec"]["document"]))
     one.agent.handle(sessions[1])
-    one.agent.handle(third)
-    assert one.agent.attempts.running == 1 and len(answers(one)) == 2
+    assert one.agent.attempts.running == 1
     one.agent.handle({"kind": "stop", "job": second["job"], "code": "job.cancelled"})
     until(one, document_hash(second["spec"]["document"]))
-    one.agent.handle(third)
-    assert answers(one) == [("accept", None)] * 3
 
 
 def test_a_worker_that_cannot_be_started_ends_the_attempt_by_name(node: Maker, monkeypatch: Any) -> None:
