@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -101,6 +102,18 @@ CATALOG: Mapping[str, FunctionEntry] = MappingProxyType({
         },
         min_parties=3, minimum_floor=3, digest=DIGESTS["crosstab@1"]),
 })
+
+
+@cache
+def engine_digest() -> str:
+    """Of the code by which the parties of a session talk to each other: no function's, but all of them must have it
+    alike, or one would not understand what another sends. SHA-256 over the LF bytes of its files, in order."""
+    home = Path(__file__).parent
+    whole = sha256(b"xinglin/engine/v1\n")
+    for path in sorted([home / "party.py", home / "dealer.py", *(home / "engines").rglob("*.py")]):
+        source = path.read_bytes().replace(b"\r\n", b"\n")
+        whole.update(f"{path.relative_to(home).as_posix()}\n{len(source)}\n".encode() + source)
+    return whole.hexdigest()
 
 
 def digest_of(key: str) -> str:

@@ -18,7 +18,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ledger.documents import canonical
-from mpc.catalog import CATALOG, digest_of, validate_parameters
+from mpc.catalog import CATALOG, digest_of, engine_digest, validate_parameters
 from mpc.disclosure import Opening, gate_hash, gate_key, strictest
 from mpc.engines import budget
 from mpc.engines.base import Engine
@@ -65,6 +65,7 @@ def agreement(order: Order, plan: Plan) -> str:
     return sha256(canonical({
         "type": "computation", "version": 1, "space": order.space, "job_hash": order.job_hash,
         "function": order.function, "digest": CATALOG[order.function].digest, "plan": plan.digest(),
+        "engine": engine_digest(),
         "recipient": order.recipient, "recipient_key": order.recipient_key,
     })).hexdigest()
 

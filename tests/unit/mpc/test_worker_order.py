@@ -140,3 +140,11 @@ def test_any_difference_is_another_computation() -> None:
     assert agreement(read(seat=0), plan_of(read(seat=0))) == found[0]
     dealer = read(role="dealer", seat=3, data=None, floor=20)
     assert agreement(dealer, plan_of(dealer)) == found[0]
+
+
+def test_another_engine_is_another_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two versions of the gate each would take the other's messages for an attack."""
+    order = read()
+    ours = agreement(order, plan_of(order))
+    monkeypatch.setattr("mpc.party.engine_digest", lambda: "00" * 32)
+    assert agreement(order, plan_of(order)) != ours
