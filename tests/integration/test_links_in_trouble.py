@@ -125,7 +125,8 @@ def test_a_connection_that_is_cut_all_the_time_still_carries_the_job(make: Make,
         session.is_right()
     finally:
         over.set()
-        thread.join()
+        thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_a_party_that_is_cut_off_for_good_is_named_by_every_other(make: Make, wire: SlowWire) -> None:

@@ -227,7 +227,8 @@ def test_an_honest_sender_whose_connection_drops_before_a_slow_reader_is_not_thr
     for thread in linking:
         thread.start()
     for thread in linking:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     carriers[1].open.clear()
     piece = bytes(1 << 20)
     for _ in range(24):
