@@ -8,12 +8,14 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import py_ecc  # noqa: F401 - so that it raises the limit of recursion now, and not after it was put right below
 import pytest
 from django.conf import settings
 from django.db import connections
@@ -42,6 +44,7 @@ _SETTINGS = {
 os.environ.update(_SETTINGS)  # for the processes that tests start
 
 
+sys.setrecursionlimit(1000)  # py_ecc raises it to 100,000: text nested that deep overflows the stack of json's C code
 generated.register_profile("no deadline", deadline=None)  # a shared machine may be slow in any one example
 generated.load_profile("no deadline")
 
