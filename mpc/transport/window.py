@@ -4,8 +4,11 @@
 
 The relay turns the first byte from the receiver's seat into the sender's and looks at nothing else. A HELLO's number
 says which connection of its sender's it opens; the REWIND that answers it repeats that number, one that asks for a gap
-has 0. A pure state machine: frames and bytes come in, frames and bytes go out; no clock, no socket. What it delivers,
-in order and once, is what the other end put in, unless somebody forged a frame: that is for TLS above to find out.
+has 0. Who is asked for a gap stops, says a MARK with the next such number and sends again when a REWIND repeats it: the
+mark comes after all that was sent before, so of that nothing waits at the relay then.
+
+A pure state machine: frames and bytes come in, frames and bytes go out; no clock, no socket. What it delivers, in order
+and once, is what the other end put in, unless somebody forged a frame: that is for TLS above to find out.
 Nothing here is authenticated, so a frame can make this end send again or give up, never take other bytes for true.
 """
 
@@ -18,7 +21,7 @@ from dataclasses import dataclass
 from mpc.errors import Tampered
 
 HEAD = struct.Struct("!BBQQ")
-DATA, ACK, HELLO, REWIND, GONE = range(1, 6)
+DATA, ACK, HELLO, REWIND, GONE, MARK = range(1, 7)
 FRAME = 1 << 16
 WINDOW = 8 << 20
 EVERY = 16  # frames received before an acknowledgement is sent on its own
@@ -56,10 +59,10 @@ class Window:
         self._told = 0  # what we acknowledged last
         self._gap = False
         self._vain = self._stale = 0
-        self._dialled = self._met = 0  # our hello's number, and that of the other end's newest
-        self._held = False  # our hello is not answered: what was sent before may still be on its way
+        self._asked = self._met = 0  # the number of our last hello or mark, and of the other end's newest hello
+        self._held = 0  # HELLO or MARK, while ours is not answered: what was sent before may still be on its way
         self.withheld = False  # the reader is behind: acknowledge nothing more, so that the other end stops
-        self.control: deque[bytes] = deque()
+        self.control: dict[int, int] = {}  # number by type: of each only the newest waits, the oldest said first
 
     @property
     def settled(self) -> bool:
@@ -84,7 +87,8 @@ class Window:
     def next(self) -> bytes | None:
         """The next frame to send, if there is one."""
         if self.control:
-            return self.control.popleft()
+            type = next(iter(self.control))
+            return HEAD.pack(self._seat, type, self.control.pop(type), self._acknowledged())
         if self._held or self._cursor == self._base + len(self._sent):
             return None
         data, number = self._sent[self._cursor - self._base], self._cursor
@@ -98,15 +102,13 @@ class Window:
         wait at the relay for a slow reader, and what is sent again at each dial would pile up there behind them.
         """
         self.control.clear()
-        self._cursor, self._gap = self._base, False
-        self._dialled += 1
-        self._held = True
-        self._say(HELLO, self._dialled)
+        self._gap = False
+        self._hold(HELLO)
 
     def pulse(self) -> None:
-        """A sign of life that also tells how far we have sent and received; a hello that may be lost is said again."""
+        """A sign of life that also tells how far we have sent and received; what may be lost is said again."""
         if self._held:
-            self._say(HELLO, self._dialled)
+            self._say(self._held, self._asked)
         else:
             self._say(ACK, self._cursor)
 
@@ -121,8 +123,12 @@ class Window:
                 self._again(frame)
             self._say(REWIND, frame.number)
         elif frame.type == REWIND:
-            if frame.number == (self._dialled if self._held else 0):
+            if self._held and frame.number == self._asked:
                 self._again(frame)
+            elif not self._held and frame.number == 0:
+                self._missed(frame)
+        elif frame.type == MARK:
+            self._say(REWIND, frame.number)
         elif frame.type == ACK:
             if frame.number > self._due:  # it has sent more than arrived: the last frames are lost
                 self._say(REWIND, 0)
@@ -148,8 +154,21 @@ class Window:
 
     def _again(self, frame: Frame) -> None:
         self._count(frame)
-        self._held = False
+        self._held = 0
         self._cursor = self._base
+
+    def _missed(self, frame: Frame) -> None:
+        """A gap is asked for: by each frame that was behind it. Sent again once they have all been read, not at each:
+        before a slow reader the relay would hold a window for every one of them."""
+        self._count(frame)
+        if self._cursor > self._base:
+            self._hold(MARK)
+
+    def _hold(self, type: int) -> None:
+        self._cursor = self._base
+        self._asked += 1
+        self._held = type
+        self._say(type, self._asked)
 
     def _acknowledge(self, frame: Frame) -> None:
         if frame.acknowledged > self._base + len(self._sent):
@@ -176,4 +195,5 @@ class Window:
         return self._told
 
     def _say(self, type: int, number: int) -> None:
-        self.control.append(HEAD.pack(self._seat, type, number, self._acknowledged()))
+        self.control.pop(type, None)
+        self.control[type] = number
