@@ -32,8 +32,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "d4e5128d4d66844f6f0f3f1b21e6451b1113510b5822f85ca1c517763ba8df5f",
-    "describe@1": "ffd24656a6e3d9a84ba296d3739032e1b8a7d14194d928529a4654c1c39e35e4",
+    "crosstab@1": "8210a31c21ae0b42acb035989c524cbe77a8e79282fe82a3ffa1fec81fcb0d69",
+    "describe@1": "3b1917bff07f0ff501cba8e41281fa59f017ac8fc0182b4d0ebe4cfda4af1540",
 }
 
 

@@ -163,12 +163,13 @@ class FileTable:
             self.close()
             raise
 
-    def _state(self) -> tuple[int, int, int]:
+    def _state(self) -> tuple[int, int, int, int]:
+        """What another file in its place shows in; one put there and taken away again in the last of them alone."""
         try:
             found = self._path.stat()
         except OSError:
             raise DataRefused("the file cannot be read", code=UNREACHABLE) from None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _hash(self) -> None:
         if self._check is not None:

@@ -207,10 +207,15 @@ class FarTable(ABC):
 
 
 def source_of(columns: Mapping[str, str], text_of: Callable[[Any], Any], table: Any) -> Callable[[Any], Any]:
-    """A change of the compiled tree: the named table becomes its columns, those of other types as text."""
-    listed = [expressions.alias_(expressions.column(name, quoted=True) if kind in (INTEGER, DOUBLE, BOOLEAN)
-                                 else text_of(expressions.column(name, quoted=True)), name, quoted=True)
-              for name, kind in columns.items()]
+    """A change of the compiled tree: the named table becomes its columns, those of other types as text. Whole numbers
+    are 64 bits wide, as Ibis was told: it leaves a cast to that out, and a narrower type would overflow."""
+    def listed_as(name: str, kind: str) -> Any:
+        found = expressions.column(name, quoted=True)
+        if kind == INTEGER:
+            return expressions.cast(found, "bigint")
+        return found if kind in (DOUBLE, BOOLEAN) else text_of(found)
+
+    listed = [expressions.alias_(listed_as(name, kind), name, quoted=True) for name, kind in columns.items()]
 
     def change(node: Any) -> Any:
         if not isinstance(node, expressions.Table) or node.name != "far_rows":

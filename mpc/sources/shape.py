@@ -45,7 +45,8 @@ class Scale:
         low, high = self.grid.low * self.size, self.grid.high * self.size
         whole = "whole" if max(abs(low), abs(high)) >= SHORT else "short"  # the square of a short one is short enough
         if checked and kind in (INTEGER, DOUBLE):
-            scaled = call("times", raw, ten) if self.places else raw
+            cell = call("whole", raw) if kind == INTEGER else raw  # its own type may be too narrow for its units
+            scaled = call("times", cell, ten) if self.places else raw
             return call(whole, scaled if kind == INTEGER else call("round", scaled))
         if kind == INTEGER:
             inside = call("between", raw, bound(-(-low // 10**self.places)), bound(high // 10**self.places))

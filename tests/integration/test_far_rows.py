@@ -130,6 +130,21 @@ def test_numbers_beyond_53_bits_are_summed_as_they_are(access: dict[str, Any], t
     assert here.values[2:] == (sum(cells), sum(cell**2 for cell in cells))
 
 
+def test_whole_numbers_of_a_narrow_type_are_counted_on_a_finer_grid(access: dict[str, Any], tmp_path: Path) -> None:
+    """Ibis takes every whole number for 64 bits wide and leaves a cast to that out; PostgreSQL multiplies as kept."""
+    columns = [number("small", "32000", "0.01"), number("cost", "30000000", "0.01")]
+    with psycopg.connect(access["url"], autocommit=True) as owner:
+        owner.execute("CREATE TABLE public.narrow AS SELECT 30000::smallint AS small, 30000000::int AS cost "
+                      "FROM generate_series(1, 9)")
+    place = tmp_path / "narrow.csv"
+    place.write_text("small,cost\n" + "30000,30000000\n" * 9, encoding="utf-8")
+    plan, there = function("describe@1").plan({"columns": ["small", "cost"], "by": None}, columns, 3, 5000), access | {
+        "table": "narrow"}
+    for registered in (None, check_of(there)):
+        here = counted(plan, "narrow", "postgresql", access=told(there), check=registered)
+        assert here == counted(plan, place, "csv")
+
+
 def test_a_table_that_changed_is_not_the_registered_one(access: dict[str, Any]) -> None:
     """One cell, one row twice, one column more: another fingerprint; another order of the rows: the same."""
     plan = function("describe@1").plan({"columns": ["age"], "by": None}, NUMBERS, 3, 5000)

@@ -47,6 +47,19 @@ def test_parquet_reads_the_same(tmp_path: Path) -> None:
     assert found.groups == {("True",): Group(1, {"age": (100, 10_000)})}
 
 
+@pytest.mark.parametrize(("kept", "cell"), [("TINYINT", 100), ("SMALLINT", 30_000), ("INTEGER", 30_000_000)])
+def test_whole_numbers_of_a_narrow_type_are_counted_on_a_finer_grid(tmp_path: Path, kept: str, cell: int) -> None:
+    """100 times such a cell is more than its type holds; what registration took, a job counts."""
+    place, key = tmp_path / "a.parquet", bytes(range(32))
+    duckdb.connect().execute(f"COPY (SELECT {cell}::{kept} AS age UNION ALL SELECT -3) TO '{place}'")
+    cost = AGE | {"min": "-3", "max": str(cell), "step": "0.01"}
+    assert Rows.open(place, "parquet", [cost]).misfits() == {"age": 0}
+    rows = Rows.open(place, "parquet", [cost], check={"key": key.hex(), "expected": fingerprint(place, key)})
+    found = rows.tally([], ["age"], powers=[1, 2])
+    rows.settle()
+    assert found.groups[()].sums == {"age": (100 * (cell - 3), 10_000 * (cell**2 + 9))}
+
+
 @pytest.mark.parametrize(("column", "value"), [("age", "121"), ("age", "50.1"), ("age", "fifty"), ("sex", "secret")])
 def test_a_value_off_the_dictionary_is_refused_by_column_name_only(tmp_path: Path, column: str, value: str) -> None:
     place = tmp_path / "a.csv"
@@ -84,6 +97,26 @@ def test_a_file_that_changes_between_two_questions_is_refused(tmp_path: Path) ->
     rows = Rows.open(place, "parquet", [AGE])
     rows.tally([], ["age"])
     duckdb.connect().execute(f"COPY (SELECT 51.0::DOUBLE AS age FROM range(9)) TO '{place}'")
+    with pytest.raises(DataRefused) as refused:
+        rows.settle()
+    assert refused.value.code == "dataset.changed"
+
+
+def test_a_file_that_stood_elsewhere_for_a_question_is_refused(tmp_path: Path) -> None:
+    """Another file is asked in its place; then the registered one is back, of the same inode, size and date."""
+    place, other, key = tmp_path / "a.parquet", tmp_path / "b.parquet", bytes(range(32))
+    for path, age in ((place, 50), (other, 51)):
+        duckdb.connect().execute(f"COPY (SELECT {age}.0::DOUBLE AS age) TO '{path}'")
+    rows = Rows.open(place, "parquet", [AGE], check={"key": key.hex(), "expected": fingerprint(place, key)})
+    before = place.stat()
+    while place.stat().st_ctime_ns == before.st_ctime_ns:  # the file system's clock may be coarse
+        kept = place.rename(tmp_path / "kept.parquet")
+        other.rename(place)
+        assert rows.tally([], ["age"]).groups[()].sums["age"][0] == 102
+        place.rename(other)
+        kept.rename(place)
+    after = place.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
     with pytest.raises(DataRefused) as refused:
         rows.settle()
     assert refused.value.code == "dataset.changed"
