@@ -2,6 +2,7 @@
 
     message   kind, 1 byte | length, 8 bytes | body
 
+What a header announces is checked before anything is kept for it, and memory is taken as the bytes arrive.
 One thread only. What is queued is encrypted when the window has room for it, so a slow peer costs plain memory once,
 not twice; `waiting` says how much that is.
 """
@@ -15,6 +16,10 @@ from mpc.errors import MpcError, ProtocolBroken, SessionMismatch, Tampered
 
 HEADER = 9
 LIMIT = 1 << 28
+HELLO, ABORT, FINISH, LIFE = b"H", b"X", b"F", b"L"
+SPOKEN = 4096  # bytes of a hello, or of a reason
+MOST = {HELLO: SPOKEN, ABORT: SPOKEN, FINISH: SPOKEN, LIFE: 0}  # of any other kind LIMIT, and none before the hello
+PIECE = 1 << 20
 SMALL = 4096
 OVERHEAD = 1024  # of TLS records, in one frame
 
@@ -33,6 +38,8 @@ class Channel:
         self._head, self._got = bytearray(HEADER), 0
         self._kind = b""
         self._body: bytearray | None = None
+        self._length = 0  # of the whole body
+        self._greeted = False  # the peer's hello has come, or begun to
         self.waiting = 0
         self.up = self.dead = False
 
@@ -64,7 +71,7 @@ class Channel:
         found: list[Message] = []
         try:
             while not self.dead and self._read():
-                if self._body is not None and self._got == len(self._body):
+                if self._body is not None and self._got == self._length:
                     found.append((self._kind, bytes(self._body)))
                     self._body, self._got = None, 0
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -81,14 +88,27 @@ class Channel:
             got = int(self._tls.read(HEADER - self._got, memoryview(self._head)[self._got:]))
             self._got += got
             if self._got == HEADER:
-                length = int.from_bytes(self._head[1:], "big")
-                if length > LIMIT:
-                    raise ProtocolBroken("a message is too long")
-                self._kind, self._body, self._got = bytes(self._head[:1]), bytearray(length), 0
+                self._begin(bytes(self._head[:1]), int.from_bytes(self._head[1:], "big"))
             return got
+        if self._got == len(self._body):
+            self._body.extend(bytes(min(self._length - self._got, self._got)))
         got = int(self._tls.read(len(self._body) - self._got, memoryview(self._body)[self._got:]))
         self._got += got
         return got
+
+    def _begin(self, kind: bytes, length: int) -> None:
+        """A header says what comes."""
+        if kind not in MOST and not self._greeted:
+            raise ProtocolBroken("a peer spoke before its hello")
+        if length > MOST.get(kind, LIMIT):
+            raise ProtocolBroken("a message is too long")
+        self._greeted = self._greeted or kind == HELLO
+        self._kind, self._length, self._body, self._got = kind, length, bytearray(min(length, PIECE)), 0
+
+    @property
+    def assembling(self) -> bool:
+        """A message of the peer's has begun and is not done."""
+        return self._body is not None or self._got == HEADER
 
     def _meaning(self, trouble: ssl.SSLError) -> MpcError:
         """After such an error nothing more can be read or written here, only the alert may still leave.

@@ -28,10 +28,9 @@ from mpc.errors import (
     Stopped,
     Tampered,
 )
-from mpc.transport.channel import Channel, Message
+from mpc.transport.channel import SPOKEN, Channel, Message
 from mpc.transport.window import FRAME, Frame, Window
 
-SPOKEN = 4096  # bytes of a hello, or of a reason
 NOBODYS = (DeadlinePassed.code, SessionMismatch.code)
 _CODE = re.compile(r"[a-z]+(\.[a-z_]+)+\Z")
 _TOLD = {kind.code: kind for kind in (DataRefused, DeadlinePassed, DealerLost, GateInconsistent, PeerLost, PeerSilent,

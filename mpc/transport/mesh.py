@@ -32,12 +32,11 @@ from mpc.errors import (
     Tampered,
 )
 from mpc.transport.carrier import Broken, Carrier, Connection
-from mpc.transport.channel import LIMIT, Channel
+from mpc.transport.channel import ABORT, FINISH, HELLO, LIFE, LIMIT, Channel
 from mpc.transport.identity import SessionIdentity, binding, context_for
-from mpc.transport.link import SPOKEN, Link, reason, spoken, told
+from mpc.transport.link import Link, reason, spoken, told
 from mpc.transport.window import GONE, WINDOW, Frame
 
-HELLO, ABORT, FINISH, LIFE = b"H", b"X", b"F", b"L"
 RETRY, RETRY_MOST = 0.1, 1.0
 UNREAD = 1 << 28
 WAITING = 1 << 29
@@ -298,7 +297,7 @@ class Mesh:
 
     def _arrived(self, data: bytes) -> None:
         now = self._news_at = time.monotonic()
-        seat = None
+        seat = link = None
         try:
             frame = Frame.read(data)
             seat = frame.seat
@@ -319,7 +318,8 @@ class Mesh:
         except MpcError as error:
             self.fail(error)
         except MemoryError:
-            self.fail(MpcError("no memory left", code="worker.out_of_memory"))
+            whose = seat if link is not None and link.channel.assembling else None
+            self.fail(MpcError("no memory left", code="worker.out_of_memory", about_seat=whose))
         except Exception as trouble:  # whatever a peer's bytes set off, it is that peer's, and the others hear of it
             self.fail(ProtocolBroken(f"a peer's bytes: {type(trouble).__name__}", about_seat=seat))
         self._wake.set()
@@ -342,8 +342,6 @@ class Mesh:
 
     def _message(self, link: Link, kind: bytes, body: bytes) -> None:
         seat = link.seat
-        if kind in (ABORT, FINISH, HELLO) and len(body) > SPOKEN:
-            raise ProtocolBroken("what a peer says is too long", about_seat=seat)
         if kind in (ABORT, FINISH):
             link.window.pulse()  # at once: it leaves when this is acknowledged
             with self._news:
@@ -353,7 +351,7 @@ class Mesh:
                 raise told(seat, body, seats=self.dealer)
         elif kind == HELLO:
             self._greeted(seat, body)
-        elif kind == LIFE and not body:
+        elif kind == LIFE:
             pass
         elif seat not in self.floors:
             raise ProtocolBroken("a peer spoke before its hello", about_seat=seat)

@@ -11,9 +11,11 @@ from functools import partial
 import pytest
 
 from ledger.documents import canonical
-from mpc.errors import DeadlinePassed, MpcError
+from mpc.errors import DeadlinePassed, MpcError, ProtocolBroken
+from mpc.transport.channel import ABORT, HELLO
 from mpc.transport.link import Link, told
-from mpc.transport.mesh import ABORT, HELLO, Mesh
+from mpc.transport.mesh import Mesh
+from tests.fuzz.link_words import shaken
 from tests.unit.mpc.test_links import SEATS, Net
 
 LIAR = 1
@@ -126,3 +128,68 @@ def test_who_is_told_that_time_ran_out_names_whom_it_waits_for_itself(net: Net) 
     assert not waiting.is_alive()
     failure = net.meshes[0].failure
     assert failure is not None and (failure.code, failure.about_seat) == ("session.deadline", 2)
+
+
+def header(kind: bytes, length: int) -> bytes:
+    return kind + length.to_bytes(8, "big")
+
+
+HEADS = {
+    "data before its hello": header(b"T", 1 << 28), "a hello of many bytes": header(b"H", 1 << 27),
+    "a reason of many bytes": header(b"X", 4097), "a goodbye of many bytes": header(b"F", 1 << 28),
+    "a sign of life that says something": header(b"L", 1),
+    "too many bytes": header(b"H", 0) + header(b"T", (1 << 28) + 1), "endless": b"\xff" * 9,
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_header_alone_takes_no_memory_and_ends_the_session(head: str) -> None:
+    server, client = shaken()
+    client._tls.write(HEADS[head])
+    server.feed(client._outgoing.read())
+    with pytest.raises(ProtocolBroken):
+        server.messages()
+    assert not server._body
+
+
+def test_memory_is_taken_as_the_bytes_of_a_long_message_arrive() -> None:
+    server, client = shaken()
+    text = bytes(range(256)) * (5 << 12)
+    client.send(HELLO, b"{}")
+    client.send(b"T", text)
+    found = []
+    while data := client.take(1 << 16):
+        server.feed(data)
+        found += server.messages()
+        assert len(server._body or b"") <= max(1 << 20, 2 * server._got)
+    assert found == [(HELLO, b"{}"), (b"T", text)] and not server.assembling
+
+
+def test_who_announces_too_much_before_its_hello_is_named_by_everybody(net: Net) -> None:
+    net.build()
+    liar = net.meshes[LIAR]
+    honest = liar._greet
+
+    def greet(link: Link) -> None:
+        if link.seat == 0:
+            link.channel._queue.append((header(b"T", 1 << 28), True))
+        else:
+            honest(link)
+
+    liar._greet = greet  # type: ignore[method-assign]
+    assert named(net.each(partial(begins, net))) == {("session.protocol", LIAR)}
+
+
+def test_memory_that_runs_out_in_a_peers_message_is_held_against_that_peer(
+        net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    net.build()
+    net.link()
+    channel = net.meshes[0]._links[LIAR].channel
+
+    def begin(kind: bytes, length: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(channel, "_begin", begin)
+    net.meshes[LIAR].send(0, b"T", bytes(100))
+    assert named(net.each(lambda seat: net.meshes[seat].recv(2 if seat == 0 else 0, b"T"), (0, 2, 3))) == {
+        ("worker.out_of_memory", LIAR)}
