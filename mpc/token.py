@@ -32,7 +32,7 @@ _NAME = re.compile(r"[0-9a-f]{64}\Z")
 @dataclass(frozen=True)
 class Claims:
     """What a token says: one seat of one room until a time (seconds since 1970), and what all rooms of the job (one an
-    attempt) may send together. `holder`: the public key (hex) that its bearer must hold; empty for any bearer."""
+    attempt) may send together. `holder`: the public key (hex) that its bearer must hold."""
 
     room: str
     job: str
@@ -40,12 +40,14 @@ class Claims:
     seats: int
     expires: int
     bytes: int
+    holder: str
     audience: str = AUDIENCE
-    holder: str = ""
 
 
 def mint(key: Ed25519PrivateKey, claims: Claims) -> str:
-    """A token that says so."""
+    """A token that says so; there is none for just anybody."""
+    if not _NAME.match(claims.holder):
+        raise RelayRefused("a token needs the key of its holder")
     body = to_b64(canonical({
         "audience": claims.audience, "room": claims.room, "job": claims.job, "seat": claims.seat,
         "seats": claims.seats, "expires": claims.expires, "bytes": claims.bytes, "holder": claims.holder,
@@ -65,9 +67,7 @@ def read(token: str, key: Ed25519PublicKey, *, now: float, audience: str = AUDIE
         raise RelayRefused("the token is not one of the portal's") from trouble
     numbers = (claims.seat, claims.seats, claims.expires, claims.bytes)
     if any(type(one) is not int for one in numbers) or not all(
-            isinstance(one, str) and _NAME.match(one) for one in (claims.room, claims.job)):
-        raise RelayRefused("the token is malformed")
-    if not isinstance(claims.holder, str) or (claims.holder and not _NAME.match(claims.holder)):
+            isinstance(one, str) and _NAME.match(one) for one in (claims.room, claims.job, claims.holder)):
         raise RelayRefused("the token is malformed")
     if claims.audience != audience or not 0 <= claims.seat < claims.seats <= MAX_SEATS or claims.bytes < 0:
         raise RelayRefused("the token is for another relay, or for no seat")
@@ -92,11 +92,9 @@ def prove(token: str, nonce: bytes, key: Ed25519PrivateKey) -> bytes:
 
 def is_held(claims: Claims, token: str, nonce: bytes, proof: bytes) -> bool:
     """Whether the bearer's answer shows that it is the token's holder."""
-    if not claims.holder:
-        return True
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(claims.holder)).verify(proof, _asked(token, nonce))
-    except InvalidSignature:
+    except (ValueError, InvalidSignature):
         return False
     return True
 

@@ -25,20 +25,22 @@ LONGEST = timedelta(days=1)  # no node gives a session more
 
 
 def admission(seat: JobParty) -> dict[str, Any] | None:
-    """Where the relay is and the token for this seat; nothing when this portal has no relay."""
-    if not settings.XINGLIN_RELAY_KEY_FILE:
+    """Where the relay is and the token for this seat; nothing when this portal has no relay, or this seat's
+    verdict no key that could show who bears the token."""
+    holder = _holder(seat) if settings.XINGLIN_RELAY_KEY_FILE else ""
+    if not holder:
         return None
     job = seat.job
     claims = Claims(
         room=session_of(job), job=sha256(str(job.pk).encode()).hexdigest(), seat=seat.seat, seats=job.parties.count(),
         expires=int(min(job.deadline, timezone.now() + LONGEST).timestamp()) + LEEWAY,
-        bytes=settings.XINGLIN_RELAY_BYTES, holder=_holder(seat),
+        bytes=settings.XINGLIN_RELAY_BYTES, holder=holder,
     )  # fmt: skip
     return {"url": settings.XINGLIN_RELAY, "token": mint(_key(settings.XINGLIN_RELAY_KEY_FILE), claims)}
 
 
 def _holder(seat: JobParty) -> str:
-    """The key of the leaf in this seat's own verdict."""
+    """The key of the leaf in this seat's own verdict; empty when there is none."""
     told = Verdict.objects.filter(
         job=seat.job, attempt=seat.job.attempt, participant_id=seat.participant_id, decision="accept"
     ).first()

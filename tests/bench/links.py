@@ -27,7 +27,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.documents import from_b64, public_hex, to_b64
-from mpc.token import Claims, mint
+from mpc.token import Claims, holder_of, mint
 from mpc.transport.carrier import Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
 from mpc.transport.mesh import Mesh, Peer, Setting
@@ -45,7 +45,7 @@ def mesh_of(body: Mapping[str, Any]) -> Mesh:
     own = SessionIdentity(*(from_b64(one) for one in body["own"]))
     made = Mesh(Setting(SESSION, seat, 1, "bench", 1, time.monotonic() + 3600), own,
                 {1 - seat: Peer(1 - seat, from_b64(body["peer"]))},
-                WebSocketCarrier(Relay(body["url"], body["token"], body["proxy"])))
+                WebSocketCarrier(Relay(body["url"], body["token"], body["proxy"], own.private_key)))
     made.link()
     return made
 
@@ -76,7 +76,8 @@ def linked(key: Ed25519PrivateKey, url: str, *, proxy: str | None = None, peer_u
     bodies = [{
         "seat": seat, "own": [to_b64(one) for one in (own.certificate, own.private_key, own.exchange_private)],
         "peer": to_b64(owns[1 - seat].certificate), "url": peer_url if seat and peer_url else url, "proxy": proxy,
-        "token": mint(key, Claims(room, room, seat, 2, int(time.time()) + 3600, 1 << 40)),
+        "token": mint(key, Claims(room, room, seat, 2, int(time.time()) + 3600, 1 << 40,
+                                  holder_of(own.certificate))),
     } for seat, own in enumerate(owns)]
     with subprocess.Popen([sys.executable, "-m", "tests.bench.links", "peer"], stdin=subprocess.PIPE) as process:
         if process.stdin is None:

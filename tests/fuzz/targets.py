@@ -107,7 +107,7 @@ def filter_seed() -> list[bytes]:
 
 
 def token_seed() -> list[bytes]:
-    return [token.mint(KEY, token.Claims("ab" * 32, "cd" * 32, 0, 4, 2_000_000_000, 1 << 20)).encode()]
+    return [token.mint(KEY, token.Claims("ab" * 32, "cd" * 32, 0, 4, 2_000_000_000, 1 << 20, "ef" * 32)).encode()]
 
 
 def leaf_seed() -> list[bytes]:

@@ -39,11 +39,14 @@ def test_it_works(people: Space, stage: Stage, settings: Any, tmp_path: Path) ->
     found: dict[str, Claims] = {}
     for name in leaves:
         (item,) = [one for one in people.door(name).get("/work")["items"] if one["kind"] == "session"]
+        if name == "hospital_b":  # its leaf is none: a token would be anybody's
+            assert item["relay"] is None
+            continue
         found[name] = read(item["relay"]["token"], key.public_key(), now=now().timestamp())
-    assert [found[name].seat for name in people.seats(spec)] == [0, 1, 2, 3]
+    assert [found[name].seat for name in found] == [0, 2, 3]
     assert len({(claims.room, claims.job, claims.seats) for claims in found.values()}) == 1
     last = min(Job.objects.get().deadline, now() + LONGEST).timestamp() + LEEWAY
     assert all(0 <= last - claims.expires < 60 for claims in found.values())
     assert {name: claims.holder for name, claims in found.items()} == {
-        name: "" if name == "hospital_b" else holder_of(leaf) for name, leaf in leaves.items()}
+        name: holder_of(leaf) for name, leaf in leaves.items() if name != "hospital_b"}
     assert holder_of(leaves["dealer"]) != holder_of(leaves["hospital_a"])

@@ -16,7 +16,7 @@ from mpc.relay import Limits
 from mpc.token import CONTEXT, Claims, mint, read
 from mpc.transport.carrier import Broken, Connection, Relay, WebSocketCarrier
 from mpc.transport.window import ACK, DATA, FRAME, GONE, HEAD
-from tests.simulators.relay_at_hand import RelayAtHand
+from tests.simulators.relay_at_hand import BEARER, RelayAtHand
 
 ROOM = "ab" * 32
 NOW = 1_800_000_000
@@ -54,7 +54,7 @@ def meet(act: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
 async def dialled(at: RelayAtHand, seat: int, token: str = "", *, room: str = "", job: str = "",
                   **claims: int) -> AsyncIterator[Connection]:
     token = token or at.token(seat, 4, room=room or str(id(at)), job=job, **claims)
-    async with WebSocketCarrier(Relay(at.url, token)).connect() as connection:
+    async with WebSocketCarrier(Relay(at.url, token, key=BEARER)).connect() as connection:
         yield connection
 
 
@@ -106,7 +106,8 @@ def test_what_is_no_frame_ends_the_connection(open_relay: RelayAtHand, junk: byt
 
 
 def claims(**changed: object) -> Claims:
-    return Claims(**{"room": ROOM, "job": "cd" * 32, "seat": 1, "seats": 4, "expires": NOW + 9, "bytes": 5, **changed})  # type: ignore
+    return Claims(**{"room": ROOM, "job": "cd" * 32, "seat": 1, "seats": 4, "expires": NOW + 9, "bytes": 5,
+                     "holder": "ef" * 32, **changed})  # type: ignore[arg-type]
 
 
 def test_a_token_says_what_was_put_into_it() -> None:
@@ -117,11 +118,18 @@ def test_a_token_says_what_was_put_into_it() -> None:
 @pytest.mark.parametrize("changed", [
     {"expires": NOW}, {"seat": 4}, {"seat": -1}, {"seat": True}, {"seats": 18}, {"room": "ab"}, {"bytes": -1},
     {"audience": "another"}, {"expires": "never"}, {"room": 5}, {"job": "x"},
+    {"holder": ""}, {"holder": "x"}, {"holder": None},
 ])
 def test_a_token_that_says_something_else_is_refused(changed: dict[str, object]) -> None:
     key = Ed25519PrivateKey.generate()
+    body = to_b64(canonical(vars(claims(**changed))))
     with pytest.raises(RelayRefused):
-        read(mint(key, claims(**changed)), key.public_key(), now=NOW)
+        read(f"{body}.{to_b64(key.sign(CONTEXT + body.encode()))}", key.public_key(), now=NOW)
+
+
+def test_no_token_is_made_for_just_anybody() -> None:
+    with pytest.raises(RelayRefused):
+        mint(Ed25519PrivateKey.generate(), claims(holder=""))
 
 
 def test_a_token_of_another_key_or_form_is_refused() -> None:

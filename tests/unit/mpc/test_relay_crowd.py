@@ -24,7 +24,7 @@ from mpc.transport.carrier import Broken, Carrier, Connection, Relay, WebSocketC
 from mpc.transport.identity import Place, SessionIdentity
 from mpc.transport.mesh import Mesh, Peer, Setting
 from mpc.transport.window import ACK, DATA, FRAME, HEAD, WINDOW
-from tests.simulators.relay_at_hand import RelayAtHand
+from tests.simulators.relay_at_hand import BEARER, RelayAtHand
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def identity(seat: int) -> SessionIdentity:
     return SessionIdentity.fresh(Ed25519PrivateKey.generate(), Place("cd" * 32, 1, seat), now=datetime.now(UTC))
 
 
-def dialled(at: RelayAtHand, seat: int, *, key: bytes = b"", **token: Any) -> Any:
+def dialled(at: RelayAtHand, seat: int, *, key: bytes = BEARER, **token: Any) -> Any:
     token = {"room": "room", **token}
     return WebSocketCarrier(Relay(at.url, at.token(seat, 4, **token), key=key)).connect()
 
@@ -71,7 +71,7 @@ def test_jobs_that_take_all_they_can_leave_something_for_the_next(payload: bytes
     def room(name: str) -> tuple[Room, list[Seat]]:
         made = Room(1, Job(1))
         for seat in (0, 1):
-            made.seats[seat] = Seat(SimpleNamespace(), Claims(name, name, seat, 2, 1, 1 << 40),  # type: ignore[arg-type]
+            made.seats[seat] = Seat(SimpleNamespace(), Claims(name, name, seat, 2, 1, 1 << 40, name),  # type: ignore[arg-type]
                                     made.job, Allowance.full(1, 1, 0.0), 0.0)
         return made, list(made.seats.values())
 
@@ -219,7 +219,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_an_honest_sender_whose_connection_drops_before_a_slow_reader_is_not_thrown_out(
         limited: Callable[..., RelayAtHand]) -> None:
     at, names = limited(), [identity(seat) for seat in (0, 1)]
-    carriers = [Slow(WebSocketCarrier(Relay(at.url, at.token(seat, 2)))) for seat in (0, 1)]
+    carriers = [Slow(WebSocketCarrier(Relay(at.url, at.token(seat, 2), key=BEARER))) for seat in (0, 1)]
     meshes = [Mesh(Setting("ab" * 32, seat, 1, "plan", 10, time.monotonic() + 120, 60.0, 60.0), names[seat],
                    {1 - seat: Peer(1 - seat, names[1 - seat].certificate)}, carriers[seat]) for seat in (0, 1)]
     sender, reader = meshes
