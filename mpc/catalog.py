@@ -32,8 +32,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "8210a31c21ae0b42acb035989c524cbe77a8e79282fe82a3ffa1fec81fcb0d69",
-    "describe@1": "3b1917bff07f0ff501cba8e41281fa59f017ac8fc0182b4d0ebe4cfda4af1540",
+    "crosstab@1": "e445f6480f5ced4d6e32cf6854f13bd2b1d1fe05fac956052afb7fd35a5cb047",
+    "describe@1": "0bf629f0ea198803799e0cf8def17fc1ac6bcae6b99d9d6d83f0969145e45475",
 }
 
 

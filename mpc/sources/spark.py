@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import ibis
 from sqlglot import expressions
 
+from mpc import hosts
 from mpc.errors import DataRefused, MpcError
 from mpc.sources.far import FarTable, source_of
 from mpc.sources.shape import BOOLEAN, DOUBLE, INTEGER, TEXT
@@ -60,18 +61,23 @@ def dial(access: Mapping[str, Any]) -> Any:
     token, if there is one, is read from its file here and goes nowhere else. In clear only where `config.toml` says
     `disable`, which it may on the same machine alone."""
     try:
-        from pyspark.sql import SparkSession
+        from pyspark.sql.connect.client import DefaultChannelBuilder
         from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession
     except ImportError:
         raise MpcError("pyspark is not installed beside this node", code=UNREACHABLE) from None
-    place = f"sc://{access['host']}:{access['port']}/"
+    # a confined worker looks no name up, and gRPC would: it is handed an address, and the name to be verified
+    name = access["host"]
+    address = next((one for one in hosts.addresses(name) if ":" not in one), name)
+    named = [] if address == name else [("grpc.ssl_target_name_override", name), ("grpc.default_authority", name)]
+    place = f"sc://{address}:{access['port']}/"
     if access["sslmode"] != "disable":
         place += ";use_ssl=true"
     try:
         if access["passfile"]:
             with open(access["passfile"], encoding="utf-8") as file:
                 place += f";token={file.read().strip()}"
-        session = SparkSession.builder.remote(place).create()
+        session = SparkSession.builder.channelBuilder(DefaultChannelBuilder(place, named)).create()
         session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=PAUSE_MS)])
         return session
     except Exception:  # whatever the client raises may quote the token

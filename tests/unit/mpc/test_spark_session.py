@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mpc import hosts
 from mpc.errors import MpcError
 from mpc.sources import spark
 
@@ -17,14 +18,16 @@ class Builder:
     default: "Session | None" = None
     place = ""
 
-    def remote(self, place: str) -> "Builder":
-        self.place = place
+    options: list[tuple[str, str]]
+
+    def channelBuilder(self, channel: tuple[str, list[tuple[str, str]]]) -> "Builder":
+        self.place, self.options = channel
         return self
 
     def create(self) -> "Session":
         if "broken" in self.place:
             raise ValueError(self.place)
-        Builder.default = Session(self.place)
+        Builder.default = Session(self.place, self.options)
         return Builder.default
 
     def getOrCreate(self) -> "Session":
@@ -34,8 +37,8 @@ class Builder:
 class Session:
     """Of a cluster; keeps asking one that is away as long as its policies say."""
 
-    def __init__(self, place: str) -> None:
-        self.place, self.client, self.policies = place, self, list[Any]()
+    def __init__(self, place: str, options: list[tuple[str, str]]) -> None:
+        self.place, self.options, self.client, self.policies = place, options, self, list[Any]()
 
     def set_retry_policies(self, policies: list[Any]) -> None:
         self.policies = policies
@@ -43,14 +46,18 @@ class Session:
 
 @pytest.fixture(autouse=True)
 def _client(monkeypatch: pytest.MonkeyPatch) -> None:
-    package, module = ModuleType("pyspark"), ModuleType("pyspark.sql")
-    module.SparkSession = type("SparkSession", (), {"builder": Builder()})  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pyspark", package)
-    monkeypatch.setitem(sys.modules, "pyspark.sql", module)
+    session, client = ModuleType("pyspark.sql.connect.session"), ModuleType("pyspark.sql.connect.client")
+    session.SparkSession = type("SparkSession", (), {"builder": Builder()})  # type: ignore[attr-defined]
+    client.DefaultChannelBuilder = lambda *given: given  # type: ignore[attr-defined]
+    for one in ("pyspark", "pyspark.sql", "pyspark.sql.connect"):
+        monkeypatch.setitem(sys.modules, one, ModuleType(one))
+    monkeypatch.setitem(sys.modules, session.__name__, session)
+    monkeypatch.setitem(sys.modules, client.__name__, client)
     retries = ModuleType("pyspark.sql.connect.client.retries")
     retries.DefaultPolicy = lambda **given: given  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pyspark.sql.connect.client.retries", retries)
     monkeypatch.setattr(Builder, "default", None)
+    monkeypatch.setattr(hosts, "addresses", lambda name: ["2001:db8::7", "192.0.2.7"] if name == "known" else [])
 
 
 def access(host: str, passfile: str = "", sslmode: str = "verify-full") -> dict[str, Any]:
@@ -63,6 +70,13 @@ def test_it_works() -> None:
     found = [spark.dial(access(host)) for host in ("one", "two")]
     assert [one.place for one in found] == ["sc://one:15002/;use_ssl=true", "sc://two:15002/;use_ssl=true"]
     assert found[0].policies == [{"max_retries": 4, "max_backoff": 2000}], "a lost cluster is lost in seconds"
+
+
+def test_a_confined_worker_dials_an_address_under_the_name_to_be_verified() -> None:
+    """gRPC would ask a name server by datagrams, which the worker may not send."""
+    found = spark.dial(access("known"))
+    assert found.place == "sc://192.0.2.7:15002/;use_ssl=true"
+    assert found.options == [("grpc.ssl_target_name_override", "known"), ("grpc.default_authority", "known")]
 
 
 def test_only_who_says_so_speaks_in_clear(tmp_path: Path) -> None:
