@@ -13,6 +13,7 @@ import pytest
 
 from deploy.refusals import GRANTED
 from deploy.story import DESCRIBE
+from deploy.waiting import wait_until
 from ledger.documents import document_hash
 from ledger.receipt import LEVELS
 from tests.e2e import traces
@@ -167,6 +168,7 @@ def _chain(rpc: str) -> str:
 def everything_written(told):
     """Database, queue, chain, the portal's folder and all logs, as text with its hex and base64 unpacked."""
     environment, places = told.space.environment, told.space.places
+    assert wait_until(lambda: any(places.chain.rglob("*.state.json")), seconds=180), "the chain's first whole dump"
     written = {
         "database": _dump(environment["DATABASE_URL"]),
         "queue": _dump("postgresql:" + environment["BROKER_URL"].split(":", 1)[1]),
