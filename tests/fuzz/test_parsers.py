@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -60,8 +61,14 @@ def test_one_value_is_another(name: str) -> None:
     under_fire(name, _mutated)
 
 
+@cache
+def kept(seeds: Callable[[], list[bytes]]) -> list[bytes]:
+    """Made once: a certificate made anew has another length, and one example must be the same twice."""
+    return seeds()
+
+
 def _mutated(data: st.DataObject, target: Target) -> bytes:
-    body = data.draw(st.sampled_from(target.seeds()))
+    body = data.draw(st.sampled_from(kept(target.seeds)))
     try:
         value = json.loads(body)
     except ValueError:
