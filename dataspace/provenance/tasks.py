@@ -5,7 +5,7 @@ from celery import shared_task
 from dataspace.provenance import followers
 
 
-@shared_task(name="dataspace.provenance.tasks.follow")  # type: ignore[untyped-decorator]
+@shared_task(name="dataspace.provenance.tasks.follow")  # type: ignore[untyped-decorator]  # Celery has no types
 def follow() -> None:
     """One pass; nothing is passed in, for the rows say what is owed."""
     followers.run_all()

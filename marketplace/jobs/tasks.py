@@ -8,7 +8,7 @@ from django.utils import timezone
 from marketplace.jobs.services import tend
 
 
-@shared_task(name="marketplace.jobs.tasks.advance",  # type: ignore[untyped-decorator]
+@shared_task(name="marketplace.jobs.tasks.advance",  # type: ignore[untyped-decorator]  # Celery has no types
              time_limit=tend.MULTIPLYING.total_seconds())  # a product takes longer than other tasks may
 def advance(job_id: str) -> None:
     """Carry one job on, and make its product; run twice, the second finds nothing to do."""

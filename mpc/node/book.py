@@ -175,7 +175,7 @@ class Book:
         column, value = ("job_hash", job_hash) if job_hash is not None else ("job", job)
         with self._lock:
             row = self._db.execute(
-                f"SELECT job, job_hash, attempt, state, deadline FROM job WHERE {column} = ?", (value,)  # noqa: S608
+                f"SELECT job, job_hash, attempt, state, deadline FROM job WHERE {column} = ?", (value,)  # noqa: S608 - one of two
             ).fetchone()
         return None if row is None else SeenJob(*row)
 

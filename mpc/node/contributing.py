@@ -102,10 +102,11 @@ class Contributions:
 
     def forget(self, *, before: int) -> None:
         """Bodies of jobs whose deadline is over: nobody asks for them any more. That they were made stays known."""
-        old = "body IS NOT NULL AND job_hash IN (SELECT job_hash FROM job WHERE deadline < ?)"
-        if self._book.rows(f"SELECT 1 FROM contribution WHERE {old} LIMIT 1", before):  # noqa: S608
+        old = self._book.rows("SELECT job_hash FROM contribution JOIN job USING (job_hash) "
+                              "WHERE body IS NOT NULL AND deadline < ?", before)
+        if old:  # each write wakes whoever watches the book
             with self._book.write() as db:
-                db.execute(f"UPDATE contribution SET body = NULL WHERE {old}", (before,))  # noqa: S608
+                db.executemany("UPDATE contribution SET body = NULL WHERE job_hash = ?", old)
 
     def made(self, job_hash: str) -> tuple[str, dict[str, Any]] | None:
         """The contribution that left this house, or was about to."""
