@@ -32,8 +32,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "e445f6480f5ced4d6e32cf6854f13bd2b1d1fe05fac956052afb7fd35a5cb047",
-    "describe@1": "0bf629f0ea198803799e0cf8def17fc1ac6bcae6b99d9d6d83f0969145e45475",
+    "crosstab@1": "c00ccedf01e87ade2fee2077d43848fafded97e27bec1b9f73e10fe3d434b51b",
+    "describe@1": "8dbcf5a67149c861227ba27cb87c9dc6132a53ad475b206d86a5b923d4b2effd",
 }
 
 

@@ -12,10 +12,11 @@ for all persons of its cells. For every party the *others'* persons are what cou
 So case and control, zero and full, stay closed together, and of all cells that stay closed within one node nobody can
 tell which was too small. No total is opened, of a line or of the table. What this proves: `docs/adr/0006-splits.md`.
 
-The decision is a pattern, one bit a cell; every party learns it, the consumer learns it inside the sealed part, nobody
-else does: outside travels only gate_hash = HMAC(gate_key, session || pattern), where gate_key comes from 32 random
-bytes of each party. Shares of cells that stay closed are replaced by zeros before sealing, so that all envelopes of a
-job have one length.
+The decision is a pattern, one bit a cell, which the consumer alone learns, by putting all sealed parts together: each
+holds shares of the bits, and of every number times the bit of its cell. So a number that stays closed is zero in the
+sum, and no party knows which are. All parties mean the same decision if they opened the same masked numbers on the way:
+outside travels gate_hash = HMAC(gate_key, session || hash of those), where gate_key comes from 32 random bytes of each
+party.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import combinations
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ledger.documents import canonical, load_json
 from ledger.errors import LedgerError
@@ -101,17 +101,30 @@ class Gate:
 
     Each party brings one vector of numbers: `counts` numbers of persons, then `tops` triples (sum of contributions,
     largest, second largest). Condition c < counts: count c is strong; the others: triple c - counts is not dominated.
-    `needs` names for each cell its conditions, all of which must hold. Nothing but the cells' bits is opened.
+    `needs` names for each cell its conditions, all of which must hold. With cell c open so many numbers as `opens`
+    says, its count first, of so many `limbs`.
     """
 
     counts: int
     tops: int
     needs: tuple[tuple[int, ...], ...]
+    opens: tuple[int, ...]
+    limbs: int
 
     @property
     def width(self) -> int:
         """How many numbers each party brings."""
         return self.counts + 3 * self.tops
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, ...], ...]:
+        """For each cell the indices of the numbers that open with it: all counts stand first, then the other numbers of
+        each cell in turn."""
+        spans, at = [], len(self.opens)
+        for cell, numbers in enumerate(self.opens):
+            spans.append((cell, *range(at, at + numbers - 1)))
+            at += numbers - 1
+        return tuple(spans)
 
     def comparisons(self, parties: int) -> int:
         """How many numbers are compared with zero: for each party left out, counts and all that may be the top two."""
@@ -138,9 +151,10 @@ def _margins(triples: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
-def gate_of(tree: Tree, *, missing: int, tops: int) -> Gate:
+def gate_of(tree: Tree, *, missing: int, tops: int, moments: int = 0, limbs: int = 1) -> Gate:
     """The gate of a table: its tree, then so many columns' missing values (two counts each: without it, with it); every
-    leaf has so many triples. Counts stand in the order of `nodes`, triples in the order of cells."""
+    leaf has so many triples, and so many numbers beside its count. Counts stand in the order of `nodes`, triples in the
+    order of cells."""
     of = {node: at for at, node in enumerate(nodes(tree))}
     cells, counts = len(leaves(tree)), len(of) + 2 * missing
     needs: list[tuple[int, ...]] = [()] * cells
@@ -159,7 +173,7 @@ def gate_of(tree: Tree, *, missing: int, tops: int) -> Gate:
 
     below(tree, conditions(tree))
     pairs = [(len(of) + 2 * at, len(of) + 2 * at + 1) for at in range(missing)]
-    return Gate(counts, cells * tops, (*needs, *pairs))
+    return Gate(counts, cells * tops, (*needs, *pairs), (1 + moments,) * cells + (1,) * missing, limbs)
 
 
 class Told(NamedTuple):
@@ -170,12 +184,25 @@ class Told(NamedTuple):
     numbers: int
 
 
-PARTIES_ALL, DIFFERENCE, GATE = "parties", "own counts minus total", "gate"
+PARTIES_ALL, CONSUMER = "parties", "consumer"
+DIFFERENCE, GATE, TOTALS = "own counts minus total", "gate", "totals of open cells"
 
 
-def told_of(cells: int) -> tuple[Told, ...]:
-    """All that the protocol makes known before the envelopes: zeros, if every party counted right, and the pattern."""
-    return Told(DIFFERENCE, PARTIES_ALL, cells), Told(GATE, PARTIES_ALL, cells)
+def told_of(spans: Sequence[Sequence[int]]) -> tuple[Told, ...]:
+    """All that the protocol makes known: zeros to the parties, if every one counted right; to the consumer the pattern,
+    and the numbers of cells that open, zeros for the others."""
+    cells = len(spans)
+    return (Told(DIFFERENCE, PARTIES_ALL, cells), Told(GATE, CONSUMER, cells),
+            Told(TOTALS, CONSUMER, sum(map(len, spans))))
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What one party may seal: shares of all cells' bits, then of every number times the bit of its cell. `seen`: 32
+    bytes, a hash of what the parties opened to each other for it, masked; the same for all of them."""
+
+    shares: Limbs
+    seen: bytes
 
 
 def gate_key(contributions: Sequence[bytes]) -> bytes:
@@ -185,21 +212,19 @@ def gate_key(contributions: Sequence[bytes]) -> bytes:
     return sha256(b"xinglin/gate/v1\n" + b"".join(contributions)).digest()
 
 
-def gate_hash(key: bytes, session: str, pattern: Pattern) -> str:
-    bits = "".join("1" if bit else "0" for bit in pattern)
-    return hmac.new(key, bytes.fromhex(session) + bits.encode(), sha256).hexdigest()
+def gate_hash(key: bytes, session: str, seen: bytes) -> str:
+    return hmac.new(key, bytes.fromhex(session) + seen, sha256).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class Opening:
-    """One sealed part: everything the consumer needs from one party. `spans[c]` in a plan says which values cell c
-    opens; `told` is this party's own log of what it helped to make known before. As bytes: the packed shares, a line
-    feed, and one line of canonical JSON that tells the rest."""
+    """One sealed part: everything the consumer needs from one party. `told` is this party's own log of what it helped
+    to make known. As bytes: the packed shares, a line feed, and one line of canonical JSON that tells the rest."""
 
     seat: int
     floor: int
     key: bytes
-    pattern: Pattern
+    seen: bytes
     shares: Limbs
     told: tuple[Told, ...]
 
@@ -208,9 +233,9 @@ class Opening:
 
     def _line(self) -> bytes:
         return canonical({
-            "type": "xinglin/opening", "version": 1, "seat": self.seat, "floor": self.floor, "gate_key": self.key.hex(),
-            "pattern": "".join("1" if bit else "0" for bit in self.pattern), "values": len(self.shares),
-            "limbs": self.shares.shape[1], "told": [list(one) for one in self.told],
+            "type": "xinglin/opening", "version": 2, "seat": self.seat, "floor": self.floor, "gate_key": self.key.hex(),
+            "seen": self.seen.hex(), "values": len(self.shares), "limbs": self.shares.shape[1],
+            "told": [list(one) for one in self.told],
         })
 
     @classmethod
@@ -218,11 +243,11 @@ class Opening:
         end = plain.rfind(b"\n")
         try:
             body: Mapping[str, Any] = load_json(plain[end + 1 :])
-            if body["type"] != "xinglin/opening" or body["version"] != 1 or not set(body["pattern"]) <= {"0", "1"}:
+            if body["type"] != "xinglin/opening" or body["version"] != 2:
                 raise NotOpenable("the sealed part is of another kind")
             opening = cls(
                 seat=int(body["seat"]), floor=int(body["floor"]), key=bytes.fromhex(body["gate_key"]),
-                pattern=tuple(bit == "1" for bit in body["pattern"]),
+                seen=bytes.fromhex(body["seen"]),
                 shares=unpack(memoryview(plain)[: max(end, 0)], int(body["values"])),
                 told=tuple(Told(str(what), str(to), int(numbers)) for what, to, numbers in body["told"]),
             )
@@ -233,29 +258,28 @@ class Opening:
         return opening
 
 
-def withhold(shares: Limbs, pattern: Pattern, spans: Sequence[Sequence[int]]) -> Limbs:
-    """Zeros in the place of every value whose cell stays closed; the length never changes."""
-    open_at = [index for opened, span in zip(pattern, spans, strict=True) if opened for index in span]
-    at = np.array(open_at, np.intp)
-    kept = np.zeros_like(shares)
-    kept[at] = shares[at]
-    return kept
-
-
 def open_result(plains: Sequence[bytes], *, parties: int, session: str, gate_hash_hex: str,
                 spans: Sequence[Sequence[int]], limbs: int) -> tuple[Pattern, list[int]]:
-    """Pattern and totals, from the opened envelopes of *every* party; anything less opens nothing. `spans` and `limbs`
-    are the plan's."""
+    """Pattern and totals, from the opened envelopes of *every* party; anything less opens nothing. `spans` (for each
+    cell the indices of its numbers, its count first) and `limbs` are the plan's."""
     openings = [Opening.from_bytes(plain) for plain in plains]
     if sorted(opening.seat for opening in openings) != list(range(parties)):
         raise NotOpenable("one envelope of every party is needed")
     first = openings[0]
-    same = all((item.key, item.pattern, item.floor) == (first.key, first.pattern, first.floor) for item in openings)
-    if not same or not hmac.compare_digest(gate_hash(first.key, session, first.pattern), gate_hash_hex):
+    same = all((item.key, item.seen, item.floor) == (first.key, first.seen, first.floor) for item in openings)
+    if not same or not hmac.compare_digest(gate_hash(first.key, session, first.seen), gate_hash_hex):
         raise NotOpenable("the parties do not mean the same decision")
-    if any(item.told != told_of(len(spans)) for item in openings):
+    if any(item.told != told_of(spans) for item in openings):
         raise NotOpenable("a party made more known, or less, than the protocol does")
-    width = sum(len(span) for span in spans)
-    if len(first.pattern) != len(spans) or any(item.shares.shape != (width, limbs) for item in openings):
+    cells, width = len(spans), sum(map(len, spans))
+    if any(item.shares.shape != (cells + width, limbs) for item in openings):
         raise NotOpenable("the result has another shape than the function")
-    return first.pattern, integers(withhold(add_up([item.shares for item in openings]), first.pattern, spans))
+    opened = integers(add_up([item.shares for item in openings]))
+    bits, totals = opened[:cells], opened[cells:]
+    if not set(bits) <= {0, 1}:
+        raise NotOpenable("the parties' parts do not fit together: whether a cell opens is neither yes nor no")
+    for bit, span in zip(bits, spans, strict=True):
+        if any(totals[at] for at in span) if not bit else totals[span[0]] < first.floor:
+            raise NotOpenable("the parties' parts do not fit together: a cell that opens lies under the floor, or one "
+                              "that stays closed is not empty")
+    return tuple(bit == 1 for bit in bits), totals

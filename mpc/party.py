@@ -3,7 +3,7 @@
 1. Link: every peer named the same session, function and plan; the strictest floor of all parties counts.
 2. Count: this hospital's own rows, locally.
 3. Each party contributes 32 random bytes to the gate key; the first gate round is about to start: `started`.
-4. Gate and shares (`functions/sums.py`).
+4. Gate and shares (`functions/sums.py`): no party knows which cells open.
 5. Wait until this party may let go (`allowed`: its use is on chain), then until every party and the dealer may.
 6. Seal to the consumer's key. One envelope a session.
 """
@@ -108,15 +108,15 @@ def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Count
         mesh.send(seat, CONTRIBUTION, mine)
     parts = {seat: mesh.recv(seat, CONTRIBUTION, limit=32) for seat in others} | {order.seat: mine}
     started()
-    outcome = run(engine, plan, counted, floor)
+    chosen = run(engine, plan, counted, floor)
     finished()
     allowed()
     wait_for_all(mesh)
     key = gate_key([parts[seat] for seat in seats])
-    digest = gate_hash(key, order.session, outcome.pattern)
+    digest = gate_hash(key, order.session, chosen.seen)
     info = hpke_info(space=order.space, job_hash=order.job_hash, session=order.session, sender=order.sender,
                      recipient=order.recipient, recipient_key=order.recipient_key, gate_hash=digest)
-    plain = Opening(order.seat, floor, key, outcome.pattern, outcome.shares, engine.told).to_bytes()
+    plain = Opening(order.seat, floor, key, chosen.seen, chosen.shares, engine.told).to_bytes()
     return Sealed(seal(plain, recipient_key=order.recipient_key, info=info), digest)
 
 

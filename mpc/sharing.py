@@ -33,6 +33,7 @@ from mpc.errors import NotOpenable, ProtocolBroken, RangeExceeded
 
 LIMBS = 4
 CHUNK = 1 << 14
+DIGIT = np.uint64(0xFFFFFFFF)
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 Limbs = npt.NDArray[np.uint64]
@@ -213,6 +214,34 @@ def share_own(values: Integers, keys: PairKeys, parties: int, *, label: str = "o
     shares[0, keys.seat * len(own) : (keys.seat + 1) * len(own)] = own.view(np.uint64)
     keys.hide(shares, label=label)
     return shares.reshape(parties, len(own))
+
+
+def put_columns(columns: Words, others: Words) -> None:
+    """Ring elements added in place; both as `PairKeys.hide` takes them, a row a limb, the lowest first."""
+    _Adder(columns.shape[1]).add(columns, others)
+
+
+def take_columns(columns: Words, others: Words) -> None:
+    """The same, taken away."""
+    _Adder(columns.shape[1]).subtract(columns, others)
+
+
+def times(columns: Words, factors: Words) -> Words:
+    """Products in the ring, element by element: by hand, in digits of 32 bits, since a product of two words takes two.
+    A digit's product, the digit that stands there and what is carried make at most 2^64 - 1 together."""
+    one, other = _digits(columns), _digits(factors)
+    found = np.zeros_like(one)
+    for at, digit in enumerate(one):
+        carried: Words = np.zeros(one.shape[1], np.uint64)
+        for place in range(at, len(one)):
+            whole = digit * other[place - at] + found[place] + carried
+            found[place], carried = whole & DIGIT, whole >> np.uint64(32)
+    return found[0::2] | (found[1::2] << np.uint64(32))
+
+
+def _digits(columns: Words) -> Words:
+    """Twice as many rows, of 32 bits each."""
+    return np.stack([columns & DIGIT, columns >> np.uint64(32)], axis=1).reshape(-1, columns.shape[1])
 
 
 def low_words(shares: Limbs) -> Words:

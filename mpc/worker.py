@@ -178,7 +178,6 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
     keys.erase()
     for opening in engine.told:
         log(f"opened what={opening.what!r} to={opening.to} numbers={opening.numbers}")
-    log(f"opened what='shares, withheld ones zero' to=consumer numbers={plan.width}")
     log(f"sealed rounds={engine.rounds} sent={mesh.sent} received={mesh.received} "
         f"after={time.monotonic() - begun:.3f}")
     return event("sealed", sealed=to_b64(sealed.sealed), gate_hash=sealed.gate_hash, engine=versions())

@@ -2,8 +2,9 @@
 
 1. `evidence.verify` has raised unless there is exactly one valid envelope of each member.
 2. Each envelope opens only under our sealing key and the full info: space, job hash, session, sender, gate hash.
-3. All parts must name the same pattern and gate key, and these must give the gate hash the members signed.
-4. The totals are the sums of all shares; cells that stayed closed hold zeros and read as None.
+3. All parts must name the same gate key and the same masked numbers, and these must give the gate hash the members
+   signed.
+4. Which cells open, and their totals, are the sums of all shares; cells that stayed closed hold zeros and read as None.
 5. Totals that no rows can have (`check_opened`) are refused: some party made its figures up.
 6. The function's own `finish` makes rows of them, rounding once.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mpc.disclosure import Gate, Pattern, Told
+from mpc.disclosure import Chosen, Gate, Told
 from mpc.sharing import Integers, Limbs
 
 
@@ -24,7 +24,7 @@ class Engine(Protocol):
     def share_total(self, values: Integers, limbs: int) -> Limbs:
         """This party's shares of the sum of all parties' vectors, modulo 2^64 to the power of `limbs`."""
 
-    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
-        """Which cells every party may let go. `own` is what this party brings: its counts of the cells, then the
-        numbers that the gate compares. Takes the shares of the very totals that would be opened; raises
-        `gate.inconsistent` if own counts do not add up to them."""
+    def gate(self, gate: Gate, shares: Limbs, own: Integers, floor: int) -> Chosen:
+        """This party's shares of the totals of cells that open, of zeros elsewhere, and of which is which. `shares` are
+        of all totals; `own` is what this party brings: its counts of the cells, then the numbers that the gate
+        compares. Raises `gate.inconsistent` if own counts do not add up to the totals."""

@@ -6,13 +6,24 @@ Shares of totals are the true ones (`mpc.sharing`); only the gate is played by a
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from mpc.disclosure import Gate, Pattern, Told, told_of
+from mpc.disclosure import Chosen, Gate, Pattern, Told, told_of
 from mpc.errors import GateInconsistent
-from mpc.sharing import Integers, Limbs, PairKeys, Words, low_words, share_total, words
+from mpc.sharing import Integers, Limbs, PairKeys, Words, limbs, low_words, share_total, words
+
+
+def withhold(shares: Limbs, pattern: Pattern, spans: Sequence[Sequence[int]], *, first: bool) -> Limbs:
+    """One party's shares of the pattern's bits, which the first party holds as they are, and of all numbers, zeros in
+    the place of those whose cell stays closed; the length never changes."""
+    kept = np.zeros_like(shares)
+    at = np.array([index for opened, span in zip(pattern, spans, strict=True) if opened for index in span], np.intp)
+    kept[at] = shares[at]
+    bits = [int(first and opened) for opened in pattern]
+    return np.concatenate([limbs(bits, shares.shape[1]), kept])
 
 
 class Hub:
@@ -59,6 +70,8 @@ class CleartextEngine:
     def share_total(self, values: Integers, limbs: int) -> Limbs:
         return share_total(values, self._keys, wide=limbs)
 
-    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
-        self.told = told_of(len(count_shares))
-        return self._hub.decide(self._seat, gate, low_words(count_shares), words(own).tolist(), floor)
+    def gate(self, gate: Gate, shares: Limbs, own: Integers, floor: int) -> Chosen:
+        self.told = told_of(gate.spans)
+        counts = low_words(shares[: len(gate.needs)])
+        pattern = self._hub.decide(self._seat, gate, counts, words(own).tolist(), floor)
+        return Chosen(withhold(shares, pattern, gate.spans, first=self._seat == 0), bytes(32))

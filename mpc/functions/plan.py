@@ -106,7 +106,8 @@ class Plan:
         """What is compared before anything opens."""
         groups = len(leaves(self.tree))
         tops = len(self.cells[0].moments) // 2 * len(self.powers)
-        return gate_of(self.tree, missing=len(self.cells) - groups, tops=tops)
+        return gate_of(self.tree, missing=len(self.cells) - groups, tops=tops, moments=len(self.cells[0].moments),
+                       limbs=self.limbs)
 
     @property
     def width(self) -> int:
@@ -121,14 +122,10 @@ class Plan:
         bits = [Grid.of(one).bits(self.rows_max) for one in self.used if one["kind"] == "number"]
         return -(-max(bits) // 64)
 
-    @cached_property
+    @property
     def spans(self) -> tuple[tuple[int, ...], ...]:
         """For each cell the indices of the values that open with it, its count first."""
-        spans, at = [], len(self.cells)
-        for index, cell in enumerate(self.cells):
-            spans.append((index, *range(at, at + len(cell.moments))))
-            at += len(cell.moments)
-        return tuple(spans)
+        return self.gate.spans
 
     def digest(self) -> str:
         """Equal for two parties exactly if they mean the same computation."""

@@ -9,40 +9,29 @@ each group's sums their total and two largest contributions. [x] is x held in sh
    of n modulo 2^64.
 3. Opened to the parties: Σ[n_i] - [n], one number a cell, which must be 0 everywhere, else the job ends.
 4. Gate: for every party i, from [g_j] of all others j, each count less the floor and each 9/10 of a total less any two
-   that may be its largest is compared with 0 inside MPC. The AND of all that a cell needs is opened to the parties.
+   that may be its largest is compared with 0 inside MPC. The AND of all that a cell needs, its bit, stays shared.
    No single comparison, no node's bit and no count is opened to anybody.
-5. Shares of cells that pass leave for the consumer, sealed; the others are replaced by zeros.
+5. Inside MPC every total is multiplied by its cell's bit. Shares of bits and products leave for the consumer, sealed.
 Which comparisons are made, how many messages pass and how long they are follows from the plan alone.
-Reveals: to each party one bit a cell; to the consumer the same bits and the totals of the cells that pass.
+Reveals: to each party nothing but that all own counts add up; to the consumer one bit a cell, and the totals of the
+cells that pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mpc.disclosure import Pattern, withhold
+from mpc.disclosure import Chosen
 from mpc.errors import RangeExceeded
 from mpc.functions.plan import Counted, Plan, check_counted
-from mpc.sharing import Limbs
 
 if TYPE_CHECKING:
     from mpc.engines.base import Engine
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one party may seal: the pattern and its shares of what passed, zeros elsewhere."""
-
-    pattern: Pattern
-    shares: Limbs
-
-
-def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Outcome:
+def run(engine: Engine, plan: Plan, counted: Counted, floor: int) -> Chosen:
     if engine.parties != plan.parties:
         raise RangeExceeded("the values are not those of the plan")
     check_counted(plan, counted)
-    cells = len(plan.cells)
     shares = engine.share_total(counted.values, plan.limbs)
-    pattern = engine.gate(plan.gate, shares[:cells], (*counted.values[:cells], *counted.numbers), floor)
-    return Outcome(pattern, withhold(shares, pattern, plan.spans))
+    return engine.gate(plan.gate, shares, (*counted.values[: len(plan.cells)], *counted.numbers), floor)

@@ -109,14 +109,15 @@ class History:
 
 
 def check_gates(gates: Gates, columns: frozenset[str]) -> None:
-    """Every gate answers a hospital that lies in its inputs one question about each cell, before anybody seals; so a
-    table is put to a gate no more often than this under one grant, whatever became of it (docs/adr/0006-splits.md).
-    `gates` are grants with the columns of one gate each; a column enters one table of a grant."""
-    begun = Counter(grant for grant, table in gates if table & columns)
-    if max(begun.values(), default=0) >= MOST_GATES:
+    """Every gate answers a buyer, with whom a hospital lies in its inputs, one question about each cell, once all parts
+    are sealed; so this house seals its part of a table no more often than this under one grant, whatever became of it
+    (docs/adr/0006-splits.md). `gates` are grants with the columns of one gate each; a column enters one table of a
+    grant."""
+    counted = Counter(grant for grant, table in gates if table & columns)
+    if max(counted.values(), default=0) >= MOST_GATES:
         raise Refused("disclosure.tried_too_often",
-                      f"{MOST_GATES} gates over this table have begun under this grant: a result that was released "
-                      "stands, and the answer would be the same; else ask for a new grant")
+                      f"this house sealed its part of this table {MOST_GATES} times under this grant, or is about to: "
+                      "a result that was released stands, and the answer would be the same; else ask for a new grant")
 
 
 def is_full(error: Exception) -> bool:
@@ -198,7 +199,7 @@ class Book:
             )
 
     def _gates(self, grants: Iterable[str], *, but: tuple[str, int]) -> Gates:
-        """Gates begun under these grants, or about to begin."""
+        """Gates counted under these grants, or reserved by attempts that have not ended."""
         return tuple((grant, frozenset(json.loads(row[0]))) for grant in grants for row in self.rows(
             "SELECT columns FROM gate WHERE grant_id = ? AND (job_hash, attempt) <> (?, ?)", grant, *but))
 
@@ -254,14 +255,14 @@ class Book:
                        (job_hash, attempt))
 
     def end(self, job_hash: str, attempt: int, state: str, *, begun: bool | None = None) -> None:
-        """Close this attempt and give back use and gate that never started; a sealed job or a later attempt stays as
-        it is. `begun` says whether a gate round began; who does not know lets it count if the worker had its order."""
+        """Close this attempt and give back a use that never started, and a gate behind which nothing was sealed; a
+        sealed job or a later attempt stays as it is. `begun` says whether a gate round began, from where on the use
+        counts; who does not know lets it count if the worker had its order."""
         with self.write() as db:
             if begun is None:
                 begun = self._one("SELECT state FROM job WHERE job_hash = ?", job_hash) == "running"
             if begun:
                 db.execute("UPDATE use SET state = 'started' WHERE job_hash = ? AND state = 'reserved'", (job_hash,))
-                db.execute("UPDATE gate SET state = 'begun' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
             db.execute("DELETE FROM gate WHERE job_hash = ? AND attempt = ? AND state = 'reserved'",
                        (job_hash, attempt))
             ended = db.execute("UPDATE job SET state = ? WHERE job_hash = ? AND attempt = ? AND state <> 'sealed'",
@@ -272,16 +273,20 @@ class Book:
                            (job_hash,))
 
     # uses and disclosure
-    def start_gate(self, job_hash: str, attempt: int, *, grant: str | None) -> None:
-        """The first gate round has begun: it counts from now on, and so do the use of our own grant, where we have one,
-        and what it asks."""
+    def start_gate(self, job_hash: str, *, grant: str | None) -> None:
+        """The first gate round has begun: from now on the use of our own grant counts, where we have one, and what it
+        asks."""
         with self.write() as db:
             db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
-            db.execute("UPDATE gate SET state = 'begun' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
             if grant is not None:
                 db.execute(
                     "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "
                     "WHERE state = 'reserved'", (grant, job_hash))
+
+    def count_gate(self, job_hash: str, attempt: int) -> None:
+        """For an office that seals nothing itself: it lets the parties seal."""
+        with self.write() as db:
+            db.execute("UPDATE gate SET state = 'counted' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
 
     def consume_use(self, grant: str, job_hash: str) -> None:
         """The chain shows the use at finality."""
@@ -294,14 +299,15 @@ class Book:
         return state
 
     def seal(self, job_hash: str, attempt: int, *, path: str, envelope: Mapping[str, Any], until: int) -> None:
-        """The envelope exists: note it as released and put it in the outbox, both or neither. Once for a job: for an
-        attempt that is over, or that a later one replaced, it raises."""
+        """The envelope exists: note it as released, count its gate, and put it in the outbox, all or nothing. Once for
+        a job: for an attempt that is over, or that a later one replaced, it raises."""
         with self.write() as db:
             sealed = db.execute(
                 "UPDATE job SET state = 'sealed' WHERE job_hash = ? AND attempt = ? AND state IN (?, ?)",
                 (job_hash, attempt, *OPEN_STATES))
             if sealed.rowcount != 1:
                 raise Refused("session.mismatch", "this attempt is over: nothing is sealed for it")
+            db.execute("UPDATE gate SET state = 'counted' WHERE job_hash = ? AND attempt = ?", (job_hash, attempt))
             db.execute("INSERT OR IGNORE INTO released SELECT release_key, job_hash FROM job WHERE job_hash = ?",
                        (job_hash,))
             db.execute("INSERT OR REPLACE INTO outbox (path, body, until) VALUES (?, ?, ?)",

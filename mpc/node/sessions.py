@@ -184,7 +184,7 @@ class Run:
             message = worker.receive(TICK)
             if message is not None and message.get("event") == GATE:
                 self.begun = True  # whether or not the book has room for it now
-                self._count()  # before anything may end the attempt: parties see the pattern from now on
+                self._count()  # before anything may end the attempt
             self._guard()
             if message is None:
                 if worker.ended:
@@ -230,9 +230,9 @@ class Run:
         self.judged = newest
 
     def _count(self) -> None:
-        """The gate counts from now on, and the use with it. A dealer has none of its own."""
+        """The use counts from now on. A dealer has none of its own."""
         own = self.papers.own
-        self.home.book.start_gate(self.papers.job_hash, self.papers.attempt, grant=own.id if own else None)
+        self.home.book.start_gate(self.papers.job_hash, grant=own.id if own else None)
 
     def _gate_started(self) -> None:
         """A party's use must be final before it lets go; a dealer looks at chain and book and goes on."""
@@ -314,6 +314,7 @@ class Run:
         self._still_allowed(self.papers)
         if not self.home.party:
             Frozen(self.home.book).deal(self.papers)
+            self.home.book.count_gate(self.papers.job_hash, self.papers.attempt)
         self.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:

@@ -51,8 +51,8 @@ NODE_MEANINGS = {
     "disclosure.another_filter": "another filter, or none, was asked for under that grant",
     "disclosure.column_tabulated": "a column of this table is in another table, or under another floor, of that grant",
     "disclosure.already_released": "the same question was released already: open that result",
-    "disclosure.tried_too_often": "two gates over this table have begun under that grant: open the result if one was "
-                                  "released, else apply anew",
+    "disclosure.tried_too_often": "a hospital sealed its part of this table twice under that grant: open the result if "
+                                  "one was released, else apply anew",
     "paillier.too_early": "contributions are still coming in: the set is not frozen yet",
     "paillier.too_few": "fewer than the minimum have contributed",
     "paillier.too_late": "the time for contributions is over",

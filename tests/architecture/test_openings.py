@@ -1,7 +1,7 @@
 """Nothing is made known but what is written down: who may put shares together, and where a number may become known.
 
-`Computation.exchange` opens what stands under a fresh mask, `Computation.open_to` everything else, with a line for the
-sealed log. A module that could call the first could open a number that no envelope tells of.
+`Computation.exchange` and `exchange_all` open what stands under a fresh mask, `Computation.open_to` everything else,
+with a line for the sealed log. A module that could call the first could open a number that no envelope tells of.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.architecture.source import ROOT, all_imports, modules, tree
 
 ENGINE = ROOT / "mpc" / "engines" / "crypten_engine"
 PROTOCOLS = {"comparison.py", "conjunction.py", "products.py", "computation.py"}
+SEVERAL = {"choice.py", "computation.py"}
 LINKS = {"computation.py", "dealing.py"}
 
 
@@ -31,6 +32,7 @@ def callers(method: str) -> set[str]:
 
 def test_it_works() -> None:
     assert callers("exchange") == PROTOCOLS
+    assert callers("exchange_all") == SEVERAL
     assert callers("open_to") == {"engine.py"}
     assert callers("send") | callers("recv") == LINKS
 

@@ -118,7 +118,7 @@ def leaf_seed() -> list[bytes]:
 
 
 def opening_seed() -> list[bytes]:
-    return [Opening(0, 10, bytes(32), (True, False), limbs([1, 2, 3]), told_of(2)).to_bytes()]
+    return [Opening(0, 10, bytes(32), bytes(32), limbs([1, 0, 3]), told_of([(0, 1)])).to_bytes()]
 
 
 def header_seed() -> list[bytes]:

@@ -2,7 +2,7 @@
 
 A program, for `test_gate.py`: with a number, one party's own counts are not those of its total, by that much; with
 `many`, a gate over 40 groups of two columns, many of them at the very edge of floor and dominance; with `empty`, the
-same gate over nothing. What a party met is the pattern and how many bytes it sent.
+same gate over nothing. What a party met are its shares of what the consumer may know, and how many bytes it sent.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def many() -> Brought:
     numbers = []
     for own in counts:
         numbers.append([sum(own[at] for at in node) for node in nodes(tree)] + [draw.choice((4, 5, 9)), 1000])
+        own.append(numbers[-1][-2])
         for _ in range(2 * cells):
             first, second = draw.choice((9, 9, 9, 90)), draw.choice((0, 9))
             numbers[-1] += [first + second + draw.choice((1, 2, 9, 20)), first, second]
@@ -102,9 +103,9 @@ def main() -> None:
         try:
             shares = engine.share_total(counts[seat], 1)
             said = [counts[seat][0] + (lie if seat == 1 else 0), *counts[seat][1:]]
-            pattern = engine.gate(gate, shares, [*said, *numbers[seat]], FLOOR)
+            chosen = engine.gate(gate, shares, [*said, *numbers[seat]], FLOOR)
             engine.finish()
-            return "".join("1" if bit else "0" for bit in pattern) + f" {pipes.sent}"
+            return f"{' '.join(map(str, chosen.shares[:, 0].tolist()))} {chosen.seen.hex()} {pipes.sent}"
         except MpcError as error:
             return error.code
 
@@ -132,7 +133,12 @@ def main() -> None:
     for held in ends:
         for end in held.values():
             end.close()
-    print(json.dumps([(os.read(inner, 100).decode(), os.waitpid(child, 0)[1])[0] for child, inner in children]))
+    said = []
+    for child, inner in children:
+        with open(inner, encoding="utf-8") as pipe:
+            said.append(pipe.read())
+        os.waitpid(child, 0)
+    print(json.dumps(said))
 
 
 if __name__ == "__main__":

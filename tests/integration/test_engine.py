@@ -80,8 +80,9 @@ def test_it_works(make: Make, key: str, parameters: dict[str, Any], parties: int
     cells = len(session.plan.cells)
     for log in session.logs[:-1]:
         assert re.findall(r"opened what='(.+)' to=(\w+) numbers=(\d+)", log) == [
-            ("own counts minus total", "parties", str(cells)), ("gate", "parties", str(cells)),
-            ("shares, withheld ones zero", "consumer", str(session.plan.width))]
+            ("own counts minus total", "parties", str(cells)), ("gate", "consumer", str(cells)),
+            ("totals of open cells", "consumer", str(session.plan.width))]
+        assert " rounds=10 " in log
     assert "opened" not in session.logs[-1]
     for worker, log in zip(session.workers, session.logs, strict=True):
         assert_quiet(session, "".join(worker.lines[:-1]) + log)

@@ -119,6 +119,6 @@ def test_how_much_is_sent() -> None:
 
 
 def test_nothing_is_opened_to_anybody_else() -> None:
-    for recipient in ("consumer", "party-1", ""):
+    for recipient in ("dealer", "party-1", ""):
         with pytest.raises(EngineUnfit):
             Played(2, [], lambda of, to=recipient: of.open_to(to, "x", np.zeros(1, dtype=np.uint64)))

@@ -80,6 +80,10 @@ def test_it_works(parties: int) -> None:
         assert whole.itemsize == octets and whole.tolist() == np.unpackbits(packed, count=13).tolist()
     r, table = put_together(dealing.lookup(30, 5), parties)
     assert [np.flatnonzero(row).tolist() for row in np.unpackbits(table, axis=1)] == [[at % 32] for at in r.tolist()]
+    for limbs in (1, 2, 4):
+        packed, a, r, products = put_together(dealing.choice(11, 3, limbs), parties)
+        assert r[0].tolist() == np.unpackbits(packed, count=11).tolist() and not r[1:].any()
+        assert a.all() and np.array_equal(products, a * np.repeat(r[0], 3))
     a, b, c = put_together(dealing.product(20), parties)
     assert np.array_equal(c, a * b)
     a, b, c = put_together(dealing.matrices(3, 4, 5), parties)
@@ -91,7 +95,8 @@ def test_it_works(parties: int) -> None:
 @pytest.mark.parametrize("piece", [
     Piece("additive", (2,)), Piece("__import__", (2,)), Piece("both", (-1, 2)), Piece("both", (2,)),
     Piece("both", (True, 2)), Piece("mask", (0,)), Piece("mask", (2**40,)), Piece("mask", (2**27,)),
-    Piece("product", (1, 1)), Piece("matrices", (1, 2**31 - 1, 1)), Piece("both", (1, 2**25)),
+    Piece("product", (1, 1)), Piece("choice", (8, 1, 5)), Piece("choice", (8, 1)),
+    Piece("matrices", (1, 2**31 - 1, 1)), Piece("both", (1, 2**25)),
 ])
 def test_the_dealer_deals_only_what_is_on_its_list_and_within_the_quota(piece: Piece) -> None:
     line = Line(9)
@@ -116,7 +121,7 @@ def test_a_script_of_many_pieces_that_each_keep_the_quota_is_refused_as_a_whole(
 
 def test_the_largest_gate_there_is_keeps_the_quotas() -> None:
     for parties, cells, tops in ((16, 27, 20), (4, 2**20 // 56, 2)):
-        gate = gate_of(balanced(range(cells)), missing=1, tops=tops)
+        gate = gate_of(balanced(range(cells)), missing=1, tops=tops, moments=2 * tops, limbs=4)
         assert 0.9 * MAX_COMPARISONS < gate.comparisons(parties) <= MAX_COMPARISONS
         dealing.check_script(gate_script(gate, parties))
 
@@ -178,4 +183,6 @@ def test_the_script_of_a_gate_follows_from_its_shape_alone() -> None:
     assert script == gate_script(gate_of(balanced(range(40)), missing=1, tops=2), 3)
     assert script != gate_script(gate, 4)
     assert sum(piece.size for piece in script) < 26 * gate.comparisons(3)
-    assert len(script) == 8
+    assert len(script) == 9
+    more = gate_script(gate_of(balanced(range(40)), missing=1, tops=2, moments=4, limbs=2), 3)
+    assert [piece.shape for piece in more[-2:]] == [(40, 5, 2), (1, 1, 2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,31 +24,39 @@ def met(argument: str) -> list[str]:
     return found
 
 
-def patterns(said: list[str]) -> list[str]:
-    return [one.split(" ")[0] for one in said]
+def put_together(said: list[str], cells: int) -> tuple[list[bool], list[int]]:
+    """What the consumer would know: which cells open, and their counts."""
+    parts = [one.split(" ") for one in said[:PARTIES]]
+    assert len({part[-2] for part in parts}) == 1, "all saw the same"
+    opened = [sum(map(int, column)) % 2**64 for column in zip(*(part[:-2] for part in parts), strict=True)]
+    assert set(opened[:cells]) <= {0, 1}
+    return list(map(bool, opened[:cells])), opened[cells:]
 
 
-def bits(pattern: tuple[bool, ...]) -> str:
-    return "".join("1" if bit else "0" for bit in pattern)
+def sums(counts: list[list[int]], pattern: Sequence[bool]) -> list[int]:
+    return [sum(column) if opened else 0 for opened, column in zip(pattern, zip(*counts, strict=True), strict=True)]
 
 
 def test_it_works() -> None:
     """One cell lacks one person for the floor, and takes the other half of its pair with it."""
-    gate, _, numbers = few()
+    gate, counts, numbers = few()
     assert gate.decide(numbers, FLOOR) == (False, False, True, True)
-    assert patterns(met("0")) == ["0011"] * PARTIES + ["dealt"]
+    said = met("0")
+    assert put_together(said, 4) == ([False, False, True, True], [0, 0, *sums(counts, [True] * 4)[2:]])
+    assert said[PARTIES] == "dealt"
 
 
 def test_many_comparisons_at_the_edge_decide_as_in_the_clear() -> None:
-    gate, _, numbers = many()
+    gate, counts, numbers = many()
     pattern = gate.decide(numbers, FLOOR)
     assert 5 < sum(pattern) < len(pattern) - 5
     floors_only = replace(gate, needs=tuple(tuple(one for one in need if one < gate.counts) for need in gate.needs))
     assert floors_only.decide(numbers, FLOOR) != pattern, "dominance closes some"
     said, empty = met("many"), met("empty")
-    assert patterns(said) == [bits(pattern)] * PARTIES + ["dealt"]
-    assert patterns(empty) == ["0" * len(pattern)] * PARTIES + ["dealt"]
-    sizes = [[one.split(" ")[1] for one in found[:PARTIES]] for found in (said, empty)]
+    assert put_together(said, len(pattern)) == (list(pattern), sums(counts, pattern))
+    assert put_together(empty, len(pattern)) == ([False] * len(pattern), [0] * len(pattern))
+    assert said[PARTIES] == empty[PARTIES] == "dealt"
+    sizes = [[one.split(" ")[-1] for one in found[:PARTIES]] for found in (said, empty)]
     assert sizes[0] == sizes[1], "what passes on the wire does not depend on what is compared"
 
 

@@ -1,8 +1,8 @@
 """One party's end of a computation over shares: what it takes from the dealer, what it opens, and to whom.
 
-Two kinds of messages leave a party. `exchange` opens numbers under a fresh uniform mask, within a protocol
-(`comparison`, `conjunction`, `products`): they tell nobody anything. `open_to` makes a number known, and writes down
-what it was, to whom, and how many; there is no other way to a number in the clear.
+Two kinds of messages leave a party. `exchange` and `exchange_all` open numbers under a fresh uniform mask, within a
+protocol (`comparison`, `conjunction`, `choice`, `products`): they tell nobody anything. `open_to` makes a number known,
+and writes down what it was, to whom, and how many; there is no other way to a number in the clear.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mpc.disclosure import PARTIES_ALL, Told
-from mpc.engines.crypten_engine.dealing import Numbers, Piece, Script, Supply, bit, both
+from mpc.disclosure import CONSUMER, PARTIES_ALL, Told
+from mpc.engines.crypten_engine.dealing import Field, Numbers, Piece, Script, Supply, bit, both
 from mpc.engines.crypten_engine.kernel import Keystream
 from mpc.errors import EngineUnfit
 from mpc.transport.mesh import Mesh
@@ -34,24 +34,31 @@ class Computation:
 
     def exchange(self, share: Numbers, *, xor: bool = False) -> Numbers:
         """One round: every party sends its share to every other, and puts all of them together."""
+        (total,) = self.exchange_all([(Field(share.shape, share.dtype.type, xor=xor), share)])
+        return total
+
+    def exchange_all(self, parts: Sequence[tuple[Field, Numbers]]) -> list[Numbers]:
+        """The same with several kinds of numbers, in one round."""
         self.rounds += 1
-        body = share.tobytes()
+        body = b"".join(share.tobytes() for _, share in parts)
         others = [seat for seat in range(self.parties) if seat != self.seat]
         for seat in others:
             self._mesh.send(seat, SHARE, body)
-        total = share.copy()
+        totals = [share.copy() for _, share in parts]
         for seat in others:
-            theirs = np.frombuffer(self._mesh.recv(seat, SHARE, limit=len(body)), dtype=share.dtype)
-            (np.bitwise_xor if xor else np.add)(total, theirs.reshape(share.shape), out=total)
-        return total
+            theirs, at = memoryview(self._mesh.recv(seat, SHARE, limit=len(body))), 0
+            for total, (field, _) in zip(totals, parts, strict=True):
+                field.put(total, field.read(theirs[at : at + field.size]))
+                at += field.size
+        return totals
 
-    def open_to(self, recipients: str, what: str, share: Numbers, *, xor: bool = False) -> Numbers:
-        """The one place where a number becomes known; the parties are the only ones that it can become known to here:
-        what is for the consumer leaves sealed."""
-        if recipients != PARTIES_ALL:
-            raise EngineUnfit("inside the computation numbers are opened to the parties alone")
-        self.told.append(Told(what, recipients, int(share.size)))
-        return self.exchange(share, xor=xor)
+    def open_to(self, recipients: str, what: str, share: Numbers, *, numbers: int | None = None) -> Numbers:
+        """The one place where a number becomes known: to the parties now, to the consumer by the share that this party
+        may seal, which comes back as it is. A share of several limbs says how many `numbers` it is of."""
+        if recipients not in (PARTIES_ALL, CONSUMER):
+            raise EngineUnfit("numbers are opened to all parties, or to the consumer, and to nobody else")
+        self.told.append(Told(what, recipients, int(share.size) if numbers is None else numbers))
+        return self.exchange(share) if recipients == PARTIES_ALL else share
 
     def both(self, one: Numbers, others: Sequence[Numbers]) -> Numbers:
         """Shares of the ANDs of bytes, bit by bit, with each of the others: a row for each."""

@@ -25,6 +25,7 @@ import numpy as np
 
 from mpc.engines.crypten_engine.kernel import Keystream, int_matmul
 from mpc.errors import EngineUnfit, ProtocolBroken
+from mpc.sharing import LIMBS, put_columns, take_columns
 from mpc.transport.mesh import Mesh
 
 Numbers = np.ndarray[Any, Any]
@@ -40,11 +41,13 @@ ADD, XOR = np.add, np.bitwise_xor
 
 @dataclass(frozen=True)
 class Field:
-    """Numbers of one type and shape, shared by addition modulo their size or by xor."""
+    """Numbers of one type and shape, shared by addition modulo their size or by xor; `wide`: elements of the ring of
+    totals, a row a limb."""
 
     shape: tuple[int, ...]
     dtype: type = np.uint64
     xor: bool = False
+    wide: bool = False
 
     @property
     def size(self) -> int:
@@ -58,11 +61,17 @@ class Field:
 
     def put(self, into: Numbers, other: Numbers) -> None:
         """Add a share."""
-        (XOR if self.xor else ADD)(into, other, out=into)
+        if self.wide:
+            put_columns(into, other)
+        else:
+            (XOR if self.xor else ADD)(into, other, out=into)
 
     def take(self, into: Numbers, other: Numbers) -> None:
         """Take a share away."""
-        (XOR if self.xor else np.subtract)(into, other, out=into)
+        if self.wide:
+            take_columns(into, other)
+        else:
+            (XOR if self.xor else np.subtract)(into, other, out=into)
 
 
 Layout = tuple[tuple[Field, ...], tuple[Field, ...]]
@@ -119,6 +128,11 @@ def lookup(count: int, width: int) -> Piece:
     return Piece("lookup", (count, width))
 
 
+def choice(cells: int, each: int, limbs: int) -> Piece:
+    """Bits r by xor, one a cell, and for each so many a in a ring of so many limbs; by addition there also r, r a."""
+    return Piece("choice", (cells, each, limbs))
+
+
 def product(count: int) -> Piece:
     return Piece("product", (count,))
 
@@ -169,6 +183,20 @@ def _make_lookup(shape: Sequence[int], free: Sequence[Numbers]) -> list[Numbers]
     return [table]
 
 
+def _choice_layout(cells: int, each: int, limbs: int) -> Layout:
+    if limbs > LIMBS:
+        raise EngineUnfit("no such ring")
+    numbers = Field((limbs, cells * each), wide=True)
+    return (Field(((cells + 7) // 8,), np.uint8, xor=True), numbers), (Field((limbs, cells), wide=True), numbers)
+
+
+def _make_choice(shape: Sequence[int], free: Sequence[Numbers]) -> list[Numbers]:
+    cells, each, limbs = shape
+    r = np.zeros((limbs, cells), dtype=np.uint64)
+    r[0] = np.unpackbits(free[0], count=cells)
+    return [r, free[1] * np.repeat(r[0], each)]
+
+
 def _truncation_layout(count: int, precision: int) -> Layout:
     return (Field((count,)),), (Field((count,)), Field((count,)))
 
@@ -179,6 +207,7 @@ KINDS: dict[str, tuple[int, Callable[..., Layout], Callable[[Sequence[int], Sequ
     "both": (2, _both_layout, lambda shape, free: [free[0] & free[1]]),
     "bit": (2, _bit_layout, lambda shape, free: [np.unpackbits(free[0], count=shape[0]).astype(WORDS[shape[1]])]),
     "lookup": (2, _lookup_layout, _make_lookup),
+    "choice": (3, _choice_layout, _make_choice),
     "product": (1, lambda count: ((Field((count,)), Field((count,))), (Field((count,)),)),
                 lambda shape, free: [free[0] * free[1]]),
     "matrices": (3, lambda rows, inner, columns: (

@@ -1,10 +1,11 @@
 """CrypTen's engine for one session of one party: the gate, over shares that our own sharing made.
 
 Every number that is compared is a sum of shares with public factors, so all of them are made without a message and
-compared at once (`comparison`). What is opened passes `Computation.open_to`, which writes down what it was: per cell
-the difference of own counts and total, and whether every comparison that the cell needs holds (`conjunction`). CrypTen
-itself takes no part in the gate: its conversion of sums into bits and its dealer are replaced by our own. A process
-computes one session and ends.
+compared at once (`comparison`). Whether every comparison that a cell needs holds (`conjunction`) stays shared, and so
+do the totals of cells that open, zeros for the others (`choice`). What is opened passes `Computation.open_to`, which
+writes down what it was: to the parties, per cell, the difference of own counts and total. CrypTen itself takes no part
+in the gate: its conversion of sums into bits and its dealer are replaced by our own. A process computes one session and
+ends.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from itertools import combinations
 
 import numpy as np
 
-from mpc.disclosure import DIFFERENCE, GATE, PARTIES_ALL, SHARE_OF_TWO, Gate, Pattern, Told
-from mpc.engines.crypten_engine import comparison, conjunction, kernel
+from mpc.disclosure import CONSUMER, DIFFERENCE, GATE, PARTIES_ALL, SHARE_OF_TWO, TOTALS, Chosen, Gate, Told
+from mpc.engines.crypten_engine import choice, comparison, conjunction, kernel
 from mpc.engines.crypten_engine.computation import Computation
 from mpc.engines.crypten_engine.dealing import Numbers, Piece, deal
 from mpc.errors import EngineUnfit, GateInconsistent
@@ -43,7 +44,8 @@ def gate_script(gate: Gate, parties: int) -> list[Piece]:
     """Everything that the dealer deals for this gate, from the plan alone."""
     compared = gate.comparisons(parties)
     parts = conditions(gate, parties)
-    return [*comparison.script(compared), *conjunction.script(parts, gate.needs)]
+    return [*comparison.script(compared), *conjunction.script(parts, gate.needs),
+            *choice.script(gate.spans, gate.limbs)]
 
 
 class CryptenEngine:
@@ -74,21 +76,22 @@ class CryptenEngine:
     def share_total(self, values: Integers, limbs: int) -> Limbs:
         return share_total(values, self._keys, wide=limbs)
 
-    def gate(self, gate: Gate, count_shares: Limbs, own: Integers, floor: int) -> Pattern:
+    def gate(self, gate: Gate, shares: Limbs, own: Integers, floor: int) -> Chosen:
         if gate != self._gate:
             raise EngineUnfit("another gate than the one that is dealt for")
-        of, cells = self._of, len(count_shares)
+        of, cells = self._of, len(gate.needs)
         each = share_own(own, self._keys, self.parties)
         difference = of.open_to(PARTIES_ALL, DIFFERENCE,
-                                each[:, :cells].sum(axis=0, dtype=np.uint64) - low_words(count_shares))
+                                each[:, :cells].sum(axis=0, dtype=np.uint64) - low_words(shares[:cells]))
         if difference.any():
             raise GateInconsistent("own counts and the total disagree")
         fails = comparison.negative(of, self._margins(gate, each[:, cells:], floor))
         open_cells = conjunction.none_of(of, fails, conditions(gate, self.parties), gate.needs)
-        pattern = of.open_to(PARTIES_ALL, GATE, open_cells, xor=True)
-        if pattern.max(initial=0) > 1:
-            raise GateInconsistent("the gate did not open to bits")
-        return tuple(bool(bit) for bit in pattern.tolist())
+        kept, seen = choice.chosen(of, open_cells, shares.T, gate.spans)
+        self._keys.hide(kept, label="chosen")  # or the dealer could see through it, see `choice`
+        of.open_to(CONSUMER, GATE, kept[:, :cells], numbers=cells)
+        of.open_to(CONSUMER, TOTALS, kept[:, cells:], numbers=len(shares))
+        return Chosen(kept.T, seen)
 
     def _margins(self, gate: Gate, each: Numbers, floor: int) -> Numbers:
         """This party's shares of all numbers that must not be negative, condition by condition: of a count the others'

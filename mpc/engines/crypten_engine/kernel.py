@@ -55,7 +55,7 @@ SOURCES = {
 }
 # All its other files as one, each with its name and length.
 REST = "81b2bbf0436557276e346b5a078a58270ecc4c7e2d4c6d126a3f9ece5086f915"
-PROTOCOL = "masked-comparison/1"  # what the parties compute by: `comparison`, `conjunction`, `products`, `dealing`
+PROTOCOL = "masked-comparison/2"  # what the parties compute by: `comparison`, `conjunction`, `choice`, `dealing`
 DRAWING = ("crypten.common.rng", "crypten.mpc.primitives.arithmetic", "crypten.mpc.primitives.binary",
            "crypten.mpc.provider.tfp_provider", "crypten.mpc.provider.ttp_provider")
 RING_NAME, KBIT_NAME = "generate_random_ring_element", "generate_kbit_random_tensor"

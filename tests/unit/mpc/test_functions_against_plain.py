@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpc.catalog import CATALOG
-from mpc.disclosure import Opening, gate_hash, gate_key, open_result
+from mpc.disclosure import Chosen, Opening, gate_hash, gate_key, open_result
 from mpc.engines.cleartext import Hub
 from mpc.errors import GateInconsistent, ParametersInvalid, RangeExceeded
 from mpc.functions.registry import FUNCTIONS, function
 from mpc.functions.rows import Rows
-from mpc.functions.sums import Outcome, run
+from mpc.functions.sums import run
+from mpc.sharing import add_up, integers
 
 HOSPITALS = Path(__file__).resolve().parents[3] / "fixtures" / "hospitals" / "uci-heart"
 COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
@@ -32,23 +33,23 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 def together(key: str, parameters: dict[str, Any], columns: list[dict[str, Any]], files: list[Path],
-             floor: int) -> tuple[list[Outcome], dict[str, Any]]:
-    """All parties in threads; every outcome, and what the consumer reads."""
+             floor: int) -> tuple[list[Chosen], dict[str, Any]]:
+    """All parties in threads; what each may seal, and what the consumer reads."""
     one = function(key)
     plan = one.plan(parameters, columns, len(files), 5000)
     hub = Hub(len(files), SESSION)
 
-    def party(seat: int) -> Outcome:
+    def party(seat: int) -> Chosen:
         rows = Rows.open(files[seat], "csv", plan.columns)
         return run(hub.engines[seat], plan, one.local(rows, plan), floor)
 
     with ThreadPoolExecutor(len(files)) as pool:
         outcomes = list(pool.map(party, range(len(files))))
     gate = gate_key([bytes(32)] * len(files))
-    plains = [Opening(seat, floor, gate, outcome.pattern, outcome.shares, hub.engines[seat].told).to_bytes()
-              for seat, outcome in enumerate(outcomes)]
+    plains = [Opening(seat, floor, gate, chosen.seen, chosen.shares, hub.engines[seat].told).to_bytes()
+              for seat, chosen in enumerate(outcomes)]
     pattern, totals = open_result(plains, parties=len(files), session=SESSION, spans=plan.spans, limbs=plan.limbs,
-                                  gate_hash_hex=gate_hash(gate, SESSION, outcomes[0].pattern))
+                                  gate_hash_hex=gate_hash(gate, SESSION, outcomes[0].seen))
     return outcomes, one.finish(totals, pattern, plan)
 
 
@@ -62,22 +63,23 @@ def test_it_works(key: str, parameters: dict[str, Any], parties: int) -> None:
     files = FILES[:parties]
     outcomes, result = together(key, parameters, COLUMNS, files, 10)
     assert result == function(key).plain(frames(files), parameters, COLUMNS, 10)
-    assert result["withheld"] == outcomes[0].pattern.count(False)
-    assert len({outcome.pattern for outcome in outcomes}) == 1
+    bits = integers(add_up([chosen.shares for chosen in outcomes]))[: len(function(key).plan(
+        parameters, COLUMNS, parties, 5000).cells)]
+    assert result["withheld"] == bits.count(0) and set(bits) <= {0, 1}
 
 
 def test_every_function_has_its_cases() -> None:
     assert {key for key, _ in CASES} == set(CATALOG) == set(FUNCTIONS)
 
 
-def test_withheld_cells_leave_no_party() -> None:
+def test_withheld_cells_are_zero_for_the_consumer() -> None:
     outcomes, result = together("crosstab@1", CASES[3][1], COLUMNS, FILES, 10)
     plan = function("crosstab@1").plan(CASES[3][1], COLUMNS, 4, 5000)
-    closed = [index for index, passed in enumerate(outcomes[0].pattern) if not passed]
-    assert result["withheld"] == len(closed) > 0
-    for outcome in outcomes:
-        assert len(outcome.shares) == plan.width
-        assert not outcome.shares[[value for cell in closed for value in plan.spans[cell]]].any()
+    opened = integers(add_up([chosen.shares for chosen in outcomes]))
+    bits, totals = opened[: len(plan.cells)], opened[len(plan.cells) :]
+    closed = [index for index, bit in enumerate(bits) if not bit]
+    assert result["withheld"] == len(closed) > 0 and len(totals) == plan.width
+    assert not any(totals[value] for cell in closed for value in plan.spans[cell])
 
 
 AGE: dict[str, Any] = {"name": "x", "kind": "number", "unit": None, "min": "-5",
@@ -114,7 +116,7 @@ def test_own_counts_that_do_not_add_up_end_the_job() -> None:
         engine = hub.engines[seat]
         shares = engine.share_total([10] * plan.width, 1)
         own = [10 + (seat == 1)] * len(plan.cells) + [10] * plan.gate.width
-        engine.gate(plan.gate, shares[: len(plan.cells)], own, 5)
+        engine.gate(plan.gate, shares, own, 5)
 
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(party, seat) for seat in range(3)]:

@@ -61,7 +61,7 @@ SPOILT = NOBODY | {("session.mismatch", None)}  # a handshake in which somebody 
 @pytest.fixture
 def net() -> Iterator[Net]:
     made = Net()
-    made.every(silence=1.0, patience=6.0)
+    made.every(silence=2.0, patience=8.0)
     yield made
     for mesh in made.meshes:
         mesh.close(grace=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpc.catalog import validate_parameters
-from mpc.disclosure import Gate, dominated, gate_of
+from mpc.disclosure import dominated, gate_of
 from mpc.encoding import Grid
 from mpc.engines.cleartext import Hub
 from mpc.errors import ParametersInvalid
@@ -67,8 +68,8 @@ def opened(places: list[Path], key: str, parameters: dict[str, Any], floor: int,
     with ThreadPoolExecutor(len(places)) as pool:
         outcomes = list(pool.map(lambda seat: run(hub.engines[seat], plan, counted(places[seat], plan), floor),
                                  range(len(places))))
-    totals = combine([outcome.shares for outcome in outcomes])
-    return function(key).finish(totals, outcomes[0].pattern, plan)
+    opened, cells = combine([chosen.shares for chosen in outcomes]), len(plan.cells)
+    return function(key).finish(opened[cells:], tuple(bit == 1 for bit in opened[:cells]), plan)
 
 
 def plain(places: list[Path], key: str, parameters: dict[str, Any], floor: int) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def test_two_persons_who_make_up_the_sum_close_their_group(tmp_path: Path) -> No
     places = files(tmp_path, [usual, usual + dear, usual])
     naive = function("describe@1").plan(CASES[0][1], COLUMNS, 3, 5000)
     numbers = [counted(place, naive).numbers for place in places]
-    floors = Gate(naive.gate.counts, naive.gate.tops, tuple(
+    floors = replace(naive.gate, needs=tuple(
         tuple(one for one in needed if one < naive.gate.counts) for needed in naive.gate.needs))
     assert floors.decide(numbers, 10)[:3] == (True, True, True)
     squares = sum(int(row[1]) ** 2 for row in usual + usual[:30] + dear if row[2] == "a")

@@ -23,9 +23,12 @@ from mpc.sharing import (
     open_sealed,
     pack,
     pair_key,
+    put_columns,
     seal,
     share_own,
     share_total,
+    take_columns,
+    times,
     unpack,
     words,
 )
@@ -47,6 +50,25 @@ def test_it_works() -> None:
     keys = seats(3)
     shares = [share_total([seat, -10 * seat], keys[seat]) for seat in range(3)]
     assert combine(shares) == [3, -30]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, LIMBS), st.data())
+def test_sums_differences_and_products_in_the_ring_are_those_of_whole_numbers(wide: int, data: st.DataObject) -> None:
+    half = 1 << 64 * wide - 1
+    number = st.one_of(st.integers(-half, half - 1), st.sampled_from([0, 1, -1, half - 1, -half, (half - 1) >> 32]))
+    ones = data.draw(st.lists(number, min_size=1, max_size=8))
+    others = data.draw(st.lists(number, min_size=len(ones), max_size=len(ones)))
+
+    def ring(values: list[int]) -> list[int]:
+        return [(value + half) % (2 * half) - half for value in values]
+
+    one, other = limbs(ones, wide).T.copy(), limbs(others, wide).T.copy()
+    assert integers(times(one, other).T) == ring([x * y for x, y in zip(ones, others, strict=True)])
+    put_columns(one, other)
+    assert integers(one.T) == ring([x + y for x, y in zip(ones, others, strict=True)])
+    take_columns(one, other)
+    assert integers(one.T) == ones
 
 
 HALF = oracle.RING // 2

@@ -1,7 +1,8 @@
 """How often one table is put to a gate: the attack of a hospital that lies in its inputs, gate after gate, and its end.
 
-All parties learn a gate's pattern before anybody seals. Whoever lies in its own numbers, reads the bits and then sends
-nothing more has asked about the others' and been given nothing that counts as released.
+No party learns a gate's pattern; the buyer does, from all sealed parts together. A hospital that lies in its own
+numbers and talks to the buyer has so asked about the others' numbers, also where the job then fails and counts as not
+released. What breaks off before this house has sealed told nobody anything.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,12 +40,16 @@ def accept(book: Book, job: str, attempt: int = 1, *, shape: Shape = SHAPE, gate
                 max_uses=100, release_key=f"question of {job}", shape=shape, gated=gated)
 
 
-def lost(book: Book, job: str, attempt: int = 1, *, begun: bool = True, **more: object) -> None:
-    """A session that ends without a result, in its gate or before it."""
+def lost(book: Book, job: str, attempt: int = 1, *, sealed: bool = True, **more: object) -> None:
+    """A session that ends without a result, after this house has sealed or before."""
     accept(book, job, attempt, **more)  # type: ignore[arg-type]
     book.begin(job, attempt)
-    if begun:
-        book.start_gate(job, attempt, grant=GRANT)
+    book.start_gate(job, grant=GRANT)
+    if sealed and more.get("grant", GRANT):
+        book.seal(job, attempt, path=f"/jobs/{job}/envelopes", envelope={}, until=1)
+        book.unrelease(job)
+    elif sealed:
+        book.count_gate(job, attempt)
     book.end(job, attempt, "failed", begun=False)
 
 
@@ -61,12 +66,11 @@ def refused(book: Book, job: str, attempt: int = 1, **more: object) -> bool:
 # -- the attack
 
 def gates_of_a_liar(book: Book, gate: Gate) -> Ask:
-    """What a hospital that lies sees in the next gate: two attempts of a job, then of another that the buyer orders."""
+    """What a hospital that lies and a buyer learn together from the next gate: one job after another."""
     number = count()
 
     def ask(persons: int, triple: tuple[int, int, int]) -> bool:
-        job, attempt = divmod(next(number), 2)
-        lost(book, f"job-{job}", attempt + 1)
+        lost(book, f"job-{next(number)}")
         (opened,) = gate.decide([(persons, *triple), LARGE, SMALL], FLOOR)
         return opened
 
@@ -110,36 +114,33 @@ def test_forty_nine_gates_give_a_patient_away_and_two_do_not(book: Book, monkeyp
 # -- the rule
 
 def test_it_works(book: Book) -> None:
-    """The one retry, or one other job; whatever became of them."""
+    """One job, and one more; whatever became of them after this house had sealed."""
     lost(book, "a")
-    lost(book, "a", 2)
-    assert refused(book, "b") and refused(book, "c")
+    lost(book, "b")
+    assert refused(book, "c") and refused(book, "d")
 
 
 def test_a_job_that_was_released_counts_too(book: Book) -> None:
     accept(book, "a")
-    book.start_gate("a", 1, grant=GRANT)
     book.seal("a", 1, path="/jobs/a/envelopes", envelope={}, until=1)
-    book.unrelease("a")
     lost(book, "b")
     assert refused(book, "c")
 
 
-def test_a_gate_that_never_began_does_not_count(book: Book) -> None:
+def test_a_gate_behind_which_nothing_was_sealed_does_not_count(book: Book) -> None:
+    """Not one that never began, not one that broke off, not one in whose middle the node was killed."""
     for job in "abc":
         accept(book, job)
         book.end(job, 1, "stopped")
-        lost(book, job, 2, begun=False)
-    lost(book, "d")
-    lost(book, "d", 2)
-
-
-def test_a_worker_that_had_its_order_when_the_node_was_killed_may_have_begun(book: Book) -> None:
-    for job in "ab":
+        lost(book, job, 2, sealed=False)
+    for job in "de":
         accept(book, job)
         book.begin(job, 1)
+        book.start_gate(job, grant=GRANT)
         book.end(job, 1, "failed")
-    assert refused(book, "c")
+    lost(book, "f")
+    lost(book, "g")
+    assert refused(book, "h")
 
 
 def test_jobs_that_run_at_once_count_before_they_begin(book: Book) -> None:
@@ -160,7 +161,7 @@ def test_an_attempt_that_never_ran_makes_room_for_the_next(book: Book) -> None:
 
 def test_other_tables_and_other_grants_count_for_themselves(book: Book) -> None:
     lost(book, "a")
-    lost(book, "a", 2)
+    lost(book, "a2")
     lost(book, "b", shape=Shape(10, "cd" * 32, frozenset({"grade"})))
     lost(book, "c", gated=[OTHER], grant=OTHER)
     assert refused(book, "d")
@@ -176,7 +177,7 @@ def test_the_dealer_counts_under_every_grant(book: Book) -> None:
 
 def test_a_book_opened_again_has_counted(tmp_path: Path, book: Book) -> None:
     lost(book, "a")
-    lost(book, "a", 2)
+    lost(book, "a2")
     again = Book(tmp_path / "node.sqlite3")
     assert refused(again, "b")
     again.close()
@@ -184,14 +185,13 @@ def test_a_book_opened_again_has_counted(tmp_path: Path, book: Book) -> None:
 
 @pytest.mark.parametrize("name", ["hospital_a", "dealer"])
 def test_a_whole_node_says_so(node: Maker, world: World, name: str) -> None:
-    one = node(name=name, mode="gives_up")
-    for attempt in (1, 2):
-        one.item["attempt"] = attempt
+    one = node(name=name)
+    for _ in range(2):
         assert one.check()["decision"] == "accept"
         one.agent.handle(one.session())
         one.wait()
-        assert one.failure() == "session.peer_lost"
-    one.item = {**world.item(grants=one.item["grants"]), "attempt": 1}
+        one.agent.book.unrelease(one.job_hash)  # another hospital's part never came: the job failed
+        one.item = {**world.item(grants=one.item["grants"]), "attempt": 1}
     verdict = one.check()
     assert (verdict["code"], verdict["who_must_act"]) == ("disclosure.tried_too_often", "consumer")
     other = world.item(function="crosstab", parameters={"rows": "grade", "columns": "pain"}, grants=one.item["grants"])

@@ -72,9 +72,9 @@ def test_a_full_disk_in_the_session(node: Maker, monkeypatch: pytest.MonkeyPatch
     assert one.agent.book.unfinished() == []
 
 
-def test_a_gate_that_the_book_had_no_room_for_counts_all_the_same(
+def test_a_use_that_the_book_had_no_room_for_counts_all_the_same(
         node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its word was read: the others see the pattern. The disk has room again when the attempt is closed."""
+    """That the gate began was read. The disk has room again when the attempt is closed."""
     one = node()
     one.check()
 

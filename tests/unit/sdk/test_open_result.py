@@ -109,7 +109,7 @@ def _replace(world: World, job: dict[str, Any]) -> None:
     """Hospital 1 itself seals other shares, in the right session: the parts do not fit together."""
     old = job["envelopes"][1]["document"]
     spec = job["spec"]["document"]
-    opening = Opening(1, 5, bytes(32), (True,) * 6, limbs([7] * 6), told_of(6))
+    opening = Opening(1, 5, bytes(32), bytes(32), limbs([7] * 12), told_of([(at,) for at in range(6)]))
     name = world.name_of(spec["roster"][1]["participant"])
     job["envelopes"][1] = world.envelope(spec, name, 1, old["session"], old["gate_hash"], opening)
 

@@ -27,8 +27,8 @@ from ledger.receipt import chain_leg, make_receipt, pack
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 from marketplace.sdk.space import Space
 from mpc.catalog import CATALOG
-from mpc.disclosure import Opening, gate_hash, gate_key, told_of, withhold
-from mpc.engines.cleartext import Hub
+from mpc.disclosure import Opening, gate_hash, gate_key, told_of
+from mpc.engines.cleartext import Hub, withhold
 from mpc.functions.plan import Plan, with_filter
 from mpc.functions.registry import function
 from mpc.functions.rows import Rows
@@ -269,11 +269,12 @@ class World:
         floor = spec["disclosure"]["floor"]
         pattern = plan.gate.decide([one.numbers for one in counted], floor)
         key = gate_key([sha256(name.encode()).digest() for name in names])
-        gate = gate_hash(key, session, pattern)
+        seen = sha256(session.encode()).digest()
+        gate = gate_hash(key, session, seen)
         found = []
         for seat, name in enumerate(names):
-            opening = Opening(seat, floor, key, pattern, withhold(shares[seat], pattern, plan.spans),
-                              told_of(len(pattern)))
+            part = withhold(shares[seat], pattern, plan.spans, first=seat == 0)
+            opening = Opening(seat, floor, key, seen, part, told_of(plan.spans))
             found.append(self.envelope(spec, name, seat, session, gate, opening))
         return found
 
