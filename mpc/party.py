@@ -1,7 +1,7 @@
 """One party's part of a session, from linked peers to a sealed envelope. Knows no process, no file but its own rows.
 
 1. Link: every peer named the same session, function and plan; the strictest floor of all parties counts.
-2. Count: this hospital's own rows, locally.
+2. Count: this hospital's own rows, locally; then wait until that has taken a round time.
 3. Each party contributes 32 random bytes to the gate key; the first gate round is about to start: `started`.
 4. Gate and shares (`functions/sums.py`): no party knows which cells open.
 5. Wait until this party may let go (`allowed`: its use is on chain), then until every party and the dealer may.
@@ -33,6 +33,7 @@ from mpc.transport.mesh import Mesh
 from mpc.wire import Order, Task
 
 CONTRIBUTION, READY = b"G", b"R"
+EVEN, MOST_EVEN = 0.25, 5.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ def count(order: Order | Task, plan: Plan) -> Counted:
         return counted
     finally:
         rows.close()
+
+
+def evened(spent: float) -> float:
+    """The seconds that counting is to take, of which so many are spent: the next of EVEN, 2 EVEN, 4 EVEN, and so on,
+    but at most MOST_EVEN more."""
+    full = EVEN
+    while full < spent:
+        full *= 2
+    return min(full, spent + MOST_EVEN)
 
 
 def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Counted, *,

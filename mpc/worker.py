@@ -168,7 +168,9 @@ def _work(order: Order, control: Control) -> str:
 
 
 def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float) -> str:
+    since = time.monotonic()
     values = party.count(order, plan)
+    _even_out(since, mesh, control)
     log(f"counted cells={len(plan.cells)} width={plan.width} after={time.monotonic() - begun:.3f}")
     keys, dealt = party.keys_of(order)
     engine = CryptenEngine(mesh, order.parties, keys, dealt[order.dealer], plan.gate)
@@ -181,6 +183,15 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
     log(f"sealed rounds={engine.rounds} sent={mesh.sent} received={mesh.received} "
         f"after={time.monotonic() - begun:.3f}")
     return event("sealed", sealed=to_b64(sealed.sealed), gate_hash=sealed.gate_hash, engine=versions())
+
+
+def _even_out(since: float, mesh: Mesh, control: Control) -> None:
+    """From when a party comes to the gate its peers would know how long it counted, and so how many rows it has."""
+    until = since + party.evened(time.monotonic() - since)
+    while (left := until - time.monotonic()) > 0:
+        mesh.check()
+        control.check()
+        time.sleep(min(left, 0.05))
 
 
 def _contribute(task: Task, control: Control) -> str:

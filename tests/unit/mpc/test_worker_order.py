@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger.documents import to_b64
 from mpc.catalog import CATALOG
 from mpc.errors import MpcError, SpecRefused
-from mpc.party import agreement, keys_of, plan_of
+from mpc.party import agreement, evened, keys_of, plan_of
 from mpc.transport.identity import Place, SessionIdentity
 from mpc.wire import parse_order
 
@@ -148,3 +148,10 @@ def test_another_engine_is_another_computation(monkeypatch: pytest.MonkeyPatch) 
     ours = agreement(order, plan_of(order))
     monkeypatch.setattr("mpc.party.engine_digest", lambda: "00" * 32)
     assert agreement(order, plan_of(order)) != ours
+
+
+@pytest.mark.parametrize(("spent", "full"), [
+    (0.0, 0.25), (0.01, 0.25), (0.25, 0.25), (0.26, 0.5), (0.9, 1.0), (3.0, 4.0), (5.0, 8.0), (9.0, 14.0), (600.0, 605.0)])
+def test_counting_takes_a_round_time(spent: float, full: float) -> None:
+    """Or the peers could tell from it how many rows there are; and nobody waits five seconds more."""
+    assert evened(spent) == full
