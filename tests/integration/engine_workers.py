@@ -36,10 +36,13 @@ from tests.simulators.relay_at_hand import RelayAtHand
 SPACE = "space-of-tests"
 JOB = "11" * 32
 SESSION = "22" * 32
+HOSPITALS = Path(__file__).resolve().parents[2] / "fixtures" / "hospitals" / "uci-heart"
+COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
+FILES = sorted(HOSPITALS.glob("*.csv"))
 
 
 class Nursery:
-    """The process that forks workers; started once a test session."""
+    """The process that forks workers; started once for many sessions."""
 
     def __init__(self) -> None:
         self._line, theirs = socket.socketpair()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import subprocess
@@ -16,23 +15,13 @@ import pytest
 
 from mpc.errors import NotOpenable
 from mpc.functions.registry import function
-from tests.integration.engine_workers import Nursery, Session
+from tests.integration.engine_workers import COLUMNS, FILES, HOSPITALS, Nursery, Session
 
 pytestmark = pytest.mark.stack
 
-HOSPITALS = Path(__file__).resolve().parents[2] / "fixtures" / "hospitals" / "uci-heart"
-COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
-FILES = sorted(HOSPITALS.glob("*.csv"))
 DESCRIBE = {"columns": ["age", "resting_bp", "max_heart_rate"], "by": "sex"}
 TABLE = {"rows": "chest_pain", "columns": "disease_grade"}
 Make = Callable[..., Session]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    one = Nursery()
-    yield one
-    one.end()
 
 
 @pytest.fixture

@@ -20,25 +20,15 @@ import pytest
 from deploy.children import free_port
 from ledger.documents import new_id
 from mpc.node import config, reach
-from tests.integration.engine_workers import Nursery, Session
+from tests.integration.engine_workers import COLUMNS, FILES, Nursery, Session
 from tests.simulators.node_world import CONTRACTS, World
 from tests.simulators.relay_at_hand import RelayAtHand
 from tests.simulators.slow_wire import SlowWire
 
 pytestmark = pytest.mark.stack
 
-HOSPITALS = Path(__file__).resolve().parents[2] / "fixtures" / "hospitals" / "uci-heart"
-COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
-FILES = sorted(HOSPITALS.glob("*.csv"))[:3]
 TABLE = {"rows": "chest_pain", "columns": "disease_grade"}
 Make = Callable[..., Session]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    one = Nursery()
-    yield one
-    one.end()
 
 
 @pytest.fixture
@@ -54,7 +44,7 @@ def make(nursery: Nursery, relay: RelayAtHand) -> Iterator[Make]:
     made: list[Session] = []
 
     def session(**other: Any) -> Session:
-        made.append(Session("crosstab@1", TABLE, COLUMNS, FILES, **other))
+        made.append(Session("crosstab@1", TABLE, COLUMNS, FILES[:3], **other))
         made[-1].warm(nursery)
         made[-1].relay = relay
         return made[-1]

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.engine_workers import Nursery, Session
+from tests.integration.engine_workers import COLUMNS, FILES, Nursery, Session
 from tests.simulators.lying_relay import LyingRelay
 from tests.unit.mpc.test_lying_relay import BORNE, CAUGHT, Counting
 
 pytestmark = pytest.mark.stack
 
-HOSPITALS = Path(__file__).resolve().parents[2] / "fixtures" / "hospitals" / "uci-heart"
-COLUMNS = json.loads((HOSPITALS / "dictionary.json").read_text(encoding="utf-8"))["columns"]
-FILES = sorted(HOSPITALS.glob("*.csv"))
 Make = Callable[..., Session]
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    one = Nursery()
-    yield one
-    one.end()
 
 
 @pytest.fixture(scope="module")
