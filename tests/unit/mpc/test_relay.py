@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger.documents import canonical, to_b64
 from mpc import relay as program
 from mpc.errors import RelayRefused
-from mpc.relay import Limits
 from mpc.token import CONTEXT, Claims, mint, read
 from mpc.transport.carrier import Broken, Connection, Relay, WebSocketCarrier
 from mpc.transport.window import ACK, DATA, FRAME, GONE, HEAD
 from tests.simulators.relay_at_hand import BEARER, RelayAtHand
+from tests.unit.mpc.relay_meetings import frame, meet
 
 ROOM = "ab" * 32
 NOW = 1_800_000_000
@@ -29,37 +29,12 @@ def open_relay() -> Iterator[RelayAtHand]:
     made.stop()
 
 
-@pytest.fixture
-def limited() -> Iterator[Callable[..., RelayAtHand]]:
-    made: list[RelayAtHand] = []
-
-    def make(**limits: float) -> RelayAtHand:
-        made.append(RelayAtHand(Limits(**limits)))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-
-
-def meet(act: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(30), AsyncExitStack() as stack:
-            await act(stack)
-
-    asyncio.run(whole())
-
-
 @asynccontextmanager
 async def dialled(at: RelayAtHand, seat: int, token: str = "", *, room: str = "", job: str = "",
                   **claims: int) -> AsyncIterator[Connection]:
     token = token or at.token(seat, 4, room=room or str(id(at)), job=job, **claims)
     async with WebSocketCarrier(Relay(at.url, token, key=BEARER)).connect() as connection:
         yield connection
-
-
-def frame(target: int, payload: bytes = b"", type: int = DATA) -> bytes:
-    return HEAD.pack(target, type, 7, 3) + payload
 
 
 def test_it_works(open_relay: RelayAtHand) -> None:

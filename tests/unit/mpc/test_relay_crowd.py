@@ -6,7 +6,7 @@ import asyncio
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -23,29 +23,9 @@ from mpc.token import Claims, holder_of
 from mpc.transport.carrier import Broken, Carrier, Connection, Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
 from mpc.transport.mesh import Mesh, Peer, Setting
-from mpc.transport.window import ACK, DATA, FRAME, HEAD, WINDOW
+from mpc.transport.window import ACK, FRAME, HEAD, WINDOW
 from tests.simulators.relay_at_hand import BEARER, RelayAtHand
-
-
-@pytest.fixture
-def limited() -> Iterator[Callable[..., RelayAtHand]]:
-    made: list[RelayAtHand] = []
-
-    def make(**limits: float) -> RelayAtHand:
-        made.append(RelayAtHand(Limits(**limits)))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-
-
-def meet(act: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
-    async def whole() -> None:
-        async with asyncio.timeout(60), AsyncExitStack() as stack:
-            await act(stack)
-
-    asyncio.run(whole())
+from tests.unit.mpc.relay_meetings import frame, meet
 
 
 def identity(seat: int) -> SessionIdentity:
@@ -55,10 +35,6 @@ def identity(seat: int) -> SessionIdentity:
 def dialled(at: RelayAtHand, seat: int, *, key: bytes = BEARER, **token: Any) -> Any:
     token = {"room": "room", **token}
     return WebSocketCarrier(Relay(at.url, at.token(seat, 4, **token), key=key)).connect()
-
-
-def frame(target: int, payload: bytes = b"", type: int = DATA) -> bytes:
-    return HEAD.pack(target, type, 7, 3) + payload
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(FRAME)])
