@@ -75,7 +75,7 @@ def sum_role(party: Party) -> None:
         session = sha256(bytes([next(rounds)])).hexdigest()
         keys = PairKeys.agree(_private(party.seat), {seat: _public(seat) for seat in range(3)}, session=session,
                               seat=party.seat)
-        plain = Opening(party.seat, 10, bytes(32), (), share_total(mine, keys, wide=wide), ()).to_bytes()
+        plain = Opening(party.seat, 10, bytes(32), bytes(32), share_total(mine, keys, wide=wide), ()).to_bytes()
         wires.send(3, b"E", seal(plain, recipient_key=key, info=b"bench") if sealed else plain)
 
     party.measure(whole, party.given["repetitions"])
