@@ -20,8 +20,8 @@ from marketplace.jobs.models import Contribution, Job, Total
 from marketplace.jobs.services import collect, tend
 from mpc import ciphertext
 from tests.simulators import apart, portal_space
-from tests.simulators.portal_space import Space, Stage, Wire, now, staged
-from tests.unit.jobs.test_collect_contributions import code_of
+from tests.simulators.portal_space import Space, Stage, Wire, now
+from tests.unit.jobs.collecting import code_of, job, ordered, played, swept
 
 FOUR = ("hospital_a", "hospital_b", "hospital_c", "hospital_d")
 
@@ -34,25 +34,12 @@ def four() -> Iterator[None]:
         yield
 
 
-def ordered(space: Space) -> Wire:
-    agreement = space.ready().agreement(space.listed(), space.granted(max_uses=5))
-    spec = apart.asked(space, agreement)
-    space.order(spec)
-    return {"agreement": agreement, "spec": spec, "given": [apart.contribute(space, spec, name) for name in FOUR[:3]]}
+def with_three_given(space: Space) -> Wire:
+    made = ordered(space, max_uses=5)
+    return {**made, "given": [apart.contribute(space, made["spec"], name) for name in FOUR[:3]]}
 
 
-stage = staged(ordered)
-
-
-@pytest.fixture
-def people(stage: Stage, db: None) -> Iterator[Space]:
-    with stage.act() as space:
-        yield space
-
-
-@pytest.fixture
-def spec(people: Space, stage: Stage) -> Wire:
-    return deepcopy(stage.made["spec"])
+stage, people, spec = played(with_three_given)
 
 
 @pytest.fixture
@@ -61,18 +48,6 @@ def given(people: Space, spec: Wire, stage: Stage) -> list[Wire]:
     all_four = [*deepcopy(stage.made["given"]), apart.contribute(people, spec, "hospital_d")]
     swept()
     return all_four
-
-
-def job() -> Job:
-    return Job.objects.get()
-
-
-def swept(hours: float = 0) -> Job:
-    """And what a sweep asks of Celery."""
-    at = now() + timedelta(hours=hours)
-    tend.sweep(now=at)
-    tend.multiply(job().pk, now=at)
-    return job()
 
 
 def seat(people: Space, spec: Wire, name: str) -> int:

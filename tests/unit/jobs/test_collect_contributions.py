@@ -1,7 +1,5 @@
 """A job whose parties are not online together: who may hand in what and when, and what becomes of the job."""
 
-from collections.abc import Iterator
-from copy import deepcopy
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -21,50 +19,14 @@ from marketplace.jobs.services import tend
 from marketplace.jobs.tasks import advance
 from mpc import ciphertext
 from tests.simulators import apart
-from tests.simulators.portal_space import HOSPITALS, Space, Stage, Wire, now, staged
+from tests.simulators.portal_space import HOSPITALS, Space, Stage, Wire, now
+from tests.unit.jobs.collecting import code_of, job, ordered, played, swept
 
-
-def ordered(space: Space) -> Wire:
-    agreement = space.ready().agreement(space.listed(), space.granted(max_uses=2))
-    spec = apart.asked(space, agreement)
-    space.order(spec)
-    return {"agreement": agreement, "spec": spec}
-
-
-stage = staged(ordered)
-
-
-@pytest.fixture
-def people(stage: Stage, db: None) -> Iterator[Space]:
-    with stage.act() as space:
-        yield space
-
-
-@pytest.fixture
-def spec(people: Space, stage: Stage) -> Wire:
-    return deepcopy(stage.made["spec"])
-
-
-def job() -> Job:
-    return Job.objects.get()
-
-
-def swept(hours: float = 0) -> Job:
-    """And what a sweep asks of Celery."""
-    at = now() + timedelta(hours=hours)
-    tend.sweep(now=at)
-    tend.multiply(job().pk, now=at)
-    return job()
+stage, people, spec = played(ordered)
 
 
 def work(people: Space, name: str) -> list[Any]:
     return list(people.door(name).get("/work")["items"])
-
-
-def code_of(act: Any, *arguments: Any, **named: Any) -> str:
-    with pytest.raises(PortalRefused) as refused:
-        act(*arguments, **named)
-    return refused.value.code
 
 
 def test_it_works(people: Space, spec: Wire) -> None:
