@@ -62,12 +62,7 @@ def _relink(found: Document, before: Document, paper: str, path: tuple[str | int
 
 def verdicts_signed_again(world: World, seed: Document, item: Document) -> Document:
     """Members' verdicts, each by its member; ours is not theirs to sign, but they try."""
-    found = copy.deepcopy(item)
-    for at, before in enumerate(seed["verdicts"]):
-        with contextlib.suppress(Exception):
-            if found["verdicts"][at] != before:
-                key = world.keys[world.name_of(before["document"]["participant"])].signing
-                found["verdicts"][at] = signed(found["verdicts"][at]["document"], key)
+    found = _by_its_participant(world, seed, item, "verdicts")
     with contextlib.suppress(Exception):
         if found["dealer"] != seed["dealer"]:
             found["dealer"] = signed(found["dealer"]["document"], world.keys["dealer"].signing)
@@ -76,10 +71,12 @@ def verdicts_signed_again(world: World, seed: Document, item: Document) -> Docum
 
 def contributions_signed_again(world: World, seed: Document, item: Document) -> Document:
     """Hospitals that lie to the dealer's office."""
+    return _by_its_participant(world, seed, item, "contributions")
+
+
+def _by_its_participant(world: World, seed: Document, item: Document, name: str) -> Document:
+    """A copy in which each paper of a list is signed by whose it was in the seed."""
     found = copy.deepcopy(item)
-    for at, before in enumerate(seed["contributions"]):
-        with contextlib.suppress(Exception):
-            if found["contributions"][at] != before:
-                key = world.keys[world.name_of(before["document"]["participant"])].signing
-                found["contributions"][at] = signed(found["contributions"][at]["document"], key)
+    _each(found, seed, name, lambda at, one: signed(
+        one["document"], world.keys[world.name_of(seed[name][at]["document"]["participant"])].signing))
     return found
