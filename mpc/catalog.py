@@ -32,8 +32,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "c00ccedf01e87ade2fee2077d43848fafded97e27bec1b9f73e10fe3d434b51b",
-    "describe@1": "8dbcf5a67149c861227ba27cb87c9dc6132a53ad475b206d86a5b923d4b2effd",
+    "crosstab@1": "a1c13c7397982c9dba804574356239d126d6aa8d8d66017ce356834af634a21f",
+    "describe@1": "6ae0c687e89cdd770067f0ee4e13f4c6b9a52c2ff09124808dde2229ad0cdcc7",
 }
 
 

@@ -7,16 +7,16 @@ for all persons of its cells. For every party the *others'* persons are what cou
    the others' sum: NK(2, 0.9), of squares, and of magnitudes where that does not follow (`Plan.powers`).
 2. A node opens its two halves only if both are strong; else every cell under it stays closed. A cell opens if the root
    is strong and every node above the cell opens its halves.
-3. The number of missing values of a column opens if both sides, persons that lack it and persons that have it, are
-   strong.
+3. The number of missing values of a column opens if the root is strong, and both sides are, persons that lack it and
+   persons that have it.
 So case and control, zero and full, stay closed together, and of all cells that stay closed within one node nobody can
 tell which was too small. No total is opened, of a line or of the table. What this proves: `docs/adr/0006-splits.md`.
 
 The decision is a pattern, one bit a cell, which the consumer alone learns, by putting all sealed parts together: each
 holds shares of the bits, and of every number times the bit of its cell. So a number that stays closed is zero in the
 sum, and no party knows which are. All parties mean the same decision if they opened the same masked numbers on the way:
-outside travels gate_hash = HMAC(gate_key, session || hash of those), where gate_key comes from 32 random bytes of each
-party.
+outside travels gate_hash = HMAC(gate_key, session || a keyed hash of those); both keys come from 32 random bytes of
+each party, and the sealed parts hold gate_key alone.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def gate_of(tree: Tree, *, missing: int, tops: int, moments: int = 0, limbs: int
         below(node[1], both)
 
     below(tree, conditions(tree))
-    pairs = [(len(of) + 2 * at, len(of) + 2 * at + 1) for at in range(missing)]
+    root = of[leaves(tree)]  # else missing values of two columns bound the persons of a table that stays closed
+    pairs = [(root, len(of) + 2 * at, len(of) + 2 * at + 1) for at in range(missing)]
     return Gate(counts, cells * tops, (*needs, *pairs), (1 + moments,) * cells + (1,) * missing, limbs)
 
 
@@ -198,11 +199,12 @@ def told_of(spans: Sequence[Sequence[int]]) -> tuple[Told, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """What one party may seal: shares of all cells' bits, then of every number times the bit of its cell. `seen`: 32
-    bytes, a hash of what the parties opened to each other for it, masked; the same for all of them."""
+    """What one party may seal: shares of all cells' bits, then of every number times the bit of its cell. `masked`:
+    what the parties opened to each other for it, the same for all of them. It leaves no party: who knows the masks
+    would read the numbers from it."""
 
     shares: Limbs
-    seen: bytes
+    masked: bytes
 
 
 def gate_key(contributions: Sequence[bytes]) -> bytes:
@@ -210,6 +212,13 @@ def gate_key(contributions: Sequence[bytes]) -> bytes:
     if any(len(part) != 32 for part in contributions):
         raise ProtocolBroken("a contribution is 32 bytes")
     return sha256(b"xinglin/gate/v1\n" + b"".join(contributions)).digest()
+
+
+def seen_by(contributions: Sequence[bytes], masked: bytes) -> bytes:
+    """32 bytes that are the same for all parties exactly if they opened the same masked numbers. Keyed by what passed
+    between parties alone: of a bare hash the dealer, who knows the masks, and the buyer, who knows what opened, could
+    try one number after another for what did not."""
+    return hmac.new(sha256(b"xinglin/seen/v1\n" + b"".join(contributions)).digest(), masked, sha256).digest()
 
 
 def gate_hash(key: bytes, session: str, seen: bytes) -> str:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ledger.documents import canonical
 from mpc.catalog import CATALOG, digest_of, engine_digest, validate_parameters
-from mpc.disclosure import Opening, gate_hash, gate_key, strictest
+from mpc.disclosure import Opening, gate_hash, gate_key, seen_by, strictest
 from mpc.engines import budget
 from mpc.engines.base import Engine
 from mpc.errors import FloorTooLow, SpecRefused
@@ -33,7 +34,7 @@ from mpc.transport.mesh import Mesh
 from mpc.wire import Order, Task
 
 CONTRIBUTION, READY = b"G", b"R"
-EVEN, MOST_EVEN = 0.25, 5.0
+EVEN, STEP = 0.25, 5.0
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,12 @@ def count(order: Order | Task, plan: Plan) -> Counted:
 
 
 def evened(spent: float) -> float:
-    """The seconds that counting is to take, of which so many are spent: the next of EVEN, 2 EVEN, 4 EVEN, and so on,
-    but at most MOST_EVEN more."""
+    """The seconds that counting is to take, of which so many are spent: the next of 0.25, 0.5, 1, 2, 4, 5, 10, 15, 20
+    and so on, so that nobody waits five seconds."""
     full = EVEN
-    while full < spent:
+    while full < spent and full < STEP:
         full *= 2
-    return min(full, spent + MOST_EVEN)
+    return full if spent <= full < STEP else STEP * math.ceil(spent / STEP)
 
 
 def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Counted, *,
@@ -122,18 +123,26 @@ def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Count
     finished()
     allowed()
     wait_for_all(mesh)
-    key = gate_key([parts[seat] for seat in seats])
-    digest = gate_hash(key, order.session, chosen.seen)
+    contributions = [parts[seat] for seat in seats]
+    key, seen = gate_key(contributions), seen_by(contributions, chosen.masked)
+    digest = gate_hash(key, order.session, seen)
     info = hpke_info(space=order.space, job_hash=order.job_hash, session=order.session, sender=order.sender,
                      recipient=order.recipient, recipient_key=order.recipient_key, gate_hash=digest)
-    plain = Opening(order.seat, floor, key, chosen.seen, chosen.shares, engine.told).to_bytes()
+    plain = Opening(order.seat, floor, key, seen, chosen.shares, engine.told).to_bytes()
     return Sealed(seal(plain, recipient_key=order.recipient_key, info=info), digest)
 
 
 def wait_for_all(mesh: Mesh) -> None:
     """Nobody seals before everybody, the dealer too, said that it may."""
-    others = sorted(set(mesh.floors) - {mesh.seat})
-    for seat in others:
+    say_ready(mesh)
+    hear_ready(mesh)
+
+
+def say_ready(mesh: Mesh) -> None:
+    for seat in sorted(set(mesh.floors) - {mesh.seat}):
         mesh.send(seat, READY, b"")
-    for seat in others:
+
+
+def hear_ready(mesh: Mesh) -> None:
+    for seat in sorted(set(mesh.floors) - {mesh.seat}):
         mesh.recv(seat, READY, limit=0)

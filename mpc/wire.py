@@ -2,7 +2,7 @@
 
 In:   the order, once; then {"proceed": true} when the party's own use is on chain; {"stop": CODE} at any time.
 Out:  {"ready": true} | {"event": "gate_started"} | {"event": "sealed", sealed, gate_hash, engine}
-      | {"event": "finished", engine} (dealer) | {"event": "failed", code, about_seat}
+      | {"event": "all_ready"}, {"event": "finished", engine} (dealer) | {"event": "failed", code, about_seat}
 An order with an unknown or a missing field, or of another form, is refused before anything is opened.
 """
 

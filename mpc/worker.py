@@ -151,7 +151,8 @@ def _work(order: Order, control: Control) -> str:
         if order.role == "dealer":
             rounds = dealer.serve(
                 order, plan, mesh, deal=serve_dealer, check=control.check,
-                started=lambda: _say(event("gate_started")), allowed=lambda: control.wait_to_proceed(mesh))
+                started=lambda: _say(event("gate_started")), all_ready=lambda: _say(event("all_ready")),
+                allowed=lambda: control.wait_to_proceed(mesh))
             log(f"dealt rounds={rounds} after={time.monotonic() - begun:.3f}")
             return event("finished", engine=versions())
         return _party(order, plan, mesh, control, begun)

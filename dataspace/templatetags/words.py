@@ -226,8 +226,8 @@ CODES: Mapping[str, Text] = MappingProxyType(
         "disclosure.column_tabulated": _("A column of this table was already tabulated under this grant."),
         "disclosure.already_released": _("The same question was already answered; the old result stands."),
         "disclosure.tried_too_often": _(
-            "This table was put to the gate as often as one grant allows. A result that was released stands; "
-            "else it takes a new scenario."
+            "A hospital has sealed its part of this table as often as one grant allows. A result that was released "
+            "stands; else it takes a new scenario."
         ),
         "gate.inconsistent": _(
             "The hospitals' own counts and the total of their shares disagree: one of them is not true."

@@ -74,4 +74,4 @@ class CleartextEngine:
         self.told = told_of(gate.spans)
         counts = low_words(shares[: len(gate.needs)])
         pattern = self._hub.decide(self._seat, gate, counts, words(own).tolist(), floor)
-        return Chosen(withhold(shares, pattern, gate.spans, first=self._seat == 0), bytes(32))
+        return Chosen(withhold(shares, pattern, gate.spans, first=self._seat == 0), b"")

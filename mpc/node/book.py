@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, body TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
 """
 OPEN_STATES = ("accepted", "running")
-MOST_GATES = 2  # over one table under one grant: the first, and the one retry
+MOST_GATES = 2  # over one table under one grant: the first, and one more where that job failed after all
 
 Gates = tuple[tuple[str, frozenset[str]], ...]
 
@@ -273,11 +273,12 @@ class Book:
                            (job_hash,))
 
     # uses and disclosure
-    def start_gate(self, job_hash: str, *, grant: str | None) -> None:
+    def start_gate(self, job_hash: str, attempt: int, *, grant: str | None) -> None:
         """The first gate round has begun: from now on the use of our own grant counts, where we have one, and what it
         asks."""
         with self.write() as db:
-            db.execute("UPDATE job SET state = 'running' WHERE job_hash = ?", (job_hash,))
+            db.execute("UPDATE job SET state = 'running' WHERE job_hash = ? AND attempt = ? AND state = 'accepted'",
+                       (job_hash, attempt))
             if grant is not None:
                 db.execute(
                     "INSERT INTO use VALUES (?, ?, 'started') ON CONFLICT DO UPDATE SET state = 'started' "

@@ -38,7 +38,7 @@ from mpc.node.papers import Papers
 from mpc.node.workers import Worker
 
 TICK = 0.1
-GATE = "gate_started"
+GATE, ALL_READY = "gate_started", "all_ready"
 GRACE = 5.0
 USE_PATIENCE = 5.0
 NEAREST = {"session.protocol": "session.mismatch", "dataset.off_dictionary": "dataset.changed",
@@ -142,6 +142,7 @@ class Run:
         self.send_use_at = 0.0
         self.next_look = 0.0
         self.unsettled = ""  # why the chain could not be asked, the last time
+        self.let_seal = False  # of an office alone
         self.begun = False  # a gate round, as far as the worker's words were read
         self.judged: object = ()  # the newest revocation in the book when they were last judged
 
@@ -197,7 +198,9 @@ class Run:
             elif event == "sealed" and self.home.party:
                 self._sealed(message)
                 return
-            elif event == "finished" and not self.home.party:
+            elif event == ALL_READY and not self.home.party:
+                self._let_seal()
+            elif event == "finished" and self.let_seal:
                 self.home.book.end(self.papers.job_hash, self.papers.attempt, "finished")
                 note("session.finished", job=self.papers.job, attempt=self.papers.attempt)
                 return
@@ -232,7 +235,7 @@ class Run:
     def _count(self) -> None:
         """The use counts from now on. A dealer has none of its own."""
         own = self.papers.own
-        self.home.book.start_gate(self.papers.job_hash, grant=own.id if own else None)
+        self.home.book.start_gate(self.papers.job_hash, self.papers.attempt, grant=own.id if own else None)
 
     def _gate_started(self) -> None:
         """A party's use must be final before it lets go; a dealer looks at chain and book and goes on."""
@@ -314,7 +317,13 @@ class Run:
         self._still_allowed(self.papers)
         if not self.home.party:
             Frozen(self.home.book).deal(self.papers)
-            self.home.book.count_gate(self.papers.job_hash, self.papers.attempt)
+        self.worker.send({"proceed": True})
+
+    def _let_seal(self) -> None:
+        """At the dealer's office, when every party is ready: its gate counts, and its worker says that they may seal."""
+        self._guard()
+        self.home.book.count_gate(self.papers.job_hash, self.papers.attempt)
+        self.let_seal = True
         self.worker.send({"proceed": True})
 
     def _sealed(self, message: Mapping[str, Any]) -> None:

@@ -187,7 +187,8 @@ class Session:
             assert worker.hear() == {"event": "gate_started"}
 
     def proceed(self) -> None:
-        for worker in self.workers:
+        """The dealer is told twice: after its last piece, and when all are ready."""
+        for worker in (*self.workers, self.workers[self.parties]):
             worker.say({"proceed": True})
 
     def proceed_others(self, seat: int) -> None:

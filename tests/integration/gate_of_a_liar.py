@@ -2,7 +2,8 @@
 
 A program, for `test_gate.py`: with a number, one party's own counts are not those of its total, by that much; with
 `many`, a gate over 40 groups of two columns, many of them at the very edge of floor and dominance; with `empty`, the
-same gate over nothing. What a party met are its shares of what the consumer may know, and how many bytes it sent.
+same gate over nothing. What a party met are its shares of what the consumer may know, what the parties opened to each
+other for that, and how many bytes it sent; of the dealer its keys.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def main() -> None:
             said = [counts[seat][0] + (lie if seat == 1 else 0), *counts[seat][1:]]
             chosen = engine.gate(gate, shares, [*said, *numbers[seat]], FLOOR)
             engine.finish()
-            return f"{' '.join(map(str, chosen.shares[:, 0].tolist()))} {chosen.seen.hex()} {pipes.sent}"
+            return f"{' '.join(map(str, chosen.shares[:, 0].tolist()))} {chosen.masked.hex()} {pipes.sent}"
         except MpcError as error:
             return error.code
 
@@ -113,7 +114,7 @@ def main() -> None:
         keys = [with_dealer(seat, other) for other in range(PARTIES)]
         try:
             serve_dealer(cast(Any, Pipes(seat, ends[seat])), keys, gate=gate, check=lambda: None)
-            return "dealt"
+            return f"dealt {' '.join(key.hex() for key in keys)}"
         except MpcError as error:
             return error.code
 

@@ -94,15 +94,22 @@ def test_the_strictest_floor_of_all_parties_counts(make: Make) -> None:
 
 
 def test_nothing_is_sealed_before_every_party_and_the_dealer_may(make: Make) -> None:
+    """The dealer last: its agent counts the gate when all parties are ready, and until then they can not seal."""
     session = make(parties=3)
+    dealer = session.workers[3]
     session.order()
     session.started()
-    for worker in session.workers[:2]:
+    assert dealer.hear() == {"event": "gate_started"}
+    for worker in (*session.workers[:2], dealer):
         worker.say({"proceed": True})
-    session.workers[3].say({"proceed": True})
+    for worker in (session.workers[0], dealer):
+        with pytest.raises(TimeoutError):
+            worker.hear(1.0)
+    session.workers[2].say({"proceed": True})
+    assert dealer.hear() == {"event": "all_ready"}
     with pytest.raises(TimeoutError):
         session.workers[0].hear(1.0)
-    session.workers[2].say({"proceed": True})
+    dealer.say({"proceed": True})
     assert [message["event"] for message in session.last(range(3))] == ["sealed"] * 3
 
 

@@ -3,9 +3,11 @@ dealer that talks to the buyer."""
 
 from __future__ import annotations
 
+import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mpc.disclosure import gate_key, seen_by
 from mpc.engines.crypten_engine import choice
-from mpc.engines.crypten_engine.dealing import Numbers
+from mpc.engines.crypten_engine.dealing import Numbers, Piece
 from mpc.engines.crypten_engine.kernel import Keystream
 from mpc.sharing import PairKeys, combine, limbs
 from tests.simulators.wired_parties import Played
@@ -132,15 +135,24 @@ def test_naive_parties_read_the_pattern_and_ours_read_noise() -> None:
 
 # -- what the dealer and the buyer can put together
 
-def through_the_share(keys: Sequence[bytes], of_one: Numbers, spans: Spans) -> dict[int, int]:
+def dealt(keys: Sequence[bytes], script: Sequence[Piece]) -> list[list[Numbers]]:
+    """Every party's part of the last piece of a script, as the dealer knows it; of party 0 the free numbers alone."""
+    drawn: list[list[Numbers]] = []
+    for seat, key in enumerate(keys):
+        stream = Keystream(key)
+        for piece in script:
+            free, bound = piece.layout
+            last = [field.drawn(stream) for field in (*free, *(bound if seat else ()))]
+        drawn.append(last)
+    return drawn
+
+
+def through_the_share(keys: Sequence[bytes], of_one: Numbers, spans: Spans,
+                      script: Sequence[Piece] | None = None) -> dict[int, int]:
     """The attack of a dealer and a buyer that talk: numbers that stayed closed, by their place. The dealer knows r, a
     and every party's shares of r and r a; the buyer has party 1's sealed share. Where r is 0 that share is
     [r a] + d [r], so d follows, if [r] is odd, and a + d is the number."""
-    (piece,) = choice.script(spans, 1)
-    cells, drawn = len(spans), []
-    for key in keys:
-        stream, (free, bound) = Keystream(key), piece.layout
-        drawn.append([field.drawn(stream) for field in (*free, *(bound if drawn else ()))])
+    cells, drawn = len(spans), dealt(keys, script or choice.script(spans, 1))
     r = np.unpackbits(reduce(np.bitwise_xor, [one[0] for one in drawn]), count=cells)
     a = reduce(np.add, [one[1] for one in drawn])[0]
     wide, products = drawn[1][2][0], drawn[1][3][0]
@@ -168,6 +180,36 @@ def test_a_dealer_that_talks_to_the_buyer_sees_through_bare_shares_and_not_throu
     found = through_the_share(keys, shares[1], spans)
     assert [at for at in found if found[at] == values[at]] == []
     assert combine([share.T for share in shares]) == [0] * (2 * cells), "and the buyer reads the same as before"
+
+
+def test_a_guess_at_what_stayed_closed_can_be_tried_on_a_bare_hash_and_not_on_ours() -> None:
+    """Dealer and buyer know r, a, and b, so v, and for each guess at t also d = t - a. Naive: the sealed part holds a
+    hash of v and d. Ours is keyed by what the parties told each other; the buyer has but the gate's key, made of the
+    same."""
+    parties, spans, secret = 3, ((0,), (1,)), 137
+    keys = [secrets.token_bytes(32) for _ in range(parties)]
+    run = played([0, 1], [secret, 40], spans, 1, parties, keys)
+    masked = run.answers[0][1]
+    contributions = [secrets.token_bytes(32) for _ in range(parties)]
+    known = gate_key(contributions)
+    drawn = dealt(keys, choice.script(spans, 1))
+    r = np.unpackbits(reduce(np.bitwise_xor, [one[0] for one in drawn]), count=2)
+    a = reduce(np.add, [one[1] for one in drawn])[0]
+    v = np.array([0, 1], np.uint8) ^ r
+
+    def tried(found: Callable[[bytes], bytes], held: bytes) -> list[int]:
+        return [guess for guess in range(1000)
+                if found(v.tobytes() + (np.array([guess, 40], np.uint64) - a).tobytes()) == held]
+
+    def bare(body: bytes) -> bytes:
+        return sha256(body).digest()
+
+    assert tried(bare, bare(masked)) == [secret], "naive"
+    ours = seen_by(contributions, masked)
+    assert tried(lambda body: seen_by(contributions, body), ours) == [secret], "a party could"
+    for found in (bare, lambda body: hmac.digest(known, body, "sha256"), lambda body: seen_by([known], body),
+                  lambda body: seen_by([bytes(32)] * parties, body)):
+        assert tried(found, ours) == []
 
 
 def test_how_much_is_sent() -> None:

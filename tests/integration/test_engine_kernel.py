@@ -106,7 +106,7 @@ def test_a_session_in_which_anybody_drew_from_torch_itself_does_not_end_well(
         monkeypatch: pytest.MonkeyPatch, draw: Callable[[], object]) -> None:
     """Its default generator stays reachable, by names that no list of ours is sure to hold (CrypTen's own noise for
     differential privacy is drawn so): so it is compared before and after, whatever drew."""
-    monkeypatch.setattr(kernel.Slots, "begun", False)
+    monkeypatch.setattr(kernel.Session, "begun", False)
     kernel.begin_session()
     torch.rand(3, generator=torch.Generator())
     kernel.end_session()
@@ -116,7 +116,7 @@ def test_a_session_in_which_anybody_drew_from_torch_itself_does_not_end_well(
 
 
 def test_a_session_that_never_began_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel.Slots, "untouched", None)
+    monkeypatch.setattr(kernel.Session, "untouched", None)
     with pytest.raises(EngineUnfit):
         kernel.end_session()
 
@@ -165,9 +165,9 @@ def a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("reached", [
-    a_generator, undo("mpc.engines.crypten_engine.kernel.Slots.provider", object()),
-    undo("mpc.engines.crypten_engine.kernel.Slots.communicator", object()),
-    undo("mpc.engines.crypten_engine.kernel.Slots.begun", True),
+    a_generator, undo("crypten.mpc.get_default_provider", object()), undo("crypten.communicator.get", object()),
+    undo("crypten.communicator.is_initialized", object()),
+    undo("mpc.engines.crypten_engine.kernel.Session.begun", True),
 ])
 def test_no_session_begins_where_other_randomness_can_be_reached(
         monkeypatch: pytest.MonkeyPatch, reached: Callable[[pytest.MonkeyPatch], None]) -> None:
@@ -175,7 +175,7 @@ def test_no_session_begins_where_other_randomness_can_be_reached(
     with pytest.raises(EngineUnfit):
         kernel.begin_session()
     monkeypatch.undo()
-    monkeypatch.setattr(kernel.Slots, "begun", False)
+    monkeypatch.setattr(kernel.Session, "begun", False)
     kernel.begin_session()
     with pytest.raises(EngineUnfit, match="one session a process"):
         kernel.begin_session()

@@ -76,6 +76,8 @@ def main(mode: str) -> None:
             say(event="failed", code=json.loads(line)["stop"], about_seat=None)
             return
     if order["role"] == "dealer":
+        say(event="all_ready")
+        sys.stdin.readline()
         say(event="finished", engine={})
     else:
         say(event="sealed", sealed="AAAA", gate_hash="00" * 32, engine={"crypten": "0"})

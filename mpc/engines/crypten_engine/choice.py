@@ -15,7 +15,8 @@ What anybody learns (all run this; any n - 1 parties together):
 - The consumer, also with parties: b_c and b_c t_j. The shares of the parties that are not with it are uniform but for
   their sum, as those of [r_c a_j] are.
 - The dealer: nothing; v and d pass between the parties. Together with the consumer: the same as the consumer. Without
-  step 3 it would learn d_j, and so what was withheld, from shares that it dealt itself and could see through.
+  step 3 it would learn d_j, and so what was withheld, from shares that it dealt itself and could see through; nor may
+  anything leave the parties by which a guess at d_j could be tried (`disclosure.seen_by`).
 
 A multiplication of a bit by numbers, after Beaver (CRYPTO 1991), with one mask for the bit and one for each number.
 """
@@ -23,7 +24,6 @@ A multiplication of a bit by numbers, after Beaver (CRYPTO 1991), with one mask 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def _runs(spans: Spans) -> list[list[Sequence[int]]]:
 
 def chosen(of: Computation, bits: Numbers, totals: Numbers, spans: Spans) -> tuple[Numbers, bytes]:
     """Steps 1 and 2. `bits` are shares by xor, 0 or 1, one a cell; `totals` shares of the numbers, a row a limb, a
-    column each. Returns shares of all b_c and then of all b_c t_j, in the same form, and a hash of what was opened."""
+    column each. Returns shares of all b_c and then of all b_c t_j, in the same form, and what was opened."""
     runs, (limbs, width) = _runs(spans), totals.shape
     r, a = np.empty(len(spans), dtype=np.uint8), np.empty_like(totals)
     wide, products = np.empty((limbs, len(spans)), dtype=np.uint64), np.empty_like(totals)
@@ -73,4 +73,4 @@ def chosen(of: Computation, bits: Numbers, totals: Numbers, spans: Spans) -> tup
     take_columns(rest, by_r)
     flipped = (v & np.uint8(1)).astype(bool)
     found: Numbers = np.where(np.concatenate([flipped, flipped[cell_of]]), rest, by_r)
-    return found, sha256(v.tobytes() + d.tobytes()).digest()
+    return found, v.tobytes() + d.tobytes()

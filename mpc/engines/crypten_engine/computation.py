@@ -52,12 +52,12 @@ class Computation:
                 at += field.size
         return totals
 
-    def open_to(self, recipients: str, what: str, share: Numbers, *, numbers: int | None = None) -> Numbers:
+    def open_to(self, recipients: str, what: str, share: Numbers) -> Numbers:
         """The one place where a number becomes known: to the parties now, to the consumer by the share that this party
-        may seal, which comes back as it is. A share of several limbs says how many `numbers` it is of."""
+        may seal, which comes back as it is. Of several rows each is a limb."""
         if recipients not in (PARTIES_ALL, CONSUMER):
             raise EngineUnfit("numbers are opened to all parties, or to the consumer, and to nobody else")
-        self.told.append(Told(what, recipients, int(share.size) if numbers is None else numbers))
+        self.told.append(Told(what, recipients, int(share.shape[-1])))
         return self.exchange(share) if recipients == PARTIES_ALL else share
 
     def both(self, one: Numbers, others: Sequence[Numbers]) -> Numbers:

@@ -87,11 +87,10 @@ class CryptenEngine:
             raise GateInconsistent("own counts and the total disagree")
         fails = comparison.negative(of, self._margins(gate, each[:, cells:], floor))
         open_cells = conjunction.none_of(of, fails, conditions(gate, self.parties), gate.needs)
-        kept, seen = choice.chosen(of, open_cells, shares.T, gate.spans)
+        kept, masked = choice.chosen(of, open_cells, shares.T, gate.spans)
         self._keys.hide(kept, label="chosen")  # or the dealer could see through it, see `choice`
-        of.open_to(CONSUMER, GATE, kept[:, :cells], numbers=cells)
-        of.open_to(CONSUMER, TOTALS, kept[:, cells:], numbers=len(shares))
-        return Chosen(kept.T, seen)
+        bits, totals = of.open_to(CONSUMER, GATE, kept[:, :cells]), of.open_to(CONSUMER, TOTALS, kept[:, cells:])
+        return Chosen(np.concatenate([bits.T, totals.T]), masked)
 
     def _margins(self, gate: Gate, each: Numbers, floor: int) -> Numbers:
         """This party's shares of all numbers that must not be negative, condition by condition: of a count the others'

@@ -1,10 +1,11 @@
-"""The one door to torch and CrypTen: import shim, own randomness, own provider slot, and the check that all of it took.
+"""The one door to torch and CrypTen: import shim, own randomness, refusals, and the check that all of it took.
 
 CrypTen 0.4.1 as shipped seeds mt19937 with 32 effective bits, lets party 0 make the triples, and talks pickle over
-plain gloo. Here every draw comes from an AES-256-CTR keystream, the provider and the communicator are ours, and
-`self_check` raises `engine.unfit` if any replacement is not in place. CrypTen is not even imported, and `self_check`
-says so, unless its files are those that were read when this was written. A session in which anybody drew from torch's
-own generator, which no replacement can reach, ends before anything is sealed.
+plain gloo. Here every draw comes from an AES-256-CTR keystream, its providers, communicators and protocols are refused,
+and `self_check` raises `engine.unfit` if anything is not in place. CrypTen is not even imported, and `self_check` says
+so, unless its files are those that were read when this was written. No job uses it: `comparison`, `conjunction`,
+`choice` and `products` are ours, on numpy; it is the door through which its models may come. A session in which anybody
+drew from torch's own generator, which no replacement can reach, ends before anything is sealed.
 """
 
 from __future__ import annotations
@@ -165,29 +166,16 @@ def kbit_tensor(size: Any, bitlength: int | None = None, generator: Any = None, 
     return whole if bitlength in (None, 64) else whole & ((1 << int(bitlength or 0)) - 1)
 
 
-class Slots:
-    """What this process computes with; one session a process."""
+class Session:
+    """The one of this process: whether it began, and the state of torch's own generator then."""
 
     begun = False
     untouched: Any = None
-    communicator: Any = None
-    provider: Any = None
-
-
-def current_communicator() -> Any:
-    if Slots.communicator is None:
-        raise EngineUnfit("no session")
-    return Slots.communicator
 
 
 def is_initialized() -> bool:
-    return Slots.communicator is not None
-
-
-def current_provider() -> Any:
-    if Slots.provider is None:
-        raise EngineUnfit("no session")
-    return Slots.provider
+    """CrypTen has no session of its own."""
+    return False
 
 
 def refuse(*_: Any, **__: Any) -> Any:
@@ -257,9 +245,9 @@ def patch() -> None:
         for maker in ("__init__", "initialize"):
             setattr(communicator, maker, refuse)
     _refuse_functions()
-    crypten.mpc.get_default_provider = current_provider
+    crypten.mpc.get_default_provider = refuse
     getattr(crypten.mpc, "__SUPPORTED_PROVIDERS").clear()
-    crypten.communicator.get = current_communicator
+    crypten.communicator.get = refuse
     crypten.communicator.is_initialized = is_initialized
     crypten.cfg.mpc.provider = "TTP"
     for kind in GENERATORS:
@@ -299,9 +287,10 @@ def check_patches() -> None:
     for module, name in _places:
         _require(getattr(module, name) is refuse, f"{module.__name__}.{name} can be used")
     _check_settings()
-    _require(crypten.mpc.get_default_provider is current_provider, "the provider is not ours")
+    _require(crypten.mpc.get_default_provider is refuse, "a provider can be reached")
     _require(not getattr(crypten.mpc, "__SUPPORTED_PROVIDERS"), "another provider can be named")
-    _require(crypten.communicator.get is current_communicator, "the communicator is not ours")
+    _require(crypten.communicator.get is refuse, "a communicator can be reached")
+    _require(crypten.communicator.is_initialized is is_initialized, "CrypTen has a session of its own")
     _require(torch.get_num_threads() == 1, "torch may use one thread only")
     _require(tuple(Keystream(bytes(32)).int64((2,)).tolist()) == KNOWN, "the keystream is not AES-256-CTR")
     try:
@@ -320,25 +309,24 @@ def _check_settings() -> None:
 
 
 def check_session() -> None:
-    """Before the first round: no generator is reachable, and CrypTen has neither provider nor communicator of its own:
-    all draws of this session come from the keystreams that our protocols hold."""
+    """Before the first round: no generator of CrypTen's is reachable; all draws of this session come from the
+    keystreams that our protocols hold."""
     for kind in GENERATORS:
         _require(not crypten.generators[kind], f"a generator {kind} is reachable")
-    _require(Slots.communicator is None and Slots.provider is None, "CrypTen has a session of its own")
 
 
 def begin_session() -> None:
     """One session a process, with every safeguard in place."""
-    _require(not Slots.begun, "one session a process")
+    _require(not Session.begun, "one session a process")
     check_patches()
     check_session()
-    Slots.begun, Slots.untouched = True, torch.default_generator.get_state()
+    Session.begun, Session.untouched = True, torch.default_generator.get_state()
 
 
 def end_session() -> None:
     """Nobody has drawn from torch's own generator, in Python or beneath it, whatever its seed: it stands where it
     stood. What was computed with such randomness must not leave."""
-    _require(Slots.untouched is not None and torch.equal(torch.default_generator.get_state(), Slots.untouched),
+    _require(Session.untouched is not None and torch.equal(torch.default_generator.get_state(), Session.untouched),
              "torch's own generator was drawn from")
 
 

@@ -46,10 +46,10 @@ def together(key: str, parameters: dict[str, Any], columns: list[dict[str, Any]]
     with ThreadPoolExecutor(len(files)) as pool:
         outcomes = list(pool.map(party, range(len(files))))
     gate = gate_key([bytes(32)] * len(files))
-    plains = [Opening(seat, floor, gate, chosen.seen, chosen.shares, hub.engines[seat].told).to_bytes()
+    plains = [Opening(seat, floor, gate, bytes(32), chosen.shares, hub.engines[seat].told).to_bytes()
               for seat, chosen in enumerate(outcomes)]
     pattern, totals = open_result(plains, parties=len(files), session=SESSION, spans=plan.spans, limbs=plan.limbs,
-                                  gate_hash_hex=gate_hash(gate, SESSION, outcomes[0].seen))
+                                  gate_hash_hex=gate_hash(gate, SESSION, bytes(32)))
     return outcomes, one.finish(totals, pattern, plan)
 
 

@@ -151,8 +151,8 @@ def test_another_engine_is_another_computation(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("spent", "full"), [
-    (0.0, 0.25), (0.01, 0.25), (0.25, 0.25), (0.26, 0.5), (0.9, 1.0), (3.0, 4.0), (5.0, 8.0), (9.0, 14.0),
-    (600.0, 605.0)])
+    (0.0, 0.25), (0.01, 0.25), (0.25, 0.25), (0.26, 0.5), (0.9, 1.0), (3.0, 4.0), (4.1, 5.0), (5.0, 5.0), (5.1, 10.0),
+    (8.0, 10.0), (9.0, 10.0), (10.9, 15.0), (600.0, 600.0), (600.1, 605.0)])
 def test_counting_takes_a_round_time(spent: float, full: float) -> None:
     """Or the peers could tell from it how many rows there are; and nobody waits five seconds more."""
     assert evened(spent) == full

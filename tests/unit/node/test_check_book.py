@@ -42,7 +42,7 @@ def test_a_later_attempt_is_no_replay(papers: Papers, world: World) -> None:
 
 
 def test_a_third_attempt_whatever_the_portal_says(papers: Papers, world: World) -> None:
-    """Each attempt shows a hospital that lies in its inputs another pattern; one use buys two of them at most."""
+    """One use buys two computations at most."""
     before = {"same_id": replace(seen(papers), attempt=2), "nonce_used_by": papers.job_hash}
     assert refused(replace(papers, attempt=3), world, **before) == "spec.replayed"
 

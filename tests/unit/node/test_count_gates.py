@@ -44,7 +44,7 @@ def lost(book: Book, job: str, attempt: int = 1, *, sealed: bool = True, **more:
     """A session that ends without a result, after this house has sealed or before."""
     accept(book, job, attempt, **more)  # type: ignore[arg-type]
     book.begin(job, attempt)
-    book.start_gate(job, grant=GRANT)
+    book.start_gate(job, attempt, grant=GRANT)
     if sealed and more.get("grant", GRANT):
         book.seal(job, attempt, path=f"/jobs/{job}/envelopes", envelope={}, until=1)
         book.unrelease(job)
@@ -136,7 +136,7 @@ def test_a_gate_behind_which_nothing_was_sealed_does_not_count(book: Book) -> No
     for job in "de":
         accept(book, job)
         book.begin(job, 1)
-        book.start_gate(job, grant=GRANT)
+        book.start_gate(job, 1, grant=GRANT)
         book.end(job, 1, "failed")
     lost(book, "f")
     lost(book, "g")
@@ -181,6 +181,21 @@ def test_a_book_opened_again_has_counted(tmp_path: Path, book: Book) -> None:
     again = Book(tmp_path / "node.sqlite3")
     assert refused(again, "b")
     again.close()
+
+
+@pytest.mark.parametrize("name", ["hospital_a", "dealer"])
+def test_sessions_that_break_off_in_the_gate_cost_no_table(node: Maker, world: World, name: str) -> None:
+    """Twice an attempt of a job, then of another: the parties' uses were not final yet, nobody was ready."""
+    one = node(name=name, mode="gives_up")
+    for _ in range(2):
+        for attempt in (1, 2):
+            one.item["attempt"] = attempt
+            assert one.check()["decision"] == "accept"
+            one.agent.handle(one.session())
+            one.wait()
+            assert one.failure() == "session.peer_lost"
+        one.item = {**world.item(grants=one.item["grants"]), "attempt": 1}
+    assert one.agent.book.rows("SELECT * FROM gate") == []
 
 
 @pytest.mark.parametrize("name", ["hospital_a", "dealer"])

@@ -44,7 +44,7 @@ def uses(book: Book) -> int:
 def test_it_works(book: Book) -> None:
     accept(book, "a")
     assert book.use_state(GRANT, "a") == "reserved"
-    book.start_gate("a", grant=GRANT)
+    book.start_gate("a", 1, grant=GRANT)
     assert book.use_state(GRANT, "a") == "started"
     book.consume_use(GRANT, "a")
     book.seal("a", 1, path="/jobs/a/envelopes", envelope={"envelope": 1}, until=2**33)
@@ -90,7 +90,7 @@ def test_a_use_that_never_started_is_given_back(book: Book) -> None:
 
 def test_a_use_that_started_counts_though_the_job_failed(book: Book) -> None:
     accept(book, "a")
-    book.start_gate("a", grant=GRANT)
+    book.start_gate("a", 1, grant=GRANT)
     book.end("a", 1, "failed")
     assert uses(book) == 1 and history(book).asked == (SHAPE,)
 
@@ -112,11 +112,11 @@ def test_a_use_whose_worker_ended_before_its_gate_is_given_back(book: Book) -> N
 
 def test_a_second_attempt_takes_no_second_use(book: Book) -> None:
     accept(book, "a")
-    book.start_gate("a", grant=GRANT)
+    book.start_gate("a", 1, grant=GRANT)
     book.consume_use(GRANT, "a")
     book.end("a", 1, "failed")
     accept(book, "a", attempt=2, max_uses=1)
-    book.start_gate("a", grant=GRANT)
+    book.start_gate("a", 2, grant=GRANT)
     assert uses(book) == 1 and book.use_state(GRANT, "a") == "consumed"
 
 

@@ -244,7 +244,7 @@ def test_a_stop_during_the_session(node: Maker) -> None:
 
 
 def test_a_stop_at_the_moment_of_the_gate_gives_no_use_back(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else a buyer who cancels in time sees pattern after pattern, through a hospital that talks, for nothing."""
+    """Else a buyer who cancels in time has hospitals compute for nothing, again and again."""
     one = node()
     one.check()
     attempt, receive = next(iter(one.agent.attempts.values())), Worker.receive
