@@ -258,11 +258,13 @@ def people(frames: Sequence[pd.DataFrame]) -> int:
 
 
 def plain_missing(frames: Sequence[pd.DataFrame], names: Sequence[str], floor: int) -> dict[str, int | None]:
-    """For the oracles: each column's number of missing values, if persons on both sides reach the floor."""
+    """For the oracles: each column's number of missing values, if persons on both sides reach the floor, and those whom
+    the table is of."""
     found: dict[str, int | None] = {}
+    whole = [people([frame.dropna(subset=list(names))]) for frame in frames]
     for name in names:
         sides = [[people([frame[frame[name].isna() == lacks]]) for frame in frames] for lacks in (True, False)]
-        opened = all(passes(sum(side), side, floor) for side in sides)
+        opened = all(passes(sum(side), side, floor) for side in [whole, *sides])
         found[name] = sum(int(frame[name].isna().sum()) for frame in frames) if opened else None
     return found
 

@@ -11,25 +11,58 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpc.disclosure import Tree, balanced, gate_of, leaves, nodes, passes
-from tests.unit.mpc.bounds import Counts, Rule, ours, primary_only, with_the_next_smallest, withheld
+from tests.unit.mpc.bounds import (
+    Counts,
+    Rule,
+    Table,
+    cells_and_missing,
+    missing_by_themselves,
+    ours,
+    ours_with_missing,
+    primary_only,
+    with_the_next_smallest,
+    withheld,
+)
 
-CASES = [((3, 1, 0, 2), (2, 4), 2, 5), ((2, 0, 1), (3, 0), 3, 6), ((0, 0, 9), (4, 5), 4, 7)]
+CASES = [((3, 1, 0, 2), [(2, 4)], 2, 5), ((2, 0, 1), [(3, 0)], 3, 6), ((0, 0, 9), [(4, 5)], 4, 7),
+         ((1, 2, 1), [(4, 0), (1, 1, 2)], 2, 4)]
+LACKING = [((2, 1, 1, 1), (2, 3)), ((1, 1, 1, 1, 0), (2, 2)), ((0, 0, 3, 1, 0), (2, 2))]
 
 
 @pytest.mark.parametrize("naive", [primary_only, with_the_next_smallest])
 def test_the_attack_succeeds_against_a_naive_gate(naive: Rule) -> None:
     """It finds cells below the floor to the person."""
-    met = withheld(naive, (0, 0, 0, 0), (0, 0), floor=2, largest=4)
+    met = withheld(Table(naive, (0, 0, 0, 0)), Table(naive, (0, 0)), floor=2, largest=4)
     known = [numbers for _, numbers in met if not numbers >= {0, 1}]
     assert known
     assert any(len(numbers) == 1 and numbers < {0, 1} for numbers in known)
 
 
 @pytest.mark.parametrize(("own", "earlier", "floor", "largest"), CASES)
-def test_the_attack_fails_against_ours(own: Counts, earlier: Counts, floor: int, largest: int) -> None:
-    met = list(withheld(ours, own, earlier, floor=floor, largest=largest))
+def test_the_attack_fails_against_ours(own: Counts, earlier: list[Counts], floor: int, largest: int) -> None:
+    met = list(withheld(Table(ours, own), *(Table(ours, one) for one in earlier), floor=floor, largest=largest))
     assert any(any(pattern) for pattern, _ in met), "some were open beside"
     assert all(numbers >= set(range(floor)) for _, numbers in met)
+
+
+def lacking(rule: Rule, own: Counts) -> Table:
+    """A table of two columns, either of which a row may lack. Of the numbers of missing values nothing is claimed: who
+    knows all persons from another table knows how many rows this one leaves out."""
+    return Table(rule, own, cells_and_missing, len(own) - 3)
+
+
+def test_missing_values_that_open_by_themselves_tell_of_a_table_that_stays_closed() -> None:
+    """Of five persons two lack one column, two the other: one at least has both."""
+    (own, earlier), floor = LACKING[0], 2
+    met = list(withheld(lacking(missing_by_themselves, own), Table(ours, earlier), floor=floor, largest=3))
+    assert any(numbers == {1} for _, numbers in met)
+
+
+@pytest.mark.parametrize(("own", "earlier"), LACKING)
+def test_the_attack_fails_where_rows_lack_values(own: Counts, earlier: Counts) -> None:
+    met = list(withheld(lacking(ours_with_missing, own), Table(ours, earlier), floor=2, largest=3))
+    assert len(own) < 5 or any(any(pattern) for pattern, _ in met), "some were open beside"
+    assert all(numbers >= {0, 1} for _, numbers in met)
 
 
 def halves_strong(tree: tuple[Tree, Tree], counts: Sequence[Counts], floor: int) -> bool:
