@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.documents import document_hash, new_document, signed
+from mpc.node.asked import asked_of
 from mpc.node.cases import Case, Cases, trace_of
 from mpc.node.judge import Judgement
 from mpc.node.logs import note
@@ -69,7 +70,7 @@ class Answers:
             job_hash=verdict["job_hash"], job=str(verdict["job"]), consumer=consumer[:64], function=name[:64],
             attempt=verdict["attempt"], decision=verdict["decision"], code=verdict["code"], rule=verdict["rule"],
             who_must_act=verdict["who_must_act"], policy_hash=verdict["policy_hash"], at=int(time.time()),
-            trace=trace_of(made.steps))
+            trace=trace_of(made.steps), asked=asked_of(made.papers, made.floor) if made.papers else None)
         try:
             before = self._cases.find(case.job_hash)
             recorded = recorded or (before is not None and case.decision == "hold" and _said(before) == _said(case))

@@ -2,8 +2,8 @@
 on single jobs, and the node's switches. Tables of the node's book, shared by the running agent and the command line.
 
 A ruling is bound to the hash of one spec (or, to hold or deny a job before it was seen, to its id). A release opens
-only what the policy holds, and only that very spec. Holds ids, hashes, codes and, of a held job alone, its papers;
-never a row, a share or a key.
+only what the policy holds, and only that very spec. Holds ids, hashes, codes, the terms of jobs whose papers were
+verified and, of a held job alone, the papers; never a row, a share or a key.
 """
 
 import json
@@ -19,13 +19,14 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS case_ (
   job_hash TEXT PRIMARY KEY, job TEXT NOT NULL, consumer TEXT NOT NULL, function TEXT NOT NULL,
   attempt INTEGER NOT NULL, decision TEXT NOT NULL, code TEXT, rule TEXT, who TEXT, policy_hash TEXT NOT NULL,
-  at INTEGER NOT NULL, accepted INTEGER, trace TEXT NOT NULL, item TEXT) STRICT;
+  at INTEGER NOT NULL, accepted INTEGER, trace TEXT NOT NULL, item TEXT,
+  asked TEXT) STRICT;
 CREATE INDEX IF NOT EXISTS case_job ON case_ (job);
 CREATE TABLE IF NOT EXISTS ruling (
   subject TEXT PRIMARY KEY, decision TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS switch (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
-COLUMNS = "job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace"
+COLUMNS = "job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace, asked"
 KEPT = 5000
 KEPT_ACCEPTED = 400 * 86_400
 MAX_ITEM = 8 << 20
@@ -47,6 +48,8 @@ class Case:
     policy_hash: str
     at: int
     trace: list[dict[str, Any]]
+    asked: dict[str, Any] | None = None
+    """The terms, once the papers were verified; without them `consumer` and `function` are what somebody wrote."""
 
     def as_dict(self, *, trace: bool = False) -> dict[str, Any]:
         """For machines."""
@@ -54,6 +57,7 @@ class Case:
             "job", "job_hash", "consumer", "function", "attempt", "decision", "code", "rule", "who_must_act",
             "policy_hash")}
         body["at"] = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body["customer"] = self.asked["customer"]["name"] if self.asked else None
         return {**body, "steps": self.trace} if trace else body
 
 
@@ -63,21 +67,26 @@ class Cases:
     def __init__(self, book: Book) -> None:
         self._book = book
         book.prepare(SCHEMA)
+        if not book.rows("SELECT 1 FROM pragma_table_info('case_') WHERE name = 'asked'"):  # a book from before
+            book.prepare("ALTER TABLE case_ ADD COLUMN asked TEXT")
 
     # judged jobs
     def put(self, case: Case, item: Mapping[str, Any] | None) -> None:
-        """The newest verdict on this spec; its papers stay only while it is held."""
+        """The newest verdict on this spec; its papers stay only while it is held, its terms once they were verified."""
         text = json.dumps(dict(item)) if item is not None else None
+        asked = json.dumps(case.asked) if case.asked is not None else None
         accepted = case.at if case.decision == "accept" else None
         with self._book.write() as db:
             db.execute(
-                "INSERT INTO case_ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_hash) DO UPDATE "
-                "SET attempt = excluded.attempt, decision = excluded.decision, code = excluded.code, "
+                "INSERT INTO case_ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (job_hash) DO UPDATE SET attempt = excluded.attempt, "
+                "decision = excluded.decision, code = excluded.code, "
                 "rule = excluded.rule, who = excluded.who, policy_hash = excluded.policy_hash, at = excluded.at, "
-                "accepted = coalesce(case_.accepted, excluded.accepted), trace = excluded.trace, item = excluded.item",
+                "accepted = coalesce(case_.accepted, excluded.accepted), trace = excluded.trace, item = excluded.item, "
+                "asked = coalesce(excluded.asked, case_.asked)",
                 (case.job_hash, case.job, case.consumer, case.function, case.attempt, case.decision, case.code,
                  case.rule, case.who_must_act, case.policy_hash, case.at, accepted, json.dumps(case.trace),
-                 text if text is not None and len(text) <= MAX_ITEM else None))
+                 text if text is not None and len(text) <= MAX_ITEM else None, asked))
             # a portal that floods the node with junk fills no disk
             db.execute("DELETE FROM case_ WHERE accepted IS NULL AND job_hash IN (SELECT job_hash FROM case_ "
                        "WHERE accepted IS NULL ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET ?)", (KEPT,))
@@ -96,6 +105,11 @@ class Cases:
         """The papers of a held job, as the portal showed them."""
         rows = self._book.rows("SELECT item FROM case_ WHERE job_hash = ? AND decision = 'hold'", job_hash)
         return json.loads(rows[0][0]) if rows and rows[0][0] else None
+
+    def uses_but(self, grant: str, job_hash: str) -> int:
+        """How many uses of this grant are taken in the book by other jobs."""
+        (row,) = self._book.rows("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
+        return int(row[0])
 
     def accepted_of(self, consumer: str, *, but: str) -> list[datetime]:
         """When this customer's other jobs were first accepted here."""
@@ -153,9 +167,9 @@ class Cases:
 
 
 def _case(row: Sequence[Any]) -> Case:
-    job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace = row
+    job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace, asked = row
     return Case(job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at,
-                json.loads(trace))
+                json.loads(trace), json.loads(asked) if asked else None)
 
 
 def trace_of(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

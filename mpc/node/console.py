@@ -11,7 +11,7 @@ import pwd
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from mpc.node import config, policyfile, rulebook
+from mpc.node.asked import called, lines_of, plain
 from mpc.node.audit import Audit, as_json
 from mpc.node.book import OPEN_STATES, Book
 from mpc.node.cases import Case, Cases
@@ -109,12 +110,20 @@ def jobs(here: Room, *, decision: str | None, limit: int) -> Said:
     """The newest jobs that this node judged."""
     found = here.cases.newest(limit, decision=decision)
     lines = [f"{case.as_dict()['at']}  {case.job}  {case.function:<14}  "
-             f"{say(OUTCOMES, case.decision, here.language)}  {case.code or ''}" for case in found]
-    return Said("\n".join(lines) or here.say("nothing"), [case.as_dict() for case in found])
+             f"{say(OUTCOMES, case.decision, here.language)}  {case.code or ''}  {_customer(here, case)}"
+             for case in found]
+    return Said(_text(lines) or here.say("nothing"), [case.as_dict() for case in found])
+
+
+def _customer(here: Room, case: Case) -> str:
+    if case.asked is None:
+        return here.say("unverified_name", who=case.consumer)
+    return called(case.asked["customer"], here.language)
 
 
 def explain(here: Room, name: str) -> Said:
-    """Every step of the way to the verdict, those that were not reached too, and who must act."""
+    """What the job asks, as this node verified it; every step of the way to the verdict, those that were not reached
+    too; and who must act."""
     case = here.cases.find(name)
     if case is None:
         raise Unfit("job.unknown", here.say("no_case", name=name))
@@ -122,6 +131,9 @@ def explain(here: Room, name: str) -> Said:
     steps = case.trace + [{"step": step, "outcome": "not_reached"} for step in STEPS if step not in met]
     lines = [f"{case.job}  {case.function}  {say(OUTCOMES, case.decision, here.language)}  {case.code or ''}",
              f"spec {case.job_hash}", f"policy {case.policy_hash}"]
+    asked = _asked(here, case)
+    lines += [here.say("unverified")] if asked is None else lines_of(
+        asked, here.language, held=case.decision == "hold")
     if case.rule:
         lines += [case.rule, here.say("who", who=say(WHO, case.who_must_act or "", here.language))]
     for step in steps:
@@ -130,12 +142,28 @@ def explain(here: Room, name: str) -> Said:
         lines += [_rule_line(rule, here.language) for rule in step.get("rules", [])]
         if step.get("by_hand"):
             lines.append(f"      {say(OUTCOMES, step['by_hand'], here.language)}")
-    return Said("\n".join(lines), {**case.as_dict(), "steps": steps})
+    return Said(_text(lines), {**case.as_dict(), "asked": asked, "steps": steps})
+
+
+def _asked(here: Room, case: Case) -> dict[str, Any] | None:
+    """The terms, with the uses that our own grant has left now."""
+    if case.asked is None or case.asked["grant"] is None:
+        return case.asked
+    grant = case.asked["grant"]
+    left = max(0, grant["max_uses"] - here.cases.uses_but(grant["id"], case.job_hash))
+    return {**case.asked, "grant": {**grant, "uses_left": left}}
 
 
 def _rule_line(rule: dict[str, Any], language: str) -> str:
     mark = "+" if rule["passed"] else "-"
-    return f"      {mark} {rule['rule']} {rule['name']}: {say(POINTS, rule['point'], language)}"
+    limit, met = rule.get("limit"), rule.get("met")  # neither stands in a case from before
+    told = say(SAID, "limit", language, limit=limit or "–", met=met or "–") if limit or (
+        met and not rule["passed"]) else ""
+    return f"      {mark} {rule['rule']} {rule['name']}: {say(POINTS, rule['point'], language)}{told}"
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(plain(line) for line in lines)
 
 
 def status(here: Room) -> Said:
@@ -215,8 +243,10 @@ def _rule(here: Room, name: str, decision: str, may: Callable[[Case | None], boo
     if case is None and (decision == "release" or not _is_uuid(name)):
         raise Unfit("job.unknown", here.say("no_case", name=name))
     if not may(case):
-        raise Unfit("job.not_held" if decision == "release" else "job.under_way",
-                    here.say("not_held", job=name, decision=case.decision if case else ""))
+        if decision == "hold":
+            raise Unfit("job.under_way", here.say("under_way", job=name))
+        raise Unfit("job.not_held", here.say(
+            "not_held", job=name, decision=say(OUTCOMES, case.decision if case else "", here.language)))
     subject = case.job_hash if case else name
     here.audit.write(f"hand.{decision}", subject=subject, job=case.job if case else name, by=whoami())
     here.cases.rule(subject, decision, by=whoami())

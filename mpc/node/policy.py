@@ -3,7 +3,8 @@
 Bytes and a question in, a ruling with every step of its way out. Default deny: the first rule that speaks about a job
 (its customer and its function) decides; what lies beyond that rule's limits is denied, or held where the rule says so.
 An unknown field, a missing file or a typing error denies everything. The policy can only take away: a grant is needed
-as well. Texts of rulings name rules and points, never who else may do what.
+as well. Texts of rulings go into public verdicts: they name rules and points, never who else may do what. Steps tell
+limits, too, and stay in the house.
 """
 
 import hashlib
@@ -46,6 +47,9 @@ sensitive = []
 '''
 
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
 class Decision(StrEnum):
     """What the policy says to a job."""
 
@@ -69,6 +73,12 @@ class Hours:
             return self.begin <= now < self.end and day in self.days
         return (now >= self.begin and day in self.days) or (now < self.end and (day - 1) % 7 in self.days)
 
+    def __str__(self) -> str:
+        """As the policy says it; days where they are not all."""
+        end = "24:00" if self.end == time.max else f"{self.end:%H:%M}"
+        days = [name for number, name in enumerate(DAYS) if number in self.days]
+        return f"{self.begin:%H:%M}-{end}" + (f" {','.join(days)}" if len(days) < len(DAYS) else "")
+
 
 @dataclass(frozen=True)
 class Question:
@@ -91,16 +101,32 @@ class Question:
 
 @dataclass(frozen=True)
 class Step:
-    """One point of one rule, and whether the job passed it."""
+    """One point of one rule, and whether the job passed it; what the rule asks (empty: nothing) and what the job
+    brought, for the hospital's own eyes."""
 
     rule: int
     name: str
     point: str
     passed: bool
+    limit: str = ""
+    met: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For the book and for machines."""
-        return {"rule": self.rule, "name": self.name, "point": self.point, "passed": self.passed}
+        """For the book and for machines of the house."""
+        return {"rule": self.rule, "name": self.name, "point": self.point, "passed": self.passed, "limit": self.limit,
+                "met": self.met}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a rule beside one job: whether the job keeps it, what becomes of one that does not, and the words
+    of a step."""
+
+    point: str
+    kept: bool
+    otherwise: Decision
+    limit: str = ""
+    met: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,40 +193,61 @@ class Policy:
         steps: list[Step] = []
         for number, rule in enumerate(self.rules, start=1):
             if silent := rule.speaks(asked):
-                steps.append(Step(number, rule.name, silent, False))
+                steps.append(Step(number, rule.name, silent, False, *_silence(rule, asked, silent)))
                 continue
             steps.append(Step(number, rule.name, "speaks", True))
             if rule.decision is Decision.DENY:
                 return Ruling(Decision.DENY, 0, number, "decision", tuple(steps))
-            for point, passed, otherwise in self._limits(rule, asked):
-                steps.append(Step(number, rule.name, point, passed))
-                if not passed:
-                    return Ruling(otherwise, rule.floor, number, point, tuple(steps))
+            for one in self._limits(rule, asked):
+                steps.append(Step(number, rule.name, one.point, one.kept, one.limit, one.met))
+                if not one.kept:
+                    return Ruling(one.otherwise, rule.floor, number, one.point, tuple(steps))
             return Ruling(rule.decision, rule.floor, number, "decision", tuple(steps))
         return Ruling(Decision.DENY, 0, None, "default", tuple(steps))
 
-    def _limits(self, rule: Rule, asked: Question) -> list[tuple[str, bool, Decision]]:
-        """Each limit: its name, whether the job keeps it, and what becomes of a job that does not. A limit that denies
-        is looked at before one that holds, so that nobody is asked about what is denied anyway."""
+    def _limits(self, rule: Rule, asked: Question) -> list[Limit]:
+        """Each limit and how it is kept. A limit that denies is looked at before one that holds, so that nobody is
+        asked about what is denied anyway."""
         here = asked.when.astimezone(self.zone)
         midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
         today = sum(1 for moment in asked.accepted if moment >= midnight)
+        classes, beyond = self._classes_of(asked.columns), rule.beyond
         found = [
-            ("columns", self._classes_of(asked.columns) <= rule.columns, rule.beyond),
-            ("filters", "*" in rule.filters or asked.filtered <= rule.filters, rule.beyond),
-            ("engines", asked.engine in rule.engines, rule.beyond),
-            ("parties", asked.parties >= rule.parties, rule.beyond),
-            ("hours", rule.hours is None or rule.hours.holds(here), rule.beyond),
-            ("per_day", rule.per_day is None or today < rule.per_day, rule.beyond),
-            ("first_use", not asked.first or rule.first_use is Decision.AUTO, rule.first_use),
-            ("uses_left", asked.uses_left >= rule.uses_left, Decision.HOLD),
+            Limit("columns", classes <= rule.columns, beyond, _listed(rule.columns), _listed(classes)),
+            Limit("filters", "*" in rule.filters or asked.filtered <= rule.filters, beyond, _listed(rule.filters),
+                  _listed(asked.filtered)),
+            Limit("engines", asked.engine in rule.engines, beyond, _listed(rule.engines), asked.engine),
+            Limit("parties", asked.parties >= rule.parties, beyond, _least(rule.parties), str(asked.parties)),
+            Limit("hours", rule.hours is None or rule.hours.holds(here), beyond,
+                  "" if rule.hours is None else str(rule.hours), f"{here:%H:%M} {DAYS[here.weekday()]}"),
+            Limit("per_day", rule.per_day is None or today < rule.per_day, beyond,
+                  "" if rule.per_day is None else f"≤ {rule.per_day}", str(today + 1)),
+            Limit("first_use", not asked.first or rule.first_use is Decision.AUTO, rule.first_use,
+                  "" if rule.first_use is Decision.AUTO else rule.first_use.value, "1" if asked.first else ""),
+            Limit("uses_left", asked.uses_left >= rule.uses_left, Decision.HOLD, _least(rule.uses_left),
+                  str(asked.uses_left)),
         ]
-        return sorted(found, key=lambda limit: limit[2] is Decision.HOLD)
+        return sorted(found, key=lambda limit: limit.otherwise is Decision.HOLD)
 
     def _classes_of(self, columns: frozenset[str]) -> frozenset[str]:
         named = {name for name, members in self.classes.items() if members & columns}
         marked = frozenset[str]().union(*self.classes.values())
         return frozenset(named | ({"ordinary"} if columns - marked or not columns else set()))
+
+
+def _silence(rule: Rule, asked: Question, point: str) -> tuple[str, str]:
+    """Of whom, or of what, a rule speaks that does not speak about this job; and who, or what, this job is."""
+    if point == "customers":
+        return _listed(rule.customers), asked.customer
+    return ", ".join(rule.functions), f"{asked.function}@{asked.version}"
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _least(number: int) -> str:
+    return f"≥ {number}" if number else ""
 
 
 def deny_all(*, key: bytes) -> Policy:

@@ -13,7 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mpc.node.errors import Unfit
-from mpc.node.policy import FUNCTION, Decision, Hours, Policy, Rule, keyed_hash
+from mpc.node.policy import DAYS, FUNCTION, Decision, Hours, Policy, Rule, keyed_hash
 
 MAX_BYTES = 1 << 20
 MAX_FLOOR = 1_000_000
@@ -23,7 +23,6 @@ ENGINES = frozenset({"crypten", "paillier"})
 FIELDS = frozenset({"name", "customers", "functions", "decision",
                     "engines", "floor", "parties", "columns", "hours", "days",
                     "per_day", "first_use", "uses_left", "beyond", "filters"})
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 OFFSET = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
 AT_LINE = re.compile(r"at line ([0-9]+)")

@@ -17,6 +17,12 @@ SAID: Mapping[str, Both] = MappingProxyType({
                    "that file to the dealer's office, too (into its inbox/)"),
     "not_held": ("这个任务没有被暂停，不能放行：{job}（{decision}）",
                  "this job is not held, so there is nothing to release: {job} ({decision})"),
+    "under_way": ("这个任务已经接受，不能再暂停；不要它进行就用 deny：{job}",
+                  "this job was accepted already and cannot be held any more; to end it, deny it: {job}"),
+    "unverified": ("未核实：任务书和授权没有全部通过核对，其中所写不作为事实显示",
+                   "not verified: the papers did not pass this node's checks, so what they say is not shown as fact"),
+    "unverified_name": ("{who}（未核实）", "{who} (not verified)"),
+    "limit": ("（限 {limit}；本任务 {met}）", " (limit {limit}; this job {met})"),
     "now": ("现在的结论：{decision} {code}", "the verdict now: {decision} {code}"),
     "later": ("节点没有运行；下次启动时处理", "the node is not running; this counts from its next start"),
     "waiting": ("节点还没有答复，用 explain 再看", "the node has not answered yet; look again with explain"),
@@ -73,6 +79,27 @@ POINTS: Mapping[str, Both] = MappingProxyType({
     "first_use": ("首次使用该函数", "first use of the function"),
     "uses_left": ("剩余次数", "uses left"),
     "decision": ("规则的决定", "the rule's own decision"),
+})
+
+# explain: what a job asks, as verified
+ASKED: Mapping[str, Both] = MappingProxyType({
+    "called": ("{name}（{id}）", "{name} ({id})"),
+    "customer": ("企业：{who}", "customer: {who}"),
+    "function": ("函数：{name}", "function: {name}"),
+    "parameters": ("参数：{text}", "parameters: {text}"),
+    "columns": ("涉及的列：{names}", "columns named: {names}"),
+    "filter": ("筛选：{text}", "filter: {text}"),
+    "no_filter": ("筛选：无，所有行都计入", "filter: none, every row counts"),
+    "floor": ("披露下限：{floor}", "floor: {floor}"),
+    "hospitals": ("医院：{number} 家（结果至少涉及 {fewest} 家）：{names}",
+                  "hospitals: {number} (a result is of {fewest} at least): {names}"),
+    "engine": ("计算引擎：{name}", "engine: {name}"),
+    "dataset": ("本院数据集：{name}", "our dataset: {name}"),
+    "grant": ("本院授权：{id}；按本节点台账还剩 {left} 次，共 {max_uses} 次；场景 {scenario}",
+              "our grant: {id}; uses left by this node's book: {left} of {max_uses}, this job's among them; scenario "
+              "{scenario}"),
+    "deadline": ("期限：{at}", "deadline: {at}"),
+    "waits": ("等人处理，至 {at}", "waits for a person until {at}"),
 })
 
 OUTCOMES: Mapping[str, Both] = MappingProxyType({

@@ -160,6 +160,40 @@ def test_an_odd_policy_is_not_read_and_says_where(text: str, line: int) -> None:
     assert caught.value.line == line, caught.value.text
 
 
+@pytest.mark.parametrize(("more", "asked", "point", "limit", "met"), [
+    ('hours = "08:00-18:00"', {"when": MONDAY + timedelta(hours=10, minutes=14)}, "hours", "08:00-18:00", "20:14 mon"),
+    ('hours = "00:00-24:00"\ndays = ["tue"]', {}, "hours", "00:00-24:00 tue", "10:00 mon"),
+    ("", {"columns": frozenset({"age", "hiv"})}, "columns", "ordinary", "ordinary, sensitive"),
+    ('filters = ["sex"]', {"filtered": frozenset({"age"})}, "filters", "sex", "age"),
+    ("", {"engine": "paillier"}, "engines", "crypten", "paillier"),
+    ("parties = 4", {}, "parties", "≥ 4", "3"),
+    ("per_day = 2", {"accepted": (MONDAY, MONDAY)}, "per_day", "≤ 2", "3"),
+    ('first_use = "hold"', {"first": True}, "first_use", "hold", "1"),
+    ("uses_left = 5", {"uses_left": 4}, "uses_left", "≥ 5", "4"),
+])
+def test_a_step_tells_the_hospital_its_limit_and_what_was_met(more: str, asked: dict[str, Any], point: str, limit: str,
+                                                              met: str) -> None:
+    ruling = load(policy(rule(more=more)), key=KEY).rule_on(replace(ASKED, **asked))
+    assert ruling.steps[-1].as_dict() == {"rule": 1, "name": "trial", "point": point, "passed": False, "limit": limit,
+                                          "met": met}
+    with pytest.raises(Refused) as caught:
+        ruling.check()
+    assert caught.value.rule.endswith(f": {point}"), "a verdict is public and names the point alone"
+
+
+def test_a_rule_that_does_not_speak_says_of_whom_it_does() -> None:
+    steps = load(policy(rule(f'["{KEY.hex()[:8]}-0000-4000-8000-000000000000"]'), rule(functions='["crosstab"]')),
+                 key=KEY).rule_on(ASKED).steps
+    assert [(one.point, one.limit, one.met) for one in steps] == [
+        ("customers", "00000000-0000-4000-8000-000000000000", MAKER), ("functions", "crosstab", "describe@1")]
+
+
+def test_a_limit_that_nobody_set_is_not_told() -> None:
+    steps = load(policy(rule()), key=KEY).rule_on(ASKED).steps
+    assert {one.point for one in steps if not one.limit} == {
+        "speaks", "filters", "hours", "parties", "per_day", "first_use", "uses_left"}
+
+
 def test_the_hash_is_keyed_and_changes_with_the_text() -> None:
     first = load(DEFAULT_TEXT.encode(), key=KEY).hash
     assert first != load(DEFAULT_TEXT.encode(), key=b"\1" * 32).hash

@@ -1,9 +1,7 @@
 """What the people of a hospital say at the command line: hold, release, deny, stop, start; explained, and on record."""
 
-import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,54 +13,10 @@ from ledger.errors import PortalUnavailable
 from mpc.node import console, judge
 from mpc.node.__main__ import main
 from mpc.node.errors import Unfit
-from mpc.node.loop import Bell, alone
+from mpc.node.loop import alone
 from tests.simulators.node_at_work import Maker, Node
 from tests.simulators.node_world import Document, DoorInMemory, World
-
-HOLD = ('[[rule]]\nname = "look first"\ncustomers = ["*"]\nfunctions = ["describe", "crosstab"]\n'
-        'decision = "hold"\nfloor = 10\n')
-
-
-def home(one: Node) -> Path:
-    return one.agent.config.home
-
-
-def held(node: Maker, **more: Any) -> Node:
-    one = node(**more)
-    one.agent.config.policy.write_text(HOLD)
-    assert one.check()["decision"] == "hold"
-    return one
-
-
-def say(one: Node, command: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> Any:
-    main([command, "--home", str(home(one)), "--json", *arguments])
-    said = capsys.readouterr()
-    return json.loads(said.out) if said.out else said.err
-
-
-def within(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def bells() -> Iterator[Callable[[Node], None]]:
-    """The agent as it runs: alone in its home, and listening."""
-    ringing: list[tuple[Bell, Any]] = []
-
-    def ring(one: Node) -> None:
-        lock = alone(home(one))
-        lock.__enter__()
-        bell = Bell(one.agent)
-        bell.start()
-        ringing.append((bell, lock))
-
-    yield ring
-    for bell, lock in ringing:
-        bell.end()
-        lock.__exit__(None, None, None)
+from tests.simulators.people_at_node import HOLD, held, home, say, within
 
 
 def test_it_works(node: Maker, bells: Callable[[Node], None], capsys: pytest.CaptureFixture[str]) -> None:
