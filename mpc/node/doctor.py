@@ -1,8 +1,8 @@
 """Looks at everything a node needs and says what is not well, with the mend for each.
 
-Each check stands alone, changes nothing and catches its own trouble: a doctor that faints helps nobody. What a worker
-is prevented from is tried, not read off a configuration. Prints names of files and hosts of this node, never a key or a
-value of a row.
+Each check changes nothing and catches its own trouble: a doctor that faints helps nobody. One that cannot be made until
+another is well says which. What a worker is prevented from is tried, not read off a configuration. Says all in the
+reader's language; prints names of files and hosts of this node, never a key or a value of a row.
 """
 
 import json
@@ -14,27 +14,28 @@ import ssl
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
 from ledger.errors import LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
-from mpc.node import reach, rulebook, sandbox, sources
+from mpc.node import reach, rulebook, sandbox, sources, wayout
 from mpc.node.checks import check_clock
 from mpc.node.config import Config
 from mpc.node.console import Room, Said
 from mpc.node.errors import NodeError
 from mpc.node.freezing import given_words
 from mpc.node.frozen import Frozen
-from mpc.node.words import CHECKS, MENDS, say
+from mpc.node.wayout import Finding
+from mpc.node.words import CHECKS, FOUND, MENDS, say
 from mpc.node.workers import SCRATCH
 from mpc.sources.duck import UNREACHABLE
 
@@ -42,8 +43,11 @@ LEAST_MB = 1024
 OFF = 25.0  # the portal refuses what was signed more than thirty seconds off
 WORKER = (sys.executable, "-P", "-m", "mpc.worker")
 WORKER_SECONDS = 60.0
+THROUGH_PROXY = ("dns", "portal", "relay", "chain")
+WITH_LOCAL_KEY = ("policy", "datasets")
 KNOCKED = "the relay answers 401"
 MARKS = {True: "OK  ", False: "FAIL", None: "?   "}
+UNWELL = (OSError, ValueError, sqlite3.Error, httpx.HTTPError, httpx.InvalidURL, LedgerError, NodeError)
 SECRETS = ("keys.json", "approver.json", "fingerprint.key", "config.toml", "root.json", "proxy.password")
 RULES = ("policy.toml", "node.sqlite3", "audit.jsonl", "trust.json")  # in a folder that nobody else enters
 PREVENTED = ("reads_no_keys", "writes_no_data", "changes_no_modes", "dials_nothing_else", "dials_by_no_other_way",
@@ -51,23 +55,13 @@ PREVENTED = ("reads_no_keys", "writes_no_data", "changes_no_modes", "dials_nothi
              "starts_no_program", "memory_is_limited", "leaves_no_core", "gains_no_privilege")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check: well, not well or (None) not to be found out; what was seen, and the values its mend names. `mend` is
-    another mend than that of the check."""
-
-    check: str
-    ok: bool | None
-    seen: str
-    values: dict[str, Any] = field(default_factory=dict)
-    mend: str = ""
-
-
 @dataclass
 class Patient:
-    """What the checks share: the room, the portal's answer once it came, the trust file once it was read."""
+    """What the checks share: the room, what is well so far, the portal's time once it came, the trust file once it was
+    read."""
 
     room: Room
+    well: set[str] = field(default_factory=set)
     date: datetime | None = None
     trust: Trust | None = None
     chain: Callable[[Config, Trust], Any] = reach.chain_of
@@ -80,12 +74,14 @@ def examine(here: Room, **parts: Any) -> Said:
     findings = list(_findings(patient))
     lines, body = [], []
     for one in findings:
+        values = _values(patient) | one.values | {"first": say(CHECKS, one.first, here.language)}
         name, mend = say(CHECKS, one.check, here.language), ""
+        seen = say(FOUND, one.seen, here.language, **values)
         if one.ok is False:
-            mend = say(MENDS, one.mend or one.check, here.language, **one.values)
-        lines.append(f"{MARKS[one.ok]}  {name}: {one.seen}")
+            mend = say(MENDS, one.mend or one.check, here.language, **values)
+        lines.append(f"{MARKS[one.ok]}  {name}: {seen}")
         lines += [f"      -> {mend}"] if mend else []
-        body.append({"check": one.check, "ok": one.ok, "seen": one.seen, "mend": mend or None})
+        body.append({"check": one.check, "ok": one.ok, "seen": seen, "mend": mend or None})
     bad = [one.check for one in findings if one.ok is False]
     return Said("\n".join(lines), {"ok": not bad, "failed": bad, "checks": body}, 1 if bad else 0)
 
@@ -96,41 +92,89 @@ def _findings(patient: Patient) -> Iterator[Finding]:
     if patient.room.config.role == "provider":
         checks += [_policy, _datasets]
     for check in [*checks, _book, _audit, _sandbox, _worker]:
+        name = check.__name__.strip("_")
+        if first := _first(name, patient):
+            yield Finding(name, None, "not_checked", first=first)
+            continue
         try:
-            yield from check(patient)
-        except (OSError, ValueError, sqlite3.Error, httpx.HTTPError, LedgerError, NodeError) as error:
-            name = check.__name__.strip("_")
-            text = error.code if isinstance(error, LedgerError | NodeError) else type(error).__name__
-            yield Finding(name, False, f"{text}: {error}"[:300], _values(patient))
+            found = list(check(patient))
+        except UNWELL as error:
+            found = [_trouble(name, error)]
+        patient.well |= {one.check for one in found if one.ok}
+        yield from found
+
+
+def _first(check: str, patient: Patient) -> str:
+    """The check that must be well before this one can be made; empty when it can be made now."""
+    config = patient.room.config
+    if check in THROUGH_PROXY and "proxy" not in patient.well:
+        return "proxy"
+    if check in WITH_LOCAL_KEY and not _can(config.local_key):
+        return "keys"
+    if check == "clock" and patient.date is None and "portal" not in patient.well:
+        return "portal"
+    return "trust" if check == "chain" and patient.trust is None else ""
+
+
+def _can(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except UNWELL:
+        return False
+    return True
+
+
+def _trouble(check: str, error: Exception) -> Finding:
+    """What a check died of, by its code; the book's trouble is the book's, whoever meets it."""
+    values: dict[str, Any] = {"code": type(error).__name__, "text": str(error)[:300]}
+    if isinstance(error, sqlite3.Error):
+        return Finding(check, False, "unread_book", values, "book")
+    if isinstance(error, OSError):
+        values["code"] = wayout.named(error)
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return Finding(check, False, "unread", values | {"file": error.filename})
+    if isinstance(error, LedgerError | NodeError):
+        values["code"] = error.code
+    return Finding(check, False, values["code"] if values["code"] in FOUND else "trouble", values)
 
 
 def _values(patient: Patient) -> dict[str, Any]:
-    return {"host": urlsplit(patient.room.config.portal).hostname, "least": LEAST_MB, "file": "", "missing": "?",
-            "mode": "600"}
+    """What a mend may name, where its check died before it could say."""
+    config, aim = patient.room.config, wayout.place(patient.room.config.portal)
+    return {**aim, "place": f"{aim['host']}:{aim['port']}", "least": LEAST_MB, "file": config.home, "missing": "?",
+            "mode": "700"}
 
 
 def _switch(patient: Patient) -> Iterator[Finding]:
     stopped = patient.room.cases.stopped
-    yield Finding("switch", stopped is None, f"{stopped['at']} {stopped['by']}" if stopped else "start")
+    yield Finding("switch", stopped is None, "stopped" if stopped else "not_stopped", dict(stopped or {}))
 
 
 def _proxy(patient: Patient) -> Iterator[Finding]:
-    if not patient.room.config.proxy:
-        yield Finding("proxy", True, "-")
+    config = patient.room.config
+    if not config.proxy:
+        yield Finding("proxy", True, "no_proxy")
         return
-    parts = urlsplit(patient.room.config.proxy_address() or "")
-    there, wanted = f"{parts.hostname}:{parts.port or 3128}", urlsplit(patient.room.config.portal)
-    aim = f"{wanted.hostname}:{wanted.port or (80 if wanted.scheme == 'http' else 443)}"
-    lines = [f"CONNECT {aim} HTTP/1.1", f"Host: {aim}"]
-    if parts.username:
-        given = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        lines.append(f"Proxy-Authorization: Basic {b64encode(given).decode()}")
-    with socket.create_connection((parts.hostname or "", parts.port or 3128), timeout=5) as line:
-        line.sendall("\r\n".join([*lines, "", ""]).encode())
-        answer = line.recv(64).split(b" ", 2)
-    lets = len(answer) > 1 and answer[1] == b"200"
-    yield Finding("proxy", lets, there if lets else f"{there} {answer[1][:3].decode('ascii', 'replace')}"
-                  if len(answer) > 1 else there)
+    secret = {"file": config.home / "proxy.password", "mode": "600"}
+    if not _can(config.proxy_address):
+        yield Finding("proxy", False, "unread", secret, "keys")
+        return
+    parts, aim = urlsplit(config.proxy_address() or ""), wayout.place(config.portal)
+    there = (parts.hostname or "", parts.port or 3128)
+    values = {"place": f"{there[0]}:{there[1]}"}
+    try:
+        status = wayout.ask_proxy(there, f"{aim['host']}:{aim['port']}", parts)
+    except socket.gaierror as error:
+        yield Finding("proxy", False, "no_address", {"host": there[0], "text": error.strerror}, "dns")
+        return
+    except OSError as error:
+        yield Finding("proxy", False, "no_way_to", values | {"code": wayout.named(error)})
+        return
+    if status == "200":
+        yield Finding("proxy", True, "is", {"text": values["place"]})
+    else:
+        yield Finding("proxy", False, "proxy_says", values | secret | {"status": status or "?", **aim},
+                      wayout.mend_of_proxy(status))
 
 
 def _dns(patient: Patient) -> Iterator[Finding]:
@@ -143,9 +187,9 @@ def _dns(patient: Patient) -> Iterator[Finding]:
             try:
                 found.append((host, str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])))
             except OSError as error:
-                yield Finding("dns", False, f"{host}: {error.strerror}", {"host": host})
+                yield Finding("dns", False, "no_address", {"host": host, "text": error.strerror})
                 return
-    yield Finding("dns", True, ", ".join(f"{host} = {address}" for host, address in found))
+    yield Finding("dns", True, "is", {"text": ", ".join(f"{host} = {address}" for host, address in found)})
 
 
 def _rpc(config: Config) -> list[str]:
@@ -159,23 +203,28 @@ def _rpc(config: Config) -> list[str]:
 def _portal(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     begun = time.monotonic()
-    answer = patient.http(f"{config.portal}/healthz", timeout=10.0, trust_env=False,
-                          proxy=reach.proxy_for(config.portal, config), verify=ssl.create_default_context())
+    try:
+        answer = patient.http(f"{config.portal}/healthz", timeout=10.0, trust_env=False,
+                              proxy=reach.proxy_for(config.portal, config), verify=ssl.create_default_context())
+    except httpx.HTTPError as error:
+        yield wayout.no_portal(config, error)
+        return
     if stamp := answer.headers.get("date"):
         patient.date = parsedate_to_datetime(stamp).astimezone(UTC)
-    tls = "TLS" if config.portal.startswith("https:") else "no TLS: for one machine alone"
-    local = urlsplit(config.portal).hostname in ("127.0.0.1", "localhost", "::1")
-    yield Finding("portal", answer.status_code == 200 and (local or config.portal.startswith("https:")),
-                  f"{answer.status_code}, {tls}, {time.monotonic() - begun:.2f} s", _values(patient))
+    mend = wayout.mend_of_portal(config, answer.status_code)
+    tls = config.portal.startswith("https:")
+    yield Finding("portal", not mend, "portal_answers" if tls else "portal_answers_openly", {
+        **wayout.place(config.portal), "status": answer.status_code, "seconds": f"{time.monotonic() - begun:.2f}",
+        "file": config.home / "proxy.password"}, mend)
 
 
 def _clock(patient: Patient) -> Iterator[Finding]:
     """Against the portal's clock, which is no authority: the chain's is looked at below."""
     if patient.date is None:
-        yield Finding("clock", None, "?")
+        yield Finding("clock", None, "no_time")
         return
     off = (datetime.now(UTC) - patient.date).total_seconds()
-    yield Finding("clock", abs(off) <= OFF, f"{off:+.0f} s")
+    yield Finding("clock", abs(off) <= OFF, "is", {"text": f"{off:+.0f} s"})
 
 
 def _relay(patient: Patient) -> Iterator[Finding]:
@@ -184,44 +233,56 @@ def _relay(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     urls = reach.relays(config)
     if not urls:
-        yield Finding("relay", None, "the portal names it when a job starts")
+        yield Finding("relay", None, "relay_later")
         return
     said = sandbox.dial(config.home, config.home / SCRATCH, config.limits, urls=urls,
                         proxy=reach.proxy_for(urls[0], config))
     there = next((url for url in urls if said.get(url) == KNOCKED), "")
-    yield Finding("relay", bool(there), there or ", ".join(f"{url}: {said.get(url)}" for url in urls),
-                  {"host": urlsplit(urls[0]).hostname})
+    told = "; ".join(f"{url}: {said.get(url)}" for url in urls)
+    yield Finding("relay", bool(there), "is" if there else "no_relay", {
+        **wayout.place(urls[0]), "places": ", ".join(urls), "text": there or told})
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:
     free = shutil.disk_usage(patient.room.config.home).free >> 20
-    yield Finding("disk", free >= LEAST_MB, f"{free} MB", {"least": LEAST_MB})
+    yield Finding("disk", free >= LEAST_MB, "is", {"text": f"{free} MB"})
 
 
 def _keys(patient: Patient) -> Iterator[Finding]:
-    """Keys that nobody else reads, rules that nobody else writes, in a folder that nobody else enters."""
-    home = patient.room.config.home
+    """Keys that are there and that nobody else reads, rules that nobody else writes, in a folder that nobody else
+    enters."""
+    config, home = patient.room.config, patient.room.config.home
     for file, others, mode in [(home, 0o077, "700"), *((home / name, 0o077, "600") for name in SECRETS),
                                *((home / name, 0o022, "600") for name in RULES)]:
         if not file.exists():
             continue
         found = file.stat()
         if found.st_mode & others or found.st_uid != os.geteuid():
-            yield Finding("keys", False, f"{file.name} {found.st_mode & 0o777:o}", {"file": file, "mode": mode})
+            text = f"{file.name} {found.st_mode & 0o777:o}"
+            yield Finding("keys", False, "is", {"text": text, "file": file, "mode": mode})
             return
-    KeyFile.load(patient.room.config.keys)
-    yield Finding("keys", True, "600")
+    lost = [(file, mend) for file, read, mend in (
+        (config.keys, partial(KeyFile.load, config.keys), "keys_lost"),
+        (home / "fingerprint.key", config.local_key, "local_key_lost")) if not _can(read)]
+    for file, mend in lost:
+        yield Finding("keys", False, "unread", {"file": file}, mend)
+    if not lost:
+        yield Finding("keys", True, "is", {"text": "600"})
 
 
 def _trust(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
-    patient.trust = load_trust(config.trust, fingerprint=config.fingerprint)
-    yield Finding("trust", True, f"{patient.trust.name}, {patient.trust.serial}")
+    try:
+        patient.trust = load_trust(config.trust, fingerprint=config.fingerprint)
+    except UNWELL as error:
+        found = _trouble("trust", error)
+        yield replace(found, values={**found.values, "file": config.trust})
+        return
+    yield Finding("trust", True, "is", {"text": f"{patient.trust.name}, {patient.trust.serial}"})
 
 
 def _chain(patient: Patient) -> Iterator[Finding]:
-    if patient.trust is None:
-        yield Finding("chain", False, "?")
+    if patient.trust is None:  # `_first` sees to it
         return
     chain = patient.chain(patient.room.config, patient.trust)
     try:
@@ -232,9 +293,9 @@ def _chain(patient: Patient) -> Iterator[Finding]:
         except NodeError as error:
             if error.code != "clock.skew":
                 raise
-            yield Finding("clock", False, f"{datetime.now(UTC).timestamp() - head.time:+.0f} s")
+            yield Finding("clock", False, "is", {"text": f"{datetime.now(UTC).timestamp() - head.time:+.0f} s"})
         ends = len(patient.trust.chain.rpc)
-        yield Finding("chain", True, f"{patient.trust.chain.profile} #{head.number}, {ends} rpc")
+        yield Finding("chain", True, "is", {"text": f"{patient.trust.chain.profile} #{head.number}, {ends} rpc"})
     finally:
         getattr(chain, "close", lambda: None)()
 
@@ -242,7 +303,9 @@ def _chain(patient: Patient) -> Iterator[Finding]:
 def _policy(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     reading = rulebook.read(config.policy, config.local_key())
-    yield Finding("policy", not reading.fault, reading.fault or reading.policy.hash[:16])
+    seen = "policy_fault" if reading.line else "policy_unread" if reading.fault else "is"
+    yield Finding("policy", not reading.fault, seen, {
+        "text": reading.fault or reading.policy.hash[:16], "line": reading.line, "file": config.policy})
 
 
 def _datasets(patient: Patient) -> Iterator[Finding]:
@@ -252,33 +315,33 @@ def _datasets(patient: Patient) -> Iterator[Finding]:
             same = sources.fingerprint(config, one.path) == one.record["fingerprint"]
         except NodeError as error:
             if error.code == UNREACHABLE:
-                yield Finding("datasets", False, one.dataset, {"file": one.path}, "datasets_away")
+                yield Finding("datasets", False, "is", {"text": one.dataset, "file": one.path}, "datasets_away")
                 return
             same = False
         if not same:
-            yield Finding("datasets", False, one.dataset, {"file": one.path})
+            yield Finding("datasets", False, "is", {"text": one.dataset, "file": one.path})
             return
-    yield Finding("datasets", True, str(len(found)))
+    yield Finding("datasets", True, "is", {"text": len(found)})
 
 
 def _book(patient: Patient) -> Iterator[Finding]:
     said = str(patient.room.book.rows("PRAGMA quick_check")[0][0])
-    yield Finding("book", said == "ok", said)
+    yield Finding("book", said == "ok", "is" if said == "ok" else "unread_book", {"text": said})
     if patient.room.config.role == "dealer":
         lost = Frozen(patient.room.book).unknown(given_words(patient.room.audit))
-        yield Finding("words", not lost, f"book.older_than_its_words: {len(lost)}" if lost else "ok")
+        yield Finding("words", not lost, "is", {"text": f"book.older_than_its_words: {len(lost)}" if lost else "ok"})
 
 
 def _audit(patient: Patient) -> Iterator[Finding]:
-    yield Finding("audit", True, str(patient.room.audit.verify().lines))
+    yield Finding("audit", True, "is", {"text": patient.room.audit.verify().lines})
 
 
 def _sandbox(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     found = sandbox.probe(config.home, config.home / SCRATCH, config.limits)
     missing = [name for name in PREVENTED if not found.get(name)]
-    yield Finding("sandbox", not missing, f"Landlock {found.get('landlock', 0)}, "
-                  f"seccomp {'+' if found.get('filter') else '-'}", {"missing": ", ".join(missing)})
+    text = f"Landlock {found.get('landlock', 0)}, seccomp {'+' if found.get('filter') else '-'}"
+    yield Finding("sandbox", not missing, "is", {"text": text, "missing": ", ".join(missing)})
 
 
 def _worker(patient: Patient) -> Iterator[Finding]:
@@ -290,9 +353,10 @@ def _worker(patient: Patient) -> Iterator[Finding]:
         said, _ = process.communicate(timeout=WORKER_SECONDS)
         ready = b'"ready": true' in said
         event = json.loads(said.splitlines()[-1]) if said and not ready else {}
-        yield Finding("worker", ready, f"{time.monotonic() - begun:.1f} s" if ready else str(event.get("code")))
+        text = f"{time.monotonic() - begun:.1f} s" if ready else event.get("code", "worker.failed")
+        yield Finding("worker", ready, "is", {"text": text})
     except subprocess.TimeoutExpired:
-        yield Finding("worker", False, "session.deadline")
+        yield Finding("worker", False, "is", {"text": "session.deadline"})
     finally:
         process.kill()
         process.communicate()

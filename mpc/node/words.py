@@ -142,14 +142,89 @@ CHECKS: Mapping[str, Both] = MappingProxyType({
     "switch": ("停止开关", "stop switch"),
 })
 
+# doctor: what it found; names, figures and codes are said as they are ("is"), a code without words here stands alone
+FOUND: Mapping[str, Both] = MappingProxyType({
+    "is": ("{text}", "{text}"),
+    "trouble": ("{code}", "{code}: {text}"),
+    "not_checked": ("未检查：先处理“{first}”，再运行 doctor",
+                    "not checked: mend “{first}” first, then run doctor again"),
+    "unread": ("{file}：没有、损坏或不许读", "{file}: missing, damaged or not to be read"),
+    "unread_book": ("node.sqlite3 损坏或不能读", "node.sqlite3 is damaged or cannot be read ({text})"),
+    "stopped": ("{at} 由 {by} 停止", "stopped {at} by {by}"),
+    "not_stopped": ("没有停", "not stopped"),
+    "no_proxy": ("config.toml 没有写代理", "config.toml names none"),
+    "proxy_says": ("代理 {place} 回答 {status}", "the proxy {place} answers {status}"),
+    "no_way_to": ("连不上 {place}（{code}）", "no connection to {place} ({code})"),
+    "no_address": ("{host}：查不到地址", "{host}: {text}"),
+    "certificate": ("证书不被接受（OpenSSL {code}）", "the certificate is not accepted: {text} (OpenSSL {code})"),
+    "cut": ("{place} 连得上，但没有回答（{code}）", "{place} can be reached and does not answer ({code})"),
+    "portal_answers": ("回答 {status}，TLS，{seconds} 秒", "{status}, TLS, {seconds} s"),
+    "portal_answers_openly": ("回答 {status}，没有 TLS（只可用于单机），{seconds} 秒",
+                              "{status}, no TLS: for one machine alone, {seconds} s"),
+    "no_time": ("门户没有说时间", "the portal tells no time"),
+    "relay_later": ("任务开始时由门户给出", "the portal names it when a job starts"),
+    "no_relay": ("{places}：没有中继按约定回答", "no relay answers as one does: {text}"),
+    "policy_fault": ("policy.toml 第 {line} 行不能读，节点拒绝一切任务", "{text}"),
+    "policy_unread": ("policy.toml 不能读，节点拒绝一切任务", "{text}"),
+    "trust.fingerprint": ("信任文件的根密钥与固定的指纹不符", "trust.fingerprint: {text}"),
+    "chain.unavailable": ("链节点连不上（chain.unavailable）", "chain.unavailable: {text}"),
+    "chain.disagree": ("链节点的回答不一致（chain.disagree）", "chain.disagree: {text}"),
+    "chain.stale_head": ("链的最新区块太旧（chain.stale_head）", "chain.stale_head: {text}"),
+    "audit.broken": ("audit.jsonl 前后接不上；audit --verify 指出哪一行", "audit.broken: {text}"),
+})
+
 MENDS: Mapping[str, Both] = MappingProxyType({
     "dns": ("检查 /etc/resolv.conf，或请网络管理员放行域名 {host}",
             "check /etc/resolv.conf, or ask the network's administrator for the name {host}"),
-    "portal": ("请网络管理员放行到 {host} 的出站 HTTPS；检查 config.toml 的 portal 与 proxy",
-               "ask for outbound HTTPS to {host}; check portal and proxy in config.toml"),
-    "proxy": ("检查 config.toml 的 proxy；代理须允许 CONNECT。407：写好 proxy.password（用户名:密码，chmod 600）",
-              "check proxy in config.toml; it must allow CONNECT. 407: put user:password into proxy.password "
-              "(chmod 600)"),
+    "portal": ("检查 config.toml 的 portal 与 proxy", "check portal and proxy in config.toml"),
+    "portal_closed": (
+        "请网络管理员放行本机到 {host} 端口 {port} 的出站 TCP；只能经代理出去的，在 config.toml 写 proxy",
+        "ask the network's administrator to let this machine out to {host}, TCP port {port}; where only a proxy leads "
+        "out, name it in config.toml (proxy)"),
+    "portal_cut": (
+        "请网络管理员查明是否有设备切断或拆开到 {host} 端口 {port} 的 TLS；网络没有问题，再请运营方检查门户",
+        "ask the network's administrator whether something cuts or opens TLS to {host}, port {port}; if nothing does, "
+        "ask the operator about the portal"),
+    "portal_authority": (
+        "签发证书的机构本机不认识。医院的代理拆开 TLS 的，向网络管理员要它的根证书，放进本机证书库（Debian、Ubuntu："
+        "/usr/local/share/ca-certificates/ 下的 .crt 文件，再执行 update-ca-certificates；RHEL、openEuler："
+        "/etc/pki/ca-trust/source/anchors/，再执行 update-ca-trust），重启节点。"
+        "没有这种代理就不要信它，请运营方检查门户的证书",
+        "this machine does not know who signed the certificate. If the hospital's proxy opens TLS, get its root from "
+        "the network's administrator and put its authority into this machine's store (Debian, Ubuntu: a .crt file in "
+        "/usr/local/share/ca-certificates/, then update-ca-certificates; RHEL, openEuler: "
+        "/etc/pki/ca-trust/source/anchors/, then update-ca-trust), and restart the node. Without such a proxy do not "
+        "trust it: ask the operator about the portal's certificate"),
+    "portal_expired": (
+        "先核对本机时间；时间没有错，就请运营方更换 {host} 的证书（代理拆开 TLS 的，请网络管理员更换）："
+        "已过期或尚未生效",
+        "look at this machine's clock first; if it is right, {host} shows a certificate that is over or not yet valid: "
+        "the operator must replace it (the network's administrator, where a proxy opens TLS)"),
+    "portal_name": (
+        "证书不是给 {host} 的：核对 config.toml 的 portal；没有写错，就问网络管理员是谁在回答，"
+        "再请运营方检查门户的证书",
+        "the certificate is not for {host}: check portal in config.toml; if it is right, ask the network's "
+        "administrator who answers there, then the operator about the portal's certificate"),
+    "portal_certificate": ("请运营方更换 {host} 的证书（代理拆开 TLS 的，请网络管理员更换）",
+                           "the operator must replace the certificate of {host} (the network's administrator, where a "
+                           "proxy opens TLS)"),
+    "portal_ill": ("网络是通的，门户自己有故障：请运营方处理，然后再运行 doctor；本机不用改",
+                   "the way is open and the portal itself is ill: the operator must act, then run doctor again; "
+                   "nothing is to be changed here"),
+    "portal_other": ("{host} 端口 {port} 回答的不是门户：检查 config.toml 的 portal；"
+                     "没有写错，就问网络管理员是谁在回答",
+                     "what answers at {host}, port {port} is not the portal: check portal in config.toml; if it is "
+                     "right, ask the network's administrator who answers there"),
+    "portal_plain": ("config.toml 的 portal 必须以 https:// 开头", "portal in config.toml must begin with https://"),
+    "proxy": ("检查 config.toml 的 proxy；请网络管理员确认代理 {place} 开着，并允许本机使用",
+              "check proxy in config.toml; ask the network's administrator whether the proxy {place} runs and serves "
+              "this machine"),
+    "proxy_password": ("代理要口令（407）：在 config.toml 写 proxy，把 用户名:密码 写进 {file}（chmod 600）；"
+                       "只会 Basic",
+                       "the proxy asks for a password (407): name proxy in config.toml and put user:password into "
+                       "{file} (chmod 600); Basic alone is spoken"),
+    "proxy_refuses": ("请网络管理员让代理允许 CONNECT 到 {host} 端口 {port}",
+                      "ask the network's administrator to let CONNECT to {host}, port {port} through the proxy"),
     "relay": ("请网络管理员放行到 {host} 的 WebSocket（HTTP Upgrade）；不在门户主机上的中继写在 config.toml 的 relay",
               "ask for WebSockets (HTTP upgrade) to {host} to be let out; a relay on another host than the portal's is "
               "named in config.toml (relay)"),
@@ -159,11 +234,21 @@ MENDS: Mapping[str, Both] = MappingProxyType({
     "disk": ("腾出空间：至少 {least} MB", "free some room: {least} MB at least"),
     "keys": ("归运行节点的用户所有，并且 chmod {mode} {file}",
              "owned by the user that runs the node, and chmod {mode} {file}"),
-    "trust": ("重新执行 adopt-trust，指纹须从门户以外得到",
-              "adopt-trust again, with a fingerprint that reached you outside the portal"),
+    "keys_lost": ("从备份恢复 {file}（归运行节点的用户，chmod 600），再运行 doctor；"
+                  "没有备份，按 docs/how-to/keys.md 更换密钥",
+                  "restore {file} from the backup (owned by the user that runs the node, chmod 600), then run doctor "
+                  "again; without a backup change the keys: docs/how-to/keys.md"),
+    "local_key_lost": ("从备份恢复 {file}（归运行节点的用户，chmod 600），再运行 doctor；"
+                       "没有它，已登记的数据集都对不上指纹",
+                       "restore {file} from the backup (owned by the user that runs the node, chmod 600), then run "
+                       "doctor again; without it no registered dataset has its fingerprint"),
+    "trust": ("从备份恢复 {file}，或重新执行 adopt-trust，指纹须从门户以外得到；再运行 doctor",
+              "restore {file} from the backup, or adopt-trust again with a fingerprint that reached you outside the "
+              "portal; then run doctor again"),
     "chain": ("请运营方检查链节点；没有足够一致的节点时本节点拒绝任务",
               "ask the operator about the endpoints; without enough that agree the node refuses"),
-    "policy": ("改正后用 policy --check 检查", "mend it, and check it with policy --check"),
+    "policy": ("改正 {file}，或从备份恢复；用 policy --check 检查",
+               "mend {file} or restore it from the backup; check it with policy --check"),
     "datasets": ("恢复登记时的文件，或重新登记新版本：{file}",
                  "restore the file that was registered, or register the new version: {file}"),
     "datasets_away": ("连不上或读不到：文件就放回原处；数据库就检查 [source]、口令文件、网络和权限：{file}",

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import socket
+import sqlite3
 import threading
 from base64 import b64encode
 from collections.abc import Callable
@@ -22,10 +24,13 @@ from mpc.node.book import Book, Dataset
 from mpc.node.console import Said
 from mpc.node.data import fingerprint
 from mpc.node.errors import Unfit
+from mpc.node.words import LANGUAGES, MENDS, say
 from tests.simulators.node_world import ChainInMemory, World
 from tests.simulators.relay_at_hand import RelayAtHand
+from tests.simulators.tls_at_hand import TlsAtHand
 
 Examine = Callable[..., Said]
+SENTENCE = re.compile(r"(?:\b[a-z]{2,} ){2}[a-z]+")  # three English words in a row
 
 
 def portal(status: int = 200, behind: float = 0.0) -> Callable[..., Any]:
@@ -75,6 +80,22 @@ def failed(said: Said) -> list[str]:
     return found
 
 
+def one(said: Said, check: str) -> dict[str, Any]:
+    return next(one for one in said.body["checks"] if one["check"] == check)
+
+
+def mend(said: Said, check: str) -> str:
+    return str(one(said, check)["mend"])
+
+
+def unchecked(said: Said) -> dict[str, str]:
+    return {one["check"]: one["seen"] for one in said.body["checks"] if "not checked" in one["seen"]}
+
+
+def mended(key: str, language: str = "en", **values: object) -> str:
+    return say(MENDS, key, language, **values)
+
+
 def change(home: Path, **changes: Any) -> None:
     config.save(replace(config.load(home), **changes))
 
@@ -94,9 +115,103 @@ def test_a_portal_that_is_away_or_answers_badly(examine: Examine) -> None:
     assert failed(examine(http=portal(503))) == ["portal"]
 
 
+@pytest.fixture
+def reachable(examine: Examine, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """The examination with the portal dialled for real, at this address; the relay is not the question."""
+    monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, doctor.KNOCKED))
+
+    def look(address: str, language: str = "en") -> Said:
+        change(home, portal=address)
+        return examine(language, http=httpx.get)
+    return look
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_certificate_that_this_machine_does_not_know(reachable: Callable[..., Said], tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    """A hospital's proxy that opens TLS signs with its own authority: that belongs into the machine's store."""
+    tls = TlsAtHand(tmp_path)
+    with tls.serve() as address:
+        said = reachable(address, language)
+        assert failed(said) == ["portal"] and mend(said, "portal") == mended("portal_authority", language)
+        assert "update-ca-certificates" in said.text and one(said, "clock")["ok"] is None
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+        assert failed(reachable(address, language)) == []
+
+
+@pytest.mark.parametrize(("shown", "key"), [
+    ({"ends": -1}, "portal_expired"), ({"begins": 1}, "portal_expired"),
+    ({"subject": "portal.example"}, "portal_name")])
+def test_a_certificate_out_of_its_time_or_of_another(reachable: Callable[..., Said], tmp_path: Path, key: str,
+                                                     monkeypatch: pytest.MonkeyPatch, shown: dict[str, Any]) -> None:
+    tls = TlsAtHand(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+    with tls.serve(**shown) as address:
+        said = reachable(address)
+    assert failed(said) == ["portal"] and mend(said, "portal") == mended(key, host="localhost")
+
+
+def test_a_portal_whose_port_is_closed(reachable: Callable[..., Said]) -> None:
+    """Host and port are what the network's people need."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    said = reachable(f"https://127.0.0.1:{port}")
+    assert failed(said) == ["portal"] and "ECONNREFUSED" in said.text
+    assert mend(said, "portal") == mended("portal_closed", host="127.0.0.1", port=port)
+    assert unchecked(said) == {"clock": "not checked: mend “portal, connection and TLS” first, then run doctor again"}
+
+
+@pytest.mark.parametrize(("status", "key"), [(503, "portal_ill"), (500, "portal_ill"), (404, "portal_other")])
+def test_a_portal_that_answers_badly(reachable: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                     status: int, key: str) -> None:
+    tls = TlsAtHand(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority))
+    with tls.serve(status=status) as address:
+        said = reachable(address)
+    assert failed(said) == ["portal"] and str(status) in one(said, "portal")["seen"]
+    assert mend(said, "portal") == mended(key, host="localhost", port=address.rpartition(":")[2])
+    assert one(said, "clock")["ok"], "an ill portal tells the time as well"
+
+
+def test_a_way_that_is_cut_where_tls_begins(reachable: Callable[..., Said]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cutting = threading.Thread(target=hang_up, args=(server,), daemon=True)
+        cutting.start()
+        port = server.getsockname()[1]
+        said = reachable(f"https://127.0.0.1:{port}")
+        cutting.join(10)
+    assert failed(said) == ["portal"] and mend(said, "portal") == mended("portal_cut", host="127.0.0.1", port=port)
+
+
+@pytest.mark.parametrize(("error", "key"), [
+    (httpx.ConnectTimeout(""), "portal_closed"), (httpx.ReadTimeout(""), "portal_cut"),
+    (httpx.RemoteProtocolError(""), "portal_cut"), (httpx.UnsupportedProtocol(""), "portal"),
+    (httpx.ProxyError("407 Proxy Authentication Required"), "proxy_password"),
+    (httpx.ProxyError("403 Forbidden"), "proxy_refuses"), (httpx.InvalidURL(""), "portal")])
+def test_each_way_of_not_answering_has_its_mend(examine: Examine, home: Path, error: Exception, key: str) -> None:
+    def away(url: str, **_: Any) -> Any:
+        raise error
+    said = examine(http=away)
+    assert failed(said) == ["portal"]
+    assert mend(said, "portal") == mended(key, host="127.0.0.1", port=1, file=home / "proxy.password")
+
+
+def test_a_proxy_of_the_environment_that_is_not_there(examine: Examine, home: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+    change(home, portal="https://portal.example", relay="ws://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{place}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, doctor.KNOCKED))
+    said = examine(http=httpx.get)
+    assert failed(said) == ["portal"] and mend(said, "portal") == mended("proxy", place=place)
+
+
 def test_a_portal_without_tls_on_another_machine(examine: Examine, home: Path) -> None:
     config.save(config.Config(**{**config.load(home).__dict__, "portal": "http://portal.invalid"}))
-    assert "portal" in failed(examine())
+    said = examine()
+    assert "portal" in failed(said) and "https://" in mend(said, "portal")
 
 
 def test_a_clock_that_is_off(examine: Examine) -> None:
@@ -153,6 +268,11 @@ def test_the_relay_is_dialled_as_a_worker_dials_it(examine: Examine, home: Path)
         answering.join(10)
 
 
+def hang_up(server: socket.socket) -> None:
+    server.settimeout(60)
+    server.accept()[0].close()
+
+
 def not_found(server: socket.socket) -> None:
     server.settimeout(60)
     line, _ = server.accept()
@@ -198,7 +318,70 @@ def test_everything_that_others_must_not_touch(examine: Examine, home: Path) -> 
 
 def test_a_trust_file_of_another_root(examine: Examine, home: Path) -> None:
     config.save(config.Config(**{**config.load(home).__dict__, "fingerprint": "00" * 32}))
-    assert failed(examine()) == ["trust", "chain"]
+    said = examine()
+    assert failed(said) == ["trust"] and "adopt-trust" in mend(said, "trust")
+    assert unchecked(said) == {"chain": "not checked: mend “trust file” first, then run doctor again"}
+
+
+def test_a_trust_file_that_is_lost(examine: Examine, home: Path) -> None:
+    (home / "trust.json").unlink()
+    for _ in range(2):
+        said = examine()
+        assert failed(said) == ["trust"] and str(home / "trust.json") in mend(said, "trust")
+        assert list(unchecked(said)) == ["chain"]
+        config.write_private(home / "trust.json", "{")
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}"])
+def test_keys_that_are_lost_come_from_the_backup(examine: Examine, home: Path, text: str | None) -> None:
+    (home / "keys.json").unlink()
+    if text:
+        config.write_private(home / "keys.json", text)
+    said = examine()
+    assert failed(said) == ["keys"] and mend(said, "keys") == mended("keys_lost", file=home / "keys.json")
+    assert not unchecked(said)
+
+
+def test_what_needs_the_lost_fingerprint_key_is_not_called_wrong(examine: Examine, home: Path) -> None:
+    (home / "fingerprint.key").unlink()
+    said = examine()
+    assert failed(said) == ["keys"] and str(home / "fingerprint.key") in mend(said, "keys")
+    assert list(unchecked(said)) == ["policy", "datasets"]
+
+
+def test_a_damaged_book_is_named_by_whoever_meets_it(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise sqlite3.DatabaseError("file is not a database")
+    monkeypatch.setattr(Book, "datasets", broken)
+    said = examine()
+    assert failed(said) == ["datasets"] and mend(said, "datasets") == mended("book")
+
+
+def test_in_chinese_nothing_is_said_in_english(examine: Examine, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for names, figures and codes. A node on which almost nothing is well, and one on which all is."""
+    assert not SENTENCE.findall(examine("zh").text)
+    (home / "policy.toml").write_text("surprise = 1")
+    (home / "audit.jsonl").write_text("{}\n")
+    (home / "data" / "heart.csv").unlink()
+    (home / "keys.json").unlink()
+    change(home, relay="ws://relay.invalid:1", proxy="http://127.0.0.1:1", portal="https://portal.invalid")
+    vars(examine.chain).update(unavailable="chain.disagree")  # type: ignore[attr-defined]
+    monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, "the relay answers 500"))
+    for _ in range(2):
+        said = examine("zh", http=httpx.get)
+        assert len(failed(said)) >= 5
+        assert [one for one in said.body["checks"] if SENTENCE.search(one["seen"])] == []
+        change(home, proxy="")
+        (home / "trust.json").unlink(missing_ok=True)
+
+
+def test_a_check_that_faints_in_a_new_way_still_has_words(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error in (OSError(28, "No space left on device"), ValueError("{odd} text"), Unfit("some.code", "why {so}")):
+        def faint(*_: Any, error: Exception = error) -> Any:
+            raise error
+        monkeypatch.setattr(shutil, "disk_usage", faint)
+        assert failed(examine()) == ["disk"]
+        assert not SENTENCE.search(one(examine("zh"), "disk")["seen"])
 
 
 @pytest.mark.parametrize(("change", "seen"), [({"unavailable": "chain.disagree"}, "chain.disagree"),
@@ -249,7 +432,26 @@ def test_a_kernel_that_prevents_nothing(examine: Examine, monkeypatch: pytest.Mo
 
 def test_a_proxy_that_is_not_there(examine: Examine, home: Path) -> None:
     config.save(config.Config(**{**config.load(home).__dict__, "proxy": "http://127.0.0.1:1"}))
-    assert failed(examine()) == ["proxy"]
+    said = examine()
+    assert failed(said) == ["proxy"] and mend(said, "proxy") == mended("proxy", place="127.0.0.1:1")
+    assert list(unchecked(said)) == ["dns", "portal", "clock", "relay", "chain"]
+
+
+def test_a_proxy_whose_password_others_may_read(examine: Examine, home: Path) -> None:
+    change(home, proxy="http://127.0.0.1:1")
+    config.write_private(home / "proxy.password", "node:s3:cret/\n")
+    (home / "proxy.password").chmod(0o640)
+    said = examine()
+    assert failed(said) == ["proxy", "keys"] and f"chmod 600 {home / 'proxy.password'}" in mend(said, "proxy")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_mend_can_be_said_whatever_its_check_died_of(home: Path, language: str) -> None:
+    for address in ("https://portal.example", "https://[::1", "https://portal.example:99999", ""):
+        change(home, portal=address)
+        with console.room(home) as here:
+            known = doctor._values(doctor.Patient(here))
+        assert all(say(MENDS, key, language, **known) for key in MENDS)
 
 
 def test_a_proxy_that_asks_for_a_password(examine: Examine, home: Path) -> None:
@@ -269,7 +471,9 @@ def test_a_proxy_that_asks_for_a_password(examine: Examine, home: Path) -> None:
         thread.start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         config.save(config.Config(**{**config.load(home).__dict__, "proxy": address}))
-        assert failed(examine()) == ["proxy"]
+        said = examine()
+        assert failed(said) == ["proxy"]
+        assert mend(said, "proxy") == mended("proxy_password", file=home / "proxy.password")
         config.write_private(home / "proxy.password", "node:s3:cret/\n")
         assert failed(examine()) == []
         thread.join(10)
