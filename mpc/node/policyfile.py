@@ -23,6 +23,7 @@ ENGINES = frozenset({"crypten", "paillier"})
 FIELDS = frozenset({"name", "customers", "functions", "decision",
                     "engines", "floor", "parties", "columns", "hours", "days",
                     "per_day", "first_use", "uses_left", "beyond", "filters"})
+OF_A_PLACE = ("hours", "days", "per_day")  # what means nothing before somebody says whose clock and whose midnight
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 OFFSET = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
 AT_LINE = re.compile(r"at line ([0-9]+)")
@@ -77,10 +78,20 @@ def _policy(table: dict[str, Any], digest: str) -> Policy:
     rules = table.get("rule", [])
     if not isinstance(rules, list) or len(rules) > MAX_RULES:
         raise _Fault("rule", f"rule must be a list of at most {MAX_RULES} tables")
+    made = tuple(_rule(rule, number, frozenset(classes)) for number, rule in enumerate(rules, start=1))
+    if "zone" not in table:
+        _check_placeless(rules)
     return Policy(
         agreements=_decision(table.get("agreements", "hold"), "agreements", 0), hash=digest,
-        zone=_zone(table.get("zone", "UTC")), classes=classes,
-        rules=tuple(_rule(rule, number, frozenset(classes)) for number, rule in enumerate(rules, start=1)))
+        zone=_zone(table.get("zone", "UTC")), classes=classes, rules=made)
+
+
+def _check_placeless(rules: list[dict[str, Any]]) -> None:
+    """No rule speaks of hours or of a day: UTC, silently taken, would let jobs through at night."""
+    for number, rule in enumerate(rules, start=1):
+        for name in OF_A_PLACE:
+            if name in rule:
+                raise _Fault(name, f'{name} needs a zone, before all rules: zone = "Asia/Shanghai", or "UTC"', number)
 
 
 def _classes(table: Any) -> dict[str, frozenset[str]]:
