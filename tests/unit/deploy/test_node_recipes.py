@@ -1,14 +1,21 @@
 """The recipes for a node outside the demo say what the node relies on; systemd reads the units, where there is one."""
 
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-HERE = Path(__file__).resolve().parents[3] / "deploy/node"
+from mpc.catalog import DIGESTS
+from mpc.node.__main__ import parser
+
+ROOT = Path(__file__).resolve().parents[3]
+HERE = ROOT / "deploy/node"
+PAGE = (ROOT / "docs/how-to/run-a-node.md").read_text("utf-8")
 UNITS = sorted(HERE.glob("*.service"))
 
 
@@ -41,3 +48,41 @@ def test_the_container_can_be_told_dead_reaps_and_has_room() -> None:
     assert re.search(r'^HEALTHCHECK .*"xinglin-node", "status"', image, re.MULTILINE)  # 1 when no agent runs
     service = yaml.safe_load((HERE / "compose.yaml").read_text())["services"]["node"]
     assert service["read_only"] and "init" not in service and "ports" not in service
+
+
+def test_the_page_makes_the_user_and_the_folder_of_the_unit() -> None:
+    unit = (HERE / "xinglin-node.service").read_text()
+    user = re.findall(r"^User=(.*)", unit, re.MULTILINE)[0]
+    for text in (PAGE, unit):
+        assert re.search(rf"useradd --system .*--home-dir /var/lib/{user} .* {user}$", text, re.MULTILINE)
+        assert f"install -d -o {user} -g {user} -m 0700 /var/lib/{user}\n" in text
+
+
+def test_one_version_of_uv() -> None:
+    """The page, the image and `./run` install with the same one."""
+    version = re.findall(r"^UV_VERSION=(.+)", (ROOT / "run").read_text(), re.MULTILINE)
+    assert re.findall(r"pip install (?:--no-cache-dir )?uv(\S*)", PAGE) == [f"=={version[0]}"]
+    assert re.findall(r" uv==(\S+)", (HERE / "Containerfile").read_text()) == version
+
+
+def test_every_command_of_the_page_is_one() -> None:
+    """In a shell, and in the container, where the home is the volume of compose.yaml and the files lie in /data."""
+    lines = re.findall(r"^(?:xinglin-node|\$node) .*", PAGE, re.MULTILINE)
+    given = [parser().parse_args(shlex.split(line, comments=True)[1:]) for line in lines]
+    inside = [one for one in given if str(one.home) != "HOME"]
+    assert [one.command for one in inside[:3]] == ["init", "adopt-trust", "enrol"] == [one.command for one in given[:3]]
+    volumes = yaml.safe_load((HERE / "compose.yaml").read_text())["services"]["node"]["volumes"]
+    assert {f"node:{one.home}" for one in inside} == {volumes[0]} and volumes[1] == "./data:/data:ro"
+    assert [one.trust.parent for one in inside if one.command == "adopt-trust"] == [Path("/data")]
+
+
+def test_both_stages_stand_on_one_python_that_can_be_pinned() -> None:
+    image = (HERE / "Containerfile").read_text()
+    assert re.findall(r"^FROM (\S+)", image, re.MULTILINE) == ["${PYTHON}"] * 2
+    assert image.index("ARG PYTHON=") < image.index("FROM") and '--build-arg PYTHON="$base"' in PAGE
+
+
+def test_the_page_says_where_a_functions_digest_comes_from() -> None:
+    code = re.findall(r'/opt/xinglin/bin/python -c "(.*)"', PAGE)
+    done = subprocess.run([sys.executable, "-c", code[0]], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert all(digest in done.stdout for digest in DIGESTS.values())
