@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS case_ (
 CREATE INDEX IF NOT EXISTS case_job ON case_ (job);
 CREATE TABLE IF NOT EXISTS ruling (
   subject TEXT PRIMARY KEY, decision TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS left_house (job_hash TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS switch (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 COLUMNS = "job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace, asked"
@@ -56,7 +57,7 @@ class Case:
         body = {name: getattr(self, name) for name in (
             "job", "job_hash", "consumer", "function", "attempt", "decision", "code", "rule", "who_must_act",
             "policy_hash")}
-        body["at"] = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body["at"] = clock(self.at)
         body["customer"] = self.asked["customer"]["name"] if self.asked else None
         return {**body, "steps": self.trace} if trace else body
 
@@ -145,6 +146,17 @@ class Cases:
         """Every ruling: subject, decision, when."""
         return [(row[0], row[1], row[2]) for row in self._book.rows("SELECT subject, decision, at FROM ruling")]
 
+    # what left the house
+    def note_left(self, job_hash: str) -> None:
+        """The portal has what was sealed for this job; the first time counts."""
+        with self._book.write() as db:
+            db.execute("INSERT OR IGNORE INTO left_house VALUES (?, ?)", (job_hash, int(time.time())))
+
+    def left_at(self, job_hash: str) -> int | None:
+        """When that was, as far as this node knows."""
+        rows = self._book.rows("SELECT at FROM left_house WHERE job_hash = ?", job_hash)
+        return int(rows[0][0]) if rows else None
+
     # switches
     def switch(self, name: str) -> Any:
         """A value that outlives the process; None when it was never set."""
@@ -170,6 +182,11 @@ def _case(row: Sequence[Any]) -> Case:
     job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace, asked = row
     return Case(job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at,
                 json.loads(trace), json.loads(asked) if asked else None)
+
+
+def clock(at: int) -> str:
+    """A second of the book's, as people read it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def trace_of(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

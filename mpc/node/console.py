@@ -22,8 +22,9 @@ from mpc.node import config, policyfile, rulebook
 from mpc.node.asked import called, lines_of, plain
 from mpc.node.audit import Audit, as_json
 from mpc.node.book import OPEN_STATES, Book
-from mpc.node.cases import Case, Cases
+from mpc.node.cases import Case, Cases, clock
 from mpc.node.config import Config
+from mpc.node.denying import Outcome, Standing, became, standing
 from mpc.node.errors import NodeError, Unfit
 from mpc.node.inbox import WITHDRAWALS
 from mpc.node.judge import STEPS
@@ -134,6 +135,9 @@ def explain(here: Room, name: str) -> Said:
     asked = _asked(here, case)
     lines += [here.say("unverified")] if asked is None else lines_of(
         asked, here.language, held=case.decision == "hold")
+    left = here.cases.left_at(case.job_hash)
+    if left is not None:
+        lines.append(here.say("left_at", job=case.job, at=clock(left)))
     if case.rule:
         lines += [case.rule, here.say("who", who=say(WHO, case.who_must_act or "", here.language))]
     for step in steps:
@@ -142,7 +146,8 @@ def explain(here: Room, name: str) -> Said:
         lines += [_rule_line(rule, here.language) for rule in step.get("rules", [])]
         if step.get("by_hand"):
             lines.append(f"      {say(OUTCOMES, step['by_hand'], here.language)}")
-    return Said(_text(lines), {**case.as_dict(), "asked": asked, "steps": steps})
+    return Said(_text(lines), {**case.as_dict(), "asked": asked, "steps": steps,
+                               "left_at": clock(left) if left is not None else None})
 
 
 def _asked(here: Room, case: Case) -> dict[str, Any] | None:
@@ -219,17 +224,50 @@ def audit(here: Room, *, verify: bool) -> Said:
 
 def hold(here: Room, name: str) -> Said:
     """Hold a job: one that was not answered yet, or that is not here yet (by its id)."""
-    return _rule(here, name, "hold", lambda case: case is None or case.decision == "hold" or _restarts(here, case))
+    case = _case_for(here, name, unseen=True)
+    if case is not None and case.decision != "hold" and not _restarts(here, case):
+        raise Unfit("job.under_way", here.say("under_way", job=name))
+    return Said(here.say("held", job=case.job if case else name), _rule(here, case, name, "hold"))
 
 
 def release(here: Room, name: str) -> Said:
     """Release a held job: this very spec is judged again at once, and the policy's hold no longer binds it."""
-    return _rule(here, name, "release", lambda case: case is not None and case.decision == "hold")
+    case = _case_for(here, name, unseen=False)
+    if case is None or case.decision != "hold":
+        raise Unfit("job.not_held", here.say(
+            "not_held", job=name, decision=say(OUTCOMES, case.decision if case else "", here.language)))
+    body = _rule(here, case, name, "release")
+    return _judged_again(here, case, here.say("released", job=case.job), body)
 
 
 def deny(here: Room, name: str) -> Said:
-    """Deny a job: one that is held is refused at once, one that runs is aborted, one to come never begins."""
-    return _rule(here, name, "deny", lambda case: True)
+    """Deny a job: one that is held is refused at once, one that runs is aborted, one to come never begins, what was
+    sealed stays here. Says what became of it; status 1 when its sealed part had left."""
+    case = _case_for(here, name, unseen=True)
+    job, key = (case.job, case.job_hash) if case else (name, name)
+    before = standing(here.book, key)
+    body = _rule(here, case, name, "deny")
+    if case is not None and case.decision == "hold" and not before.under_way:
+        return _judged_again(here, case, here.say("denied", job=job), body)
+    if here.running:
+        _until(lambda: not standing(here.book, key).under_way)
+    after = standing(here.book, key)
+    outcome = became(before, after)
+    left = clock(after.left_at) if after.left_at is not None else None
+    body |= {"outcome": outcome, "left_at": left}
+    if outcome is Outcome.TOO_LATE:
+        return Said(here.say("too_late", job=job, at=left) if left else here.say("too_late_unknown", job=job), body, 1)
+    return Said("\n".join([here.say("denied", job=job), *_aftermath(here, outcome, after)]), body)
+
+
+def _aftermath(here: Room, outcome: Outcome, after: Standing) -> list[str]:
+    """What else there is to say of a denial that came in time."""
+    said = [] if outcome is Outcome.TAKEN_BACK else [here.say(f"deny_{outcome}")]
+    if after.contributed:
+        said.append(here.say("taken_back", folder=here.config.home / WITHDRAWALS))
+    if outcome in (Outcome.ENDING, Outcome.TAKEN_BACK) and not here.running:
+        said.append(here.say("later"))
+    return said
 
 
 def _restarts(here: Room, case: Case) -> bool:
@@ -238,61 +276,63 @@ def _restarts(here: Room, case: Case) -> bool:
     return known is None or known.state not in (*OPEN_STATES, "sealed")
 
 
-def _rule(here: Room, name: str, decision: str, may: Callable[[Case | None], bool]) -> Said:
+def _case_for(here: Room, name: str, *, unseen: bool) -> Case | None:
+    """The case under this name; `unseen`: a job that was not judged here yet will do, by its id."""
     case = here.cases.find(name)
-    if case is None and (decision == "release" or not _is_uuid(name)):
+    if case is None and not (unseen and _is_uuid(name)):
         raise Unfit("job.unknown", here.say("no_case", name=name))
-    if not may(case):
-        if decision == "hold":
-            raise Unfit("job.under_way", here.say("under_way", job=name))
-        raise Unfit("job.not_held", here.say(
-            "not_held", job=name, decision=say(OUTCOMES, case.decision if case else "", here.language)))
-    subject = case.job_hash if case else name
-    here.audit.write(f"hand.{decision}", subject=subject, job=case.job if case else name, by=whoami())
+    return case
+
+
+def _rule(here: Room, case: Case | None, name: str, decision: str) -> dict[str, Any]:
+    """The ruling, on record first; returns it for machines."""
+    job, subject = (case.job, case.job_hash) if case else (name, name)
+    here.audit.write(f"hand.{decision}", subject=subject, job=job, by=whoami())
     here.cases.rule(subject, decision, by=whoami())
-    text = here.say({"hold": "held", "release": "released", "deny": "denied"}[decision], job=case.job if case else name)
-    if decision == "deny" and case is not None and contributed(here.book, case.job_hash):
-        text += "\n" + here.say("taken_back", folder=here.config.home / WITHDRAWALS)
-    body = {"job": case.job if case else name, "job_hash": case.job_hash if case else None, "ruling": decision}
-    if case is None or case.decision != "hold" or decision == "hold":
-        return Said(text, body)
-    after = _wait_for(here, case) if here.running else None
-    if after is None:
+    return {"job": job, "job_hash": case.job_hash if case else None, "ruling": decision}
+
+
+def _judged_again(here: Room, case: Case, text: str, body: dict[str, Any]) -> Said:
+    """What the running agent makes of a held job, if it says so soon."""
+    after = case
+    if here.running:
+        _until(lambda: _decision(here, case.job_hash) != "hold")
+        after = here.cases.find(case.job_hash) or case
+    if after.decision == "hold":
         return Said(f"{text}\n{here.say('waiting' if here.running else 'later')}", {**body, "verdict": None})
     now = here.say("now", decision=say(OUTCOMES, after.decision, here.language), code=after.code or "")
-    return Said(f"{text}\n{now}",
-                {**body, "verdict": after.decision, "code": after.code})
+    return Said(f"{text}\n{now}", {**body, "verdict": after.decision, "code": after.code})
 
 
-def contributed(book: Book, job_hash: str) -> bool:
-    """Whether what this node made for a job without a session lies at the portal, as far as it knows."""
-    known = book.seen(job_hash=job_hash)
-    rows = book.rows("SELECT 1 FROM sqlite_master WHERE name = 'contribution'")
-    return bool(rows and known is not None and known.state == "sealed" and book.rows(
-        "SELECT 1 FROM contribution WHERE job_hash = ? AND body IS NOT NULL", job_hash))
+def _decision(here: Room, job_hash: str) -> str:
+    found = here.cases.find(job_hash)
+    return found.decision if found else "hold"
 
 
-def _wait_for(here: Room, before: Case) -> Case | None:
-    """What the running agent makes of it, if it says so soon."""
+def _until(over: Callable[[], bool]) -> None:
+    """Give the running agent a moment."""
     until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        case = here.cases.find(before.job_hash)
-        if case is not None and case.decision != "hold":
-            return case
+    while not over() and time.monotonic() < until:
         time.sleep(0.1)
-    return None
 
 
 def stop(here: Room, reason: str) -> Said:
-    """The kill switch: running jobs are aborted at once, new ones refused; it stays until `start`, whoever restarts."""
+    """The kill switch: running jobs are aborted at once, new ones refused; it stays until `start`, whoever restarts.
+    Says how many still run after a moment."""
+    before = len(here.book.unfinished())
     try:
         here.cases.set_switch("stopped", {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "by": whoami(),
                                           "reason": reason[:200]})
     except sqlite3.Error:
         return end_agent(here.config.home, here.language)
     here.audit.note("hand.stop", by=whoami(), reason=reason[:200])  # first the stop, then its record
-    return Said(here.say("stopped") + ("" if here.running else f"\n{here.say('not_running')}"),
-                {"stopped": True, "running": here.running})
+    running = here.running
+    if running:
+        _until(lambda: not here.book.unfinished())
+    left = len(here.book.unfinished()) if running else 0
+    body = {"stopped": True, "running": running, "ended": max(0, before - left) if running else 0, "ending": left}
+    last = "not_running" if not running else "still_ending" if left else "none_left"
+    return Said(f"{here.say('stopped')}\n{here.say(last, ended=body['ended'], left=left)}", body)
 
 
 def end_agent(home: Path, language: str) -> Said:

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -89,19 +89,33 @@ class Courier:
             except Exception as error:  # the last door: no letter keeps the others here, or ends who asked for it
                 note("outbox.failed", path=path, error=type(error).__name__)
                 return True
+            self._note_left(path)
             self._book.delivered(number)
         return True
 
+    def _note_left(self, path: str) -> None:
+        """For who would still deny it. Not to know the time, on a full disk, keeps no letter here."""
+        known = self._book.seen(job=_sealed_for(path))
+        if known is not None:
+            with suppress(sqlite3.Error):
+                self._cases.note_left(known.job_hash)
+
     def _is_held(self, path: str) -> bool:
         """What was sealed stays in the house once its people said so, however long the portal was away."""
-        _, _, job, what = path.split("/", 3) if path.startswith("/jobs/") and path.count("/") == 3 else ("",) * 4
-        if what not in SEALED:
+        job = _sealed_for(path)
+        if not job:
             return False
         known = self._book.seen(job=job)
         job_hash = known.job_hash if known else ""
         if self._cases.stopped is not None or self._cases.ruling(job_hash=job_hash, job=job) == "deny":
             return True
         return bool(self._barred(job_hash))
+
+
+def _sealed_for(path: str) -> str:
+    """The job that a letter holds something sealed of, or nothing."""
+    _, _, job, what = path.split("/", 3) if path.startswith("/jobs/") and path.count("/") == 3 else ("",) * 4
+    return job if what in SEALED else ""
 
 
 def assemble(home: Path, *, door: Any | None = None, chain: Any | None = None) -> tuple[Agent, Any]:

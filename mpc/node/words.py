@@ -12,6 +12,20 @@ SAID: Mapping[str, Both] = MappingProxyType({
     "held": ("已暂停，等人处理：{job}", "held for a person: {job}"),
     "released": ("已放行，将立即重新核对：{job}", "released; it is judged again at once: {job}"),
     "denied": ("已拒绝：{job}", "denied: {job}"),
+    "deny_not_begun": ("本节点没有在做这个任务，也不会开始",
+                       "nothing of it is under way here, and nothing will begin"),
+    "deny_aborted": ("已中止；没有任何内容离开本院", "aborted; nothing of it has left this house"),
+    "deny_withdrawn": ("封好的结果已从待发中撤下；据本节点所知，平台还没有收到",
+                       "its sealed part was taken out of the outbox before the portal had it, as far as this node "
+                       "knows"),
+    "deny_ending": ("还没有结束；封好的结果不再发出，稍后用 explain 再看",
+                    "it has not ended yet; nothing sealed is let out any more; look again with explain"),
+    "too_late": ("来不及了：{job} 的本院结果已于 {at} 发出",
+                 "too late: this hospital's sealed part of {job} left at {at}"),
+    "too_late_unknown": ("来不及了：{job} 已经做完，本院结果不在待发之中；何时发出没有记下",
+                         "too late: {job} is over, and this hospital's sealed part is not in the outbox any more; when "
+                         "it left is not known"),
+    "left_at": ("{job} 的本院结果已于 {at} 发出", "sealed part of {job} left at {at}"),
     "taken_back": ("已提交过：节点将签发收回声明，交给平台，并存入 {folder}；请把该文件也放进随机数服务的 inbox/",
                    "it had contributed: the node signs a withdrawal, for the portal and as a file in {folder}; hand "
                    "that file to the dealer's office, too (into its inbox/)"),
@@ -26,8 +40,11 @@ SAID: Mapping[str, Both] = MappingProxyType({
     "now": ("现在的结论：{decision} {code}", "the verdict now: {decision} {code}"),
     "later": ("节点没有运行；下次启动时处理", "the node is not running; this counts from its next start"),
     "waiting": ("节点还没有答复，用 explain 再看", "the node has not answered yet; look again with explain"),
-    "stopped": ("已停止：正在运行的任务立即中止，新的任务一律拒绝，直到 start",
-                "stopped: running jobs are aborted at once and new ones refused until start"),
+    "stopped": ("已停止：新的任务一律拒绝，直到 start", "stopped: new jobs are refused until start"),
+    "none_left": ("正在运行 0 个（刚刚中止 {ended} 个）", "0 running (ended now: {ended})"),
+    "still_ending": ("还有 {left} 个正在结束（刚刚中止 {ended} 个）；封好的结果不再发出，稍后用 status 再看",
+                     "{left} still ending (ended now: {ended}); nothing sealed is let out any more; look again with "
+                     "status"),
     "ended_by_force": (
         "台账写不进去（磁盘满？），停止没有记下：节点已被结束，任务随之中止；腾出空间后再执行 stop，否则启动后照常运行",
         "the book cannot be written (a full disk?), so the stop is not kept: the node itself was ended, and its jobs "
