@@ -168,6 +168,9 @@ class Secret:
             found = cls(*(int(body[name], 16) for name in ("p", "q", "hs")))
         except (KeyError, TypeError, ValueError, RecursionError) as trouble:
             raise ProtocolBroken("not a Paillier secret") from trouble
+        n = found.p * found.q
+        if found.p.bit_length() != found.q.bit_length() or n.bit_length() not in SIZES or not 1 < found.hs < n * n:
+            raise ProtocolBroken("not a Paillier secret of a size that is made here")
         if not _fit(found.p, found.q) or not is_prime(found.p, ROUNDS) or not is_prime(found.q, ROUNDS):
             raise ProtocolBroken("not a Paillier secret that was made here")
         return found

@@ -320,7 +320,7 @@ class Run:
         self.worker.send({"proceed": True})
 
     def _let_seal(self) -> None:
-        """At the dealer's office, when every party is ready: its gate counts, and its worker says that they may seal."""
+        """At the dealer's office, when every party is ready: its gate counts, and they hear that they may seal."""
         self._guard()
         self.home.book.count_gate(self.papers.job_hash, self.papers.attempt)
         self.let_seal = True

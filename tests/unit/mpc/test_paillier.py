@@ -104,7 +104,8 @@ def test_a_secret_is_written_and_read_again(secret: Secret) -> None:
     assert Secret.from_text(secret.to_text()) == secret
     _, foreign = phe.generate_paillier_keypair(n_length=1024)
     p, q = f"{secret.p:x}", f"{secret.q:x}"
-    for wrong in ("", "{}", "[]", "[" * 100_000, json.dumps({"p": p, "q": p, "hs": "2"}),
+    for wrong in ("", "{}", "[]", "[" * 100_000, json.dumps({"p": "3", "q": "b", "hs": "1"}),
+                  json.dumps({"p": p, "q": p, "hs": "2"}),
                   json.dumps({"p": p, "q": 5, "hs": "2"}),
                   json.dumps({"p": p, "q": f"{secret.q + 4:x}", "hs": "2"}), json.dumps({"p": "x", "q": q, "hs": "2"}),
                   json.dumps({"p": f"{foreign.p * 4 + 1:x}", "q": q, "hs": "2"})):
