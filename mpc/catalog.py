@@ -32,8 +32,8 @@ SHARED_SOURCES = ("encoding.py", "sharing.py", "disclosure.py", "functions/plan.
                   "sources/far.py", "sources/postgres.py", "sources/shape.py", "sources/spark.py", "sources/terms.py")
 
 DIGESTS = {
-    "crosstab@1": "a1c13c7397982c9dba804574356239d126d6aa8d8d66017ce356834af634a21f",
-    "describe@1": "6ae0c687e89cdd770067f0ee4e13f4c6b9a52c2ff09124808dde2229ad0cdcc7",
+    "crosstab@1": "292ee97807635aac0d7905e5195664ca86b46b9c11914b3fb070788014ee94a6",
+    "describe@1": "1c156e3018d567f9acf1ebe33a5c62a3275f97995b9e9db09d044c6dccfac47d",
 }
 
 

@@ -28,11 +28,13 @@ from mpc.sources.terms import Select, Term, column
 KINDS = ("csv", "parquet")
 BLOCK = 1 << 20
 FEW = 3
+BUFFER = 4 << 20  # of text read at once: DuckDB's own 32 MB, twice, are more than the least that it may take here
 CHANGED, UNREACHABLE = "dataset.changed", "dataset.unreachable"
 OUT_OF_MEMORY, NO_ROOM = "worker.out_of_memory", "node.disk_full"
 LEAST_MB, MOST_MB, SHARE = 64, 4096, 20
 ALONE = "hive_partitioning = false"  # the columns are the file's own, whatever its folders are called
-FULL = ("No space left", "File too large", "quota exceeded")
+# the last: it asked for the disk's room when it began, and calls it a lack of memory that this is used up
+FULL = ("No space left", "File too large", "quota exceeded", "max_temp_directory_size")
 TYPES = {**dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
                          INTEGER), "DOUBLE": DOUBLE, "BOOLEAN": BOOLEAN}
 INFIX = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "plus": "+", "minus": "-", "times": "*",
@@ -122,11 +124,11 @@ def _named(text: str) -> Iterator[None]:
 
     try:
         yield
-    except duckdb.OutOfMemoryException:
-        raise MpcError("the rows do not fit into memory", code=OUT_OF_MEMORY) from None
     except duckdb.Error as trouble:
         if any(one in str(trouble) for one in FULL):
             raise MpcError("no room left for what does not fit into memory", code=NO_ROOM) from None
+        if isinstance(trouble, duckdb.OutOfMemoryException):
+            raise MpcError("the rows do not fit into memory", code=OUT_OF_MEMORY) from None
         unknown = isinstance(trouble, (duckdb.IOException, duckdb.PermissionException, duckdb.InternalException,
                                        duckdb.FatalException, duckdb.InterruptException))
         raise DataRefused(text, code=UNREACHABLE if unknown else CHANGED) from None
@@ -183,7 +185,7 @@ class FileTable:
             names = _header(self._path)
             types = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': 'VARCHAR'" for name in names)
             source = (f"read_csv({place}, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', "
-                      f"nullstr='', columns={{{types}}}, {ALONE})")
+                      f"nullstr='', buffer_size={BUFFER}, columns={{{types}}}, {ALONE})")
             found = [(name, "VARCHAR") for name in names]
         else:
             source = f"read_parquet({place}, {ALONE})"

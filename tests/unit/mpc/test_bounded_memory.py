@@ -77,7 +77,7 @@ def test_a_file_is_registered_within_bounded_memory_too(
     spare.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tempfile, "tempdir", str(spare))
-    monkeypatch.setattr(duck, "memory_mb", lambda: 24)
+    monkeypatch.setattr(duck, "memory_mb", lambda: 16)
     spilt: list[int] = []
     number = Rows.number
     monkeypatch.setattr(Rows, "number", lambda rows: spilt.extend(
