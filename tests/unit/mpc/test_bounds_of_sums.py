@@ -70,7 +70,7 @@ class Table:
     def put(self, row: Row, cell: int | None) -> Row:
         """The row in this cell, or complete for none; its number stays as it was."""
         if cell is None:
-            return replace(row, **dict.fromkeys(self.columns))  # type: ignore[arg-type]
+            return replace(row, **dict.fromkeys(self.columns))
         given = dict(zip(self.keys, self.cells[cell], strict=True))
         return replace(row, **given, **{name: getattr(row, name) or 0 for name in self.sums})  # type: ignore[arg-type]
 
