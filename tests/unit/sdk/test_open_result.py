@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ledger.documents import document_hash, signed
 from marketplace.sdk import EnvelopeError, JobFailed, TimedOut, VerificationError, fn
 from marketplace.sdk.job import Job
-from mpc.disclosure import Opening, told_of
-from mpc.engines.cleartext import CleartextEngine
+from mpc.disclosure import Opening, Pattern, told_of
+from mpc.engines.cleartext import CleartextEngine, withhold
 from mpc.sharing import Integers, Limbs, limbs
 from tests.unit.sdk.world import HOSPITALS, World, rows_of
+
+Spans = Sequence[Sequence[int]]
 
 
 def test_it_works(released: Job) -> None:
@@ -151,6 +154,23 @@ def test_an_envelope_that_lies_opens_nothing(
     with pytest.raises(EnvelopeError) as refused:
         released.wait(seconds=5)
     assert refused.value.code == code
+
+
+def test_a_share_of_a_closed_cell_turned_when_it_is_sealed_opens_nothing(
+        world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell would read as open, with a count of 0."""
+    def turned(shares: Limbs, pattern: Pattern, spans: Spans, *, first: bool) -> Limbs:
+        kept = withhold(shares, pattern, spans, first=first)
+        if first:
+            kept[pattern.index(False), 0] += np.uint64(1)
+        return kept
+
+    monkeypatch.setattr("tests.unit.sdk.world.withhold", turned)
+    job = world.space().buy(world.product_id, fn.crosstab(rows="sex", columns="grade"))
+    world.compute(job.id)
+    with pytest.raises(EnvelopeError, match="under the floor") as refused:
+        job.wait(seconds=5)
+    assert refused.value.code == "envelope.invalid"
 
 
 @pytest.mark.parametrize("lie", [-(2**40), -10_000, 2**40])
