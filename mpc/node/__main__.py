@@ -102,7 +102,8 @@ CONSOLE: dict[str, tuple[str, Command]] = {
     "deny": ("deny a job; aborts it if it runs", _here(lambda here, a: console.deny(here, a.job))),
     "stop": ("abort running jobs and refuse new ones, until start", _stop),
     "start": ("take the stop back", _here(lambda here, a: console.start(here))),
-    "audit": ("the record of decisions and acts", _here(lambda here, a: console.audit(here, verify=a.verify))),
+    "audit": ("the record of decisions and acts", _here(lambda here, a: console.audit(
+        here, verify=a.verify, job=a.job, since=a.since, last=a.last, terminal=sys.stdout.isatty()))),
     "policy": ("read policy.toml as the node does; --check FILE before you put it in place", _here(
         lambda here, a: console.check_policy(here, a.check))),
 }
@@ -187,7 +188,10 @@ def parser() -> argparse.ArgumentParser:
     made["jobs"].add_argument("--decision", choices=("accept", "hold", "refuse"))
     made["jobs"].add_argument("--limit", type=int, default=50)
     made["stop"].add_argument("--reason", default="")
-    made["audit"].add_argument("--verify", action="store_true")
+    made["audit"].add_argument("--verify", action="store_true", help="whether all of it holds, whatever is shown")
+    made["audit"].add_argument("--job", default="", help="the lines about one job: its id, or the hash of its spec")
+    made["audit"].add_argument("--since", default="", metavar="DATE", help="2026-11-22 or 2026-11-22T08:00:00Z, in UTC")
+    made["audit"].add_argument("--last", type=int, metavar="N", help="the newest N lines; a terminal shows 50")
     made["policy"].add_argument("--check", type=Path, nargs="?", help="another file than the home's policy.toml")
     return top
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,6 +34,7 @@ from mpc.node.words import OUTCOMES, POINTS, SAID, WHO, say
 from mpc.node.words import STEPS as STEP_WORDS
 
 PATIENCE = 5.0
+NEWEST = 50
 ENDS_WITHIN = 20.0
 LOCK = "agent.lock"
 LOGIN, NOBODY = Path("/proc/self/loginuid"), 2**32 - 1
@@ -207,8 +209,10 @@ def check_policy(here: Room, file: Path | None) -> Said:
                 {"ok": True, "hash": read.hash, "rules": len(read.rules)})
 
 
-def audit(here: Room, *, verify: bool) -> Said:
-    """The record's lines, or whether it holds."""
+def audit(here: Room, *, verify: bool, job: str = "", since: str = "", last: int | None = None,
+          terminal: bool = False) -> Said:
+    """The record's lines, or whether all of it holds. Without a choice a terminal shows the newest; machines and pipes
+    get the whole."""
     if verify:
         try:
             found = here.audit.verify()
@@ -216,8 +220,29 @@ def audit(here: Room, *, verify: bool) -> Said:
             return Said(f"{error.code}: {error.text}", {"ok": False, "code": error.code, "text": error.text}, 1)
         return Said(here.say("audit_holds", lines=found.lines),
                     {"ok": True, "lines": found.lines, "head": found.head})
-    lines = list(here.audit.lines())
-    return Said("\n".join(as_json(line) for line in lines), lines)
+    if last is not None and last < 1:
+        raise Unfit("audit.last", here.say("bad_last"))
+    begin = _moment(here, since) if since else ""
+    lines = [line for line in here.audit.lines() if str(line.get("at")) >= begin and (not job or _about(line, job))]
+    lines = lines if last is None else lines[-last:]
+    few = terminal and not (job or since or last) and len(lines) > NEWEST
+    head = [here.say("newest", shown=NEWEST, lines=len(lines))] if few else []
+    shown = [as_json(line) for line in (lines[-NEWEST:] if few else lines)]
+    return Said("\n".join(head + shown) or here.say("nothing"), lines)
+
+
+def _moment(here: Room, given: str) -> str:
+    """A day, or a moment of one, as the record's lines name it: in UTC."""
+    try:
+        found = datetime.fromisoformat(given)
+        return clock(int((found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).timestamp()))
+    except (ValueError, OverflowError) as error:
+        raise Unfit("audit.since", here.say("bad_since", given=given)) from error
+
+
+def _about(line: dict[str, Any], job: str) -> bool:
+    facts = line.get("facts")
+    return isinstance(facts, dict) and job in (facts.get("job"), facts.get("job_hash"), facts.get("subject"))
 
 
 # acting
