@@ -107,9 +107,9 @@ class Cases:
         rows = self._book.rows("SELECT item FROM case_ WHERE job_hash = ? AND decision = 'hold'", job_hash)
         return json.loads(rows[0][0]) if rows and rows[0][0] else None
 
-    def uses_but(self, grant: str, job_hash: str) -> int:
-        """How many uses of this grant are taken in the book by other jobs."""
-        (row,) = self._book.rows("SELECT count(*) FROM use WHERE grant_id = ? AND job_hash <> ?", grant, job_hash)
+    def uses_of(self, grant: str) -> int:
+        """How many uses of this grant are taken, or reserved, in the book."""
+        (row,) = self._book.rows("SELECT count(*) FROM use WHERE grant_id = ?", grant)
         return int(row[0])
 
     def accepted_of(self, consumer: str, *, but: str) -> list[datetime]:

@@ -157,7 +157,7 @@ def _asked(here: Room, case: Case) -> dict[str, Any] | None:
     if case.asked is None or case.asked["grant"] is None:
         return case.asked
     grant = case.asked["grant"]
-    left = max(0, grant["max_uses"] - here.cases.uses_but(grant["id"], case.job_hash))
+    left = max(0, grant["max_uses"] - here.cases.uses_of(grant["id"]))
     return {**case.asked, "grant": {**grant, "uses_left": left}}
 
 

@@ -118,8 +118,7 @@ ASKED: Mapping[str, Both] = MappingProxyType({
     "engine": ("计算引擎：{name}", "engine: {name}"),
     "dataset": ("本院数据集：{name}", "our dataset: {name}"),
     "grant": ("本院授权：{id}；按本节点台账还剩 {left} 次，共 {max_uses} 次；场景 {scenario}",
-              "our grant: {id}; uses left by this node's book: {left} of {max_uses}, this job's among them; scenario "
-              "{scenario}"),
+              "our grant: {id}; uses left by this node's book: {left} of {max_uses}; scenario {scenario}"),
     "deadline": ("期限：{at}", "deadline: {at}"),
     "waits": ("等人处理，至 {at}", "waits for a person until {at}"),
 })

@@ -68,6 +68,9 @@ def test_uses_left_are_those_of_now(node: Maker, capsys: pytest.CaptureFixture[s
     with one.agent.book.write() as db:
         db.execute("INSERT INTO use VALUES (?, ?, 'consumed')", (one.own_terms["id"], "ab" * 32))
     assert say(one, "explain", one.item["job"], capsys=capsys)["asked"]["grant"]["uses_left"] == 4
+    say(one, "release", one.item["job"], capsys=capsys)
+    one.agent.look()
+    assert say(one, "explain", one.item["job"], capsys=capsys)["asked"]["grant"]["uses_left"] == 3, "and its own"
 
 
 def test_what_did_not_verify_is_not_told_as_fact(node: Maker, capsys: pytest.CaptureFixture[str]) -> None:
