@@ -4,13 +4,16 @@ Holds no data and receives no share. What it deals follows from the plan, a few 
 the start, before each piece and before it says that it is ready at what its agent has said, who looks at the office's
 book of revocations ten times a second: a grant it knows to be revoked ends the session, whatever the portal says. The
 chain is asked before it begins and once the last piece is taken. The dealer is the last to be ready: only when every
-party is does its agent count the gate, and let it say so; until then nobody can seal.
+party is does its agent count the gate, and let it say so; until then nobody can seal. It stays until every party has
+said that it heard, for a link or the relay may just be away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from mpc.errors import MpcError
 from mpc.functions.plan import Plan
 from mpc.party import hear_ready, keys_of, say_ready
 from mpc.transport.mesh import Mesh
@@ -33,4 +36,6 @@ def serve(order: Order, plan: Plan, mesh: Mesh, *, deal: Serve, check: Callable[
     allowed()
     check()
     say_ready(mesh)
+    with suppress(MpcError):  # what was let go cannot be taken back; but who leaves too soon may not have been heard
+        hear_ready(mesh)
     return pieces

@@ -133,9 +133,10 @@ def compute(order: Order, plan: Plan, mesh: Mesh, engine: Engine, counted: Count
 
 
 def wait_for_all(mesh: Mesh) -> None:
-    """Nobody seals before everybody, the dealer too, said that it may."""
+    """Nobody seals before everybody, the dealer too, said that it may. The dealer is told that its word has come."""
     say_ready(mesh)
     hear_ready(mesh)
+    mesh.send(mesh.dealer, READY, b"")
 
 
 def say_ready(mesh: Mesh) -> None:

@@ -171,7 +171,7 @@ def _work(order: Order, control: Control) -> str:
 def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float) -> str:
     since = time.monotonic()
     values = party.count(order, plan)
-    _even_out(since, mesh, control)
+    _even_out(since, order, mesh, control)
     log(f"counted cells={len(plan.cells)} width={plan.width} after={time.monotonic() - begun:.3f}")
     keys, dealt = party.keys_of(order)
     engine = CryptenEngine(mesh, order.parties, keys, dealt[order.dealer], plan.gate)
@@ -186,9 +186,11 @@ def _party(order: Order, plan: Plan, mesh: Mesh, control: Control, begun: float)
     return event("sealed", sealed=to_b64(sealed.sealed), gate_hash=sealed.gate_hash, engine=versions())
 
 
-def _even_out(since: float, mesh: Mesh, control: Control) -> None:
-    """From when a party comes to the gate its peers would know how long it counted, and so how many rows it has."""
-    until = since + party.evened(time.monotonic() - since)
+def _even_out(since: float, order: Order, mesh: Mesh, control: Control) -> None:
+    """From when a party comes to the gate its peers would know how long it counted, and so how many rows it has. At
+    most a tenth of the time that is left is spent on this."""
+    now = time.monotonic()
+    until = min(since + party.evened(now - since), now + max(0.0, order.deadline - time.time()) / 10)
     while (left := until - time.monotonic()) > 0:
         mesh.check()
         control.check()

@@ -12,7 +12,7 @@ from deploy.places import Places
 from deploy.sources import demo_cast
 from mpc.node import config
 
-SESSION, ANSWER = 25, 15
+SESSION, ANSWER = 35, 15
 
 
 @pytest.fixture(scope="module")

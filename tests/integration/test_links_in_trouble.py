@@ -79,6 +79,25 @@ def test_a_relay_that_is_started_anew_in_the_middle_loses_no_job(make: Make, rel
     session.is_right()
 
 
+def test_the_dealers_last_word_arrives_though_the_relay_is_away_when_it_is_said(
+        make: Make, relay: RelayAtHand) -> None:
+    """It lets everybody seal: a dealer that says it and leaves would have some seal, and some call it lost."""
+    session = make()
+    dealer = session.workers[3]
+    session.order()
+    session.started()
+    assert dealer.hear() == {"event": "gate_started"}
+    for worker in session.workers:
+        worker.say({"proceed": True})
+    assert dealer.hear() == {"event": "all_ready"}
+    relay.stop()
+    dealer.say({"proceed": True})
+    with pytest.raises(TimeoutError):
+        dealer.hear(3.0)
+    relay.start()
+    session.is_right()
+
+
 def test_a_relay_that_is_gone_for_good_ends_the_job_by_name(make: Make, relay: RelayAtHand) -> None:
     session = make(extra={"silence_seconds": 2})
     session.order()

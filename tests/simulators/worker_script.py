@@ -75,7 +75,7 @@ def main(mode: str) -> None:
         if "stop" in json.loads(line):
             say(event="failed", code=json.loads(line)["stop"], about_seat=None)
             return
-    if order["role"] == "dealer":
+    if order["role"] == "dealer" and mode != "leaves":
         say(event="all_ready")
         sys.stdin.readline()
         say(event="finished", engine={})

@@ -5,15 +5,17 @@ numbers and talks to the buyer has so asked about the others' numbers, also wher
 released. What breaks off before this house has sealed told nobody anything.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mpc.disclosure import Gate, gate_of
 from mpc.node.book import Book, Shape
 from mpc.node.errors import Refused
+from mpc.node.workers import Worker
 from tests.simulators.node_at_work import Maker
 from tests.simulators.node_world import World
 
@@ -196,6 +198,30 @@ def test_sessions_that_break_off_in_the_gate_cost_no_table(node: Maker, world: W
             assert one.failure() == "session.peer_lost"
         one.item = {**world.item(grants=one.item["grants"]), "attempt": 1}
     assert one.agent.book.rows("SELECT * FROM gate") == []
+
+
+def test_an_office_whose_worker_leaves_before_all_are_ready_has_not_finished(node: Maker) -> None:
+    one = node(name="dealer", mode="leaves")
+    one.check()
+    one.agent.handle(one.session())
+    one.wait()
+    assert one.failure() == "worker.failed" and one.agent.book.rows("SELECT * FROM gate") == []
+
+
+def test_an_office_counts_before_it_lets_anybody_seal(node: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node(name="dealer")
+    one.check()
+    send, seen = Worker.send, []
+
+    def looking(worker: Worker, message: Mapping[str, Any]) -> None:
+        if "proceed" in message:
+            seen.append({state for (state,) in one.agent.book.rows("SELECT state FROM gate")})
+        send(worker, message)
+
+    monkeypatch.setattr(Worker, "send", looking)
+    one.agent.handle(one.session())
+    one.wait()
+    assert seen == [{"reserved"}, {"counted"}]
 
 
 @pytest.mark.parametrize("name", ["hospital_a", "dealer"])
