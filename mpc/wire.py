@@ -1,7 +1,7 @@
 """What passes between an agent and its worker: one order in, events out, a JSON object a line.
 
-In:   the order, once; then {"proceed": true} when the party's own use is on chain (to a dealer: when its agent has asked
-      the chain, and again when the gate is counted); {"stop": CODE} at any time.
+In:   the order, once; then {"proceed": true} when the party's own use is on chain (to a dealer when its agent has asked
+      the chain, and again when it has counted the gate); {"stop": CODE} at any time.
 Out:  {"ready": true} | {"event": "gate_started"} | {"event": "sealed", sealed, gate_hash, engine}
       | {"event": "all_ready"}, {"event": "finished", engine} (dealer) | {"event": "failed", code, about_seat}
 An order with an unknown or a missing field, or of another form, is refused before anything is opened.
