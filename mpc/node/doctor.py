@@ -2,11 +2,13 @@
 
 Each check changes nothing and catches its own trouble: a doctor that faints helps nobody. One that cannot be made until
 another is well says which. What a worker is prevented from is tried, not read off a configuration. Says all in the
-reader's language; prints names of files and hosts of this node, never a key or a value of a row.
+reader's language; prints names of files and hosts of this node, never a key or a value of a row. What others answered
+draws no line of its own.
 """
 
 import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,6 +31,7 @@ from ledger.errors import LedgerError
 from ledger.keys import KeyFile
 from ledger.trust import Trust, load_trust
 from mpc.node import reach, rulebook, sandbox, sources, wayout
+from mpc.node.asked import plain
 from mpc.node.checks import check_clock
 from mpc.node.config import Config
 from mpc.node.console import Room, Said
@@ -46,6 +50,7 @@ WORKER_SECONDS = 60.0
 THROUGH_PROXY = ("dns", "portal", "relay", "chain")
 WITH_LOCAL_KEY = ("policy", "datasets")
 KNOCKED = "the relay answers 401"
+ZONELESS = re.compile(r"policy\.toml, line [0-9]+: (hours|days|per_day) needs a zone")
 MARKS = {True: "OK  ", False: "FAIL", None: "?   "}
 UNWELL = (OSError, ValueError, sqlite3.Error, httpx.HTTPError, httpx.InvalidURL, LedgerError, NodeError)
 SECRETS = ("keys.json", "approver.json", "fingerprint.key", "config.toml", "root.json", "proxy.password")
@@ -76,9 +81,9 @@ def examine(here: Room, **parts: Any) -> Said:
     for one in findings:
         values = _values(patient) | one.values | {"first": say(CHECKS, one.first, here.language)}
         name, mend = say(CHECKS, one.check, here.language), ""
-        seen = say(FOUND, one.seen, here.language, **values)
+        seen = plain(say(FOUND, one.seen, here.language, **values))
         if one.ok is False:
-            mend = say(MENDS, one.mend or one.check, here.language, **values)
+            mend = plain(say(MENDS, one.mend or one.check, here.language, **values))
         lines.append(f"{MARKS[one.ok]}  {name}: {seen}")
         lines += [f"      -> {mend}"] if mend else []
         body.append({"check": one.check, "ok": one.ok, "seen": seen, "mend": mend or None})
@@ -159,11 +164,14 @@ def _proxy(patient: Patient) -> Iterator[Finding]:
     if not _can(config.proxy_address):
         yield Finding("proxy", False, "unread", secret, "keys")
         return
-    parts, aim = urlsplit(config.proxy_address() or ""), wayout.place(config.portal)
-    there = (parts.hostname or "", parts.port or 3128)
+    dialled, aim = wayout.place(config.proxy), wayout.place(config.portal)
+    if dialled["host"] == "?":
+        yield Finding("proxy", False, "is", {"text": config.proxy, "place": config.proxy})
+        return
+    there = (dialled["host"], dialled["port"])
     values = {"place": f"{there[0]}:{there[1]}"}
     try:
-        status = wayout.ask_proxy(there, f"{aim['host']}:{aim['port']}", parts)
+        status = wayout.ask_proxy(there, f"{aim['host']}:{aim['port']}", urlsplit(config.proxy_address() or ""))
     except socket.gaierror as error:
         yield Finding("proxy", False, "no_address", {"host": there[0], "text": error.strerror}, "dns")
         return
@@ -210,7 +218,8 @@ def _portal(patient: Patient) -> Iterator[Finding]:
         yield wayout.no_portal(config, error)
         return
     if stamp := answer.headers.get("date"):
-        patient.date = parsedate_to_datetime(stamp).astimezone(UTC)
+        with suppress(ValueError, TypeError, OverflowError):  # one that nobody can read is no time
+            patient.date = parsedate_to_datetime(stamp).astimezone(UTC)
     mend = wayout.mend_of_portal(config, answer.status_code)
     tls = config.portal.startswith("https:")
     yield Finding("portal", not mend, "portal_answers" if tls else "portal_answers_openly", {
@@ -304,8 +313,10 @@ def _policy(patient: Patient) -> Iterator[Finding]:
     config = patient.room.config
     reading = rulebook.read(config.policy, config.local_key())
     seen = "policy_fault" if reading.line else "policy_unread" if reading.fault else "is"
-    yield Finding("policy", not reading.fault, seen, {
-        "text": reading.fault or reading.policy.hash[:16], "line": reading.line, "file": config.policy})
+    zoneless = ZONELESS.match(reading.fault)
+    yield Finding("policy", not reading.fault, "policy_zone" if zoneless else seen, {
+        "text": reading.fault or reading.policy.hash[:16], "line": reading.line, "file": config.policy,
+        "name": zoneless[1] if zoneless else ""})
 
 
 def _datasets(patient: Patient) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Asks the proxy itself and reads what the doctor's request died of; decides nothi
 """
 
 import errno
+import re
 import socket
 import ssl
 from base64 import b64encode
@@ -16,10 +17,13 @@ import httpx
 
 from mpc.node import reach
 from mpc.node.config import Config
+from mpc.wire import PORTS
 
 # what OpenSSL says of a certificate, and its mend: not yet valid, over; other names; no authority that we know
 CERTIFICATES = {9: "portal_expired", 10: "portal_expired", 62: "portal_name", 64: "portal_name",
                 **dict.fromkeys((2, 18, 19, 20, 21), "portal_authority")}
+
+STATUS = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?=[ \r\n]|\Z)")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def place(url: str) -> dict[str, Any]:
     """Host and port of an address, as whoever guards the way must be told them."""
     try:
         parts = urlsplit(url)
-        return {"host": parts.hostname or "?", "port": parts.port or {"http": 80, "ws": 80}.get(parts.scheme, 443)}
+        return {"host": parts.hostname or "?", "port": parts.port or PORTS.get(parts.scheme, 443)}
     except ValueError:
         return {"host": "?", "port": "?"}
 
@@ -52,8 +56,8 @@ def ask_proxy(there: tuple[str, int], aim: str, proxy: SplitResult) -> str:
         lines.append(f"Proxy-Authorization: Basic {b64encode(given).decode()}")
     with socket.create_connection(there, timeout=5) as line:
         line.sendall("\r\n".join([*lines, "", ""]).encode())
-        answer = line.recv(64).split(b" ", 2)
-    return answer[1][:3].decode("ascii", "replace") if len(answer) > 1 else ""
+        found = STATUS.match(line.recv(64))
+    return found[1].decode() if found else ""
 
 
 def mend_of_proxy(status: str) -> str:
@@ -88,7 +92,7 @@ def no_portal(config: Config, error: httpx.HTTPError) -> Finding:
         if isinstance(cause, socket.gaierror):
             return Finding("portal", False, "no_address", {"host": dialled["host"], "text": cause.strerror}, "dns")
         if isinstance(cause, httpx.ProxyError):
-            status = str(cause)[:3] if str(cause)[:3].isdigit() else ""
+            status = str(cause)[:3] if re.match(r"[0-9]{3}\b", str(cause)) else ""
             return Finding("portal", False, "proxy_says", {**values, "status": status or "?",
                            "file": config.home / "proxy.password"}, mend_of_proxy(status))
         if isinstance(cause, ConnectionRefusedError | httpx.ConnectTimeout):

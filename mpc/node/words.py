@@ -20,12 +20,38 @@ SAID: Mapping[str, Both] = MappingProxyType({
                        "knows"),
     "deny_ending": ("还没有结束；封好的结果不再发出，稍后用 explain 再看",
                     "it has not ended yet; nothing sealed is let out any more; look again with explain"),
+    "deny_overdue": ("封好的结果到期仍未发出，已作废；没有任何内容离开本院",
+                     "its sealed part was never sent: its time was over, and it was struck off; nothing of it has left "
+                     "this house"),
+    "may_have_left": ("{job} 的本院结果已向平台发送，平台是否收到还不知道：可能已经发出",
+                      "sealed part of {job} was offered to the portal, and whether it arrived is not known: it may "
+                      "have left"),
+    "explain_later": ("不再重发；稍后用 explain 再看", "it is not sent again; look again with explain"),
     "too_late": ("来不及了：{job} 的本院结果已于 {at} 发出",
                  "too late: this hospital's sealed part of {job} left at {at}"),
     "too_late_unknown": ("来不及了：{job} 已经做完，本院结果不在待发之中；何时发出没有记下",
                          "too late: {job} is over, and this hospital's sealed part is not in the outbox any more; when "
                          "it left is not known"),
     "left_at": ("{job} 的本院结果已于 {at} 发出", "sealed part of {job} left at {at}"),
+    # the same of the dealer's office, which seals nothing
+    "office_deny_aborted": ("已中止；本机构不再为它提供随机数", "aborted; this office deals nothing more for it"),
+    "office_deny_withdrawn": ("已签发的冻结名单停在待发中，不再发出；据本节点所知，平台还没有收到",
+                              "this office's word on its frozen set stays in the outbox and is not let out; as far as "
+                              "this node knows the portal has not had it"),
+    "office_deny_ending": ("还没有结束；本机构不再发出任何内容，稍后用 explain 再看",
+                           "it has not ended yet; this office lets nothing of it out any more; look again with "
+                           "explain"),
+    "office_deny_overdue": ("已签发的冻结名单到期仍未发出，已作废",
+                            "this office's word on its frozen set was never sent: its time was over, and it was struck "
+                            "off"),
+    "office_may_have_left": ("{job} 的冻结名单已向平台发送，平台是否收到还不知道：可能已经发出",
+                             "this office's word on the frozen set of {job} was offered to the portal, and whether it "
+                             "arrived is not known: it may have left"),
+    "office_too_late": ("来不及了：{job} 的冻结名单已于 {at} 发出",
+                        "too late: this office's word on the frozen set of {job} left at {at}"),
+    "office_too_late_unknown": ("来不及了：本机构对 {job} 的部分已经做完；何时发出没有记下",
+                                "too late: this office's part in {job} is done; when it left is not known"),
+    "office_left_at": ("{job} 的冻结名单已于 {at} 发出", "this office's word on the frozen set of {job} left at {at}"),
     "taken_back": ("已提交过：节点将签发收回声明，交给平台，并存入 {folder}；请把该文件也放进随机数服务的 inbox/",
                    "it had contributed: the node signs a withdrawal, for the portal and as a file in {folder}; hand "
                    "that file to the dealer's office, too (into its inbox/)"),
@@ -145,7 +171,7 @@ WHO: Mapping[str, Both] = MappingProxyType({
 # doctor: what is looked at, and what to do when it is not well
 CHECKS: Mapping[str, Both] = MappingProxyType({
     "dns": ("域名解析", "name look-up"),
-    "portal": ("门户连接与 TLS", "portal, connection and TLS"),
+    "portal": ("平台连接与 TLS", "portal, connection and TLS"),
     "proxy": ("HTTP 代理", "HTTP proxy"),
     "relay": ("中继地址", "relay's address"),
     "clock": ("时钟", "clock"),
@@ -182,10 +208,12 @@ FOUND: Mapping[str, Both] = MappingProxyType({
     "portal_answers": ("回答 {status}，TLS，{seconds} 秒", "{status}, TLS, {seconds} s"),
     "portal_answers_openly": ("回答 {status}，没有 TLS（只可用于单机），{seconds} 秒",
                               "{status}, no TLS: for one machine alone, {seconds} s"),
-    "no_time": ("门户没有说时间", "the portal tells no time"),
-    "relay_later": ("任务开始时由门户给出", "the portal names it when a job starts"),
+    "no_time": ("平台没有说时间", "the portal tells no time"),
+    "relay_later": ("任务开始时由平台给出", "the portal names it when a job starts"),
     "no_relay": ("{places}：没有中继按约定回答", "no relay answers as one does: {text}"),
     "policy_fault": ("policy.toml 第 {line} 行不能读，节点拒绝一切任务", "{text}"),
+    "policy_zone": ("policy.toml 第 {line} 行的 {name} 要有时区：在所有规则之前写 zone = \"Asia/Shanghai\" 或 \"UTC\"；"
+                    "没有时区，节点拒绝一切任务", "{text}"),
     "policy_unread": ("policy.toml 不能读，节点拒绝一切任务", "{text}"),
     "trust.fingerprint": ("信任文件的根密钥与固定的指纹不符", "trust.fingerprint: {text}"),
     "chain.unavailable": ("链节点连不上（chain.unavailable）", "chain.unavailable: {text}"),
@@ -203,14 +231,14 @@ MENDS: Mapping[str, Both] = MappingProxyType({
         "ask the network's administrator to let this machine out to {host}, TCP port {port}; where only a proxy leads "
         "out, name it in config.toml (proxy)"),
     "portal_cut": (
-        "请网络管理员查明是否有设备切断或拆开到 {host} 端口 {port} 的 TLS；网络没有问题，再请运营方检查门户",
+        "请网络管理员查明是否有设备切断或拆开到 {host} 端口 {port} 的 TLS；网络没有问题，再请运营方检查平台",
         "ask the network's administrator whether something cuts or opens TLS to {host}, port {port}; if nothing does, "
         "ask the operator about the portal"),
     "portal_authority": (
         "签发证书的机构本机不认识。医院的代理拆开 TLS 的，向网络管理员要它的根证书，放进本机证书库（Debian、Ubuntu："
         "/usr/local/share/ca-certificates/ 下的 .crt 文件，再执行 update-ca-certificates；RHEL、openEuler："
         "/etc/pki/ca-trust/source/anchors/，再执行 update-ca-trust），重启节点。"
-        "没有这种代理就不要信它，请运营方检查门户的证书",
+        "没有这种代理就不要信它，请运营方检查平台的证书",
         "this machine does not know who signed the certificate. If the hospital's proxy opens TLS, get its root from "
         "the network's administrator and put its authority into this machine's store (Debian, Ubuntu: a .crt file in "
         "/usr/local/share/ca-certificates/, then update-ca-certificates; RHEL, openEuler: "
@@ -223,16 +251,16 @@ MENDS: Mapping[str, Both] = MappingProxyType({
         "the operator must replace it (the network's administrator, where a proxy opens TLS)"),
     "portal_name": (
         "证书不是给 {host} 的：核对 config.toml 的 portal；没有写错，就问网络管理员是谁在回答，"
-        "再请运营方检查门户的证书",
+        "再请运营方检查平台的证书",
         "the certificate is not for {host}: check portal in config.toml; if it is right, ask the network's "
         "administrator who answers there, then the operator about the portal's certificate"),
     "portal_certificate": ("请运营方更换 {host} 的证书（代理拆开 TLS 的，请网络管理员更换）",
                            "the operator must replace the certificate of {host} (the network's administrator, where a "
                            "proxy opens TLS)"),
-    "portal_ill": ("网络是通的，门户自己有故障：请运营方处理，然后再运行 doctor；本机不用改",
+    "portal_ill": ("网络是通的，平台自己有故障：请运营方处理，然后再运行 doctor；本机不用改",
                    "the way is open and the portal itself is ill: the operator must act, then run doctor again; "
                    "nothing is to be changed here"),
-    "portal_other": ("{host} 端口 {port} 回答的不是门户：检查 config.toml 的 portal；"
+    "portal_other": ("{host} 端口 {port} 回答的不是平台：检查 config.toml 的 portal；"
                      "没有写错，就问网络管理员是谁在回答",
                      "what answers at {host}, port {port} is not the portal: check portal in config.toml; if it is "
                      "right, ask the network's administrator who answers there"),
@@ -246,10 +274,10 @@ MENDS: Mapping[str, Both] = MappingProxyType({
                        "{file} (chmod 600); Basic alone is spoken"),
     "proxy_refuses": ("请网络管理员让代理允许 CONNECT 到 {host} 端口 {port}",
                       "ask the network's administrator to let CONNECT to {host}, port {port} through the proxy"),
-    "relay": ("请网络管理员放行到 {host} 的 WebSocket（HTTP Upgrade）；不在门户主机上的中继写在 config.toml 的 relay",
+    "relay": ("请网络管理员放行到 {host} 的 WebSocket（HTTP Upgrade）；不在平台主机上的中继写在 config.toml 的 relay",
               "ask for WebSockets (HTTP upgrade) to {host} to be let out; a relay on another host than the portal's is "
               "named in config.toml (relay)"),
-    "clock": ("打开 NTP（timedatectl set-ntp true）；差半分钟门户就不认本院签名，差一分钟节点拒绝一切任务",
+    "clock": ("打开 NTP（timedatectl set-ntp true）；差半分钟平台就不认本院签名，差一分钟节点拒绝一切任务",
               "switch NTP on (timedatectl set-ntp true); half a minute off the portal takes no word of this node, a "
               "minute off the node refuses every job"),
     "disk": ("腾出空间：至少 {least} MB", "free some room: {least} MB at least"),
@@ -263,7 +291,7 @@ MENDS: Mapping[str, Both] = MappingProxyType({
                        "没有它，已登记的数据集都对不上指纹",
                        "restore {file} from the backup (owned by the user that runs the node, chmod 600), then run "
                        "doctor again; without it no registered dataset has its fingerprint"),
-    "trust": ("从备份恢复 {file}，或重新执行 adopt-trust，指纹须从门户以外得到；再运行 doctor",
+    "trust": ("从备份恢复 {file}，或重新执行 adopt-trust，指纹须从平台以外得到；再运行 doctor",
               "restore {file} from the backup, or adopt-trust again with a fingerprint that reached you outside the "
               "portal; then run doctor again"),
     "chain": ("请运营方检查链节点；没有足够一致的节点时本节点拒绝任务",

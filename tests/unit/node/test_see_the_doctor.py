@@ -8,23 +8,26 @@ import socket
 import sqlite3
 import threading
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 import pytest
 
-from mpc.node import config, console, doctor, reach
+from mpc.node import config, console, doctor, reach, wayout
 from mpc.node.book import Book, Dataset
 from mpc.node.console import Said
 from mpc.node.data import fingerprint
 from mpc.node.errors import Unfit
 from mpc.node.words import LANGUAGES, MENDS, say
+from mpc.wire import PORTS
 from tests.simulators.node_world import ChainInMemory, World
 from tests.simulators.relay_at_hand import RelayAtHand
 from tests.simulators.tls_at_hand import TlsAtHand
@@ -226,6 +229,17 @@ def test_a_clock_that_nobody_tells_is_not_called_right(examine: Examine) -> None
     assert failed(said) == [] and next(one for one in said.body["checks"] if one["check"] == "clock")["ok"] is None
 
 
+@pytest.mark.parametrize("stamp", ["yesterday", "Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 2026 99:00:00 GMT",
+                                   "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "\u0663"])
+def test_a_time_that_nobody_can_read_is_no_time(examine: Examine, stamp: str) -> None:
+    """The portal is reached; nothing else is wrong with it."""
+    def odd(url: str, **_: Any) -> Any:
+        return SimpleNamespace(status_code=200, headers={"date": stamp})
+    said = examine(http=odd)
+    assert failed(said) == [] and one(said, "portal")["ok"]
+    assert one(said, "clock") == {"check": "clock", "ok": None, "seen": "the portal tells no time", "mend": None}
+
+
 def test_a_clock_behind_the_chain(examine: Examine) -> None:
     """The chain is well; it is this machine that is not."""
     vars(examine.chain).update(age=-90)  # type: ignore[attr-defined]
@@ -398,6 +412,18 @@ def test_a_broken_policy(examine: Examine, home: Path) -> None:
     assert failed(said) == ["policy"] and "line 1" in said.text
 
 
+def test_a_policy_that_lacks_its_zone_is_not_called_unreadable(examine: Examine, home: Path) -> None:
+    rule = '[[rule]]\ncustomers = ["*"]\nfunctions = ["describe"]\ndecision = "auto"\n'
+    for name, line in (("hours", 'hours = "08:00-18:00"'), ("days", 'days = ["mon"]'), ("per_day", "per_day = 3")):
+        (home / "policy.toml").write_text(f"{rule}{line}\n")
+        said = examine("zh")
+        assert failed(said) == ["policy"] and "不能读" not in (seen := one(said, "policy")["seen"])
+        assert all(word in seen for word in ("第 5 行", name, 'zone = "Asia/Shanghai"', "拒绝一切"))
+        assert f"line 5: {name} needs a zone" in one(examine("en"), "policy")["seen"]
+    (home / "policy.toml").write_text('surprise = "hours needs a zone"')
+    assert "第 1 行不能读" in one(examine("zh"), "policy")["seen"]
+
+
 def test_a_file_that_changed(examine: Examine, home: Path) -> None:
     (home / "data" / "heart.csv").write_text("age\n51\n")
     assert failed(examine()) == ["datasets"]
@@ -479,6 +505,80 @@ def test_a_proxy_that_asks_for_a_password(examine: Examine, home: Path) -> None:
         thread.join(10)
     assert b"Authorization" not in heard[0]
     assert b"Proxy-Authorization: Basic " + b64encode(b"node:s3:cret/") in heard[1]
+
+
+@pytest.mark.parametrize(("answer", "status"), [
+    (b"HTTP/1.1 200 Connection established\r\n\r\n", "200"), (b"HTTP/1.0 407\r\n\r\n", "407"),
+    (b"HTTP/1.1 \x1bc\r\n\r\n", ""), (b"HTTP/1.1 \x9b2J\r\n\r\n", ""), (b"HTTP/1.1 2000 OK\r\n\r\n", ""),
+    (b"HTTP/1.1 20\r\n\r\n", ""), (b"HTTP/1.1 \xb2\xb2\xb2 OK\r\n\r\n", ""), (b"SSH-2.0-x 200 y\r\n", ""), (b"", "")])
+def test_a_status_is_three_digits_or_none(examine: Examine, home: Path, answer: bytes, status: str) -> None:
+    with proxy_that_says(answer) as there:
+        assert wayout.ask_proxy(there, "portal.example:443", urlsplit("http://proxy")) == status
+    with proxy_that_says(answer) as there:
+        change(home, proxy=f"http://{there[0]}:{there[1]}")
+        found = one(examine(), "proxy")
+    assert found["ok"] if status == "200" else found["seen"].endswith(f"answers {status or '?'}")
+
+
+@contextmanager
+def proxy_that_says(answer: bytes) -> Iterator[tuple[str, int]]:
+    """One that answers once."""
+    def serve() -> None:
+        line, _ = server.accept()
+        line.settimeout(10)
+        with line:
+            line.recv(4096)
+            line.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("seen", ["\x1bc", "\x9b2J", "\u202egnp", "one\r\nOK    keys: 600"])
+def test_nothing_that_others_say_moves_the_cursor_or_draws_a_line(examine: Examine, home: Path, seen: str,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """The portal's, the relay's and the chain's words, and those of an error."""
+    def away(url: str, **_: Any) -> Any:
+        raise httpx.UnsupportedProtocol(seen)
+
+    def broken(*_: Any) -> Any:
+        raise ValueError(seen)
+    lines = len(examine().text.splitlines())
+    change(home, relay="ws://127.0.0.1:1")
+    monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, seen))
+    monkeypatch.setattr(examine.chain, "check_contracts", broken)  # type: ignore[attr-defined]
+    for language in LANGUAGES:
+        said = examine(language, http=away)
+        assert failed(said) == ["portal", "relay", "chain"]
+        assert len(said.text.split("\n")) == lines + 3, "three mends, and no other line"
+        assert all(one.isprintable() for one in said.text.split("\n"))
+        assert all(one["seen"].isprintable() for one in said.body["checks"])
+
+
+@pytest.mark.parametrize(("address", "port"), [("http://proxy.example", 80), ("http://proxy.example:3128", 3128)])
+def test_the_proxy_is_asked_at_the_port_that_the_worker_dials(examine: Examine, home: Path, address: str, port: int,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ask(there: tuple[str, int], aim: str, proxy: SplitResult) -> str:
+        asked.append(there)
+        return "403"
+    monkeypatch.setattr(wayout, "ask_proxy", ask)
+    change(home, proxy=address)
+    said = examine()
+    assert asked == [("proxy.example", port)] and f"proxy.example:{port} " in one(said, "proxy")["seen"]
+    assert PORTS["http"] == 80 and {scheme: wayout.place(f"{scheme}://host")["port"] for scheme in PORTS} == PORTS
+
+
+@pytest.mark.parametrize("address", ["http://proxy:99999", "proxy:3128", "http://[::1"])
+def test_an_address_that_is_no_proxys(examine: Examine, home: Path, address: str) -> None:
+    change(home, proxy=address)
+    said = examine()
+    assert failed(said) == ["proxy"] and mend(said, "proxy") == mended("proxy", place=address)
 
 
 def test_a_password_that_others_read_is_refused(home: Path) -> None:
