@@ -131,14 +131,20 @@ class Agent:
         """Judge, and contribute as soon as there is room; a contribution that was made is sent again as it was, or the
         portal hears why it is not."""
         spec = item["spec"]["document"]
-        made = self.contributions.made(document_hash(spec))
-        ended = self._ruled(document_hash(spec), str(item["job"])) or self.contributions.barred(
-            document_hash(spec), self.home.trust)
-        if made is not None and not ended:
-            self.door.post(*made)
+        job_hash = document_hash(spec)
+        made = self.contributions.made(job_hash)
+
+        def ended() -> str:
+            return self._ruled(job_hash, str(item["job"])) or self.contributions.barred(job_hash, self.home.trust)
+
+        code = ended()
+        if made is not None and not code:
+            if self.cases.offer(job_hash, lambda: bool(ended())) is not None:
+                self.door.post(*made)
+                self.cases.note_left(job_hash)
             return
         if made is not None:
-            self._refuse(item, Refused(ended, "what was contributed may not leave the house any more"))
+            self._refuse(item, Refused(code, "what was contributed may not leave the house any more"))
             return
         if not self.me.party or not are_apart(spec):
             note("work.unknown")

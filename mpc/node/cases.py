@@ -8,7 +8,7 @@ verified and, of a held job alone, the papers; never a row, a share or a key.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,9 +25,11 @@ CREATE INDEX IF NOT EXISTS case_job ON case_ (job);
 CREATE TABLE IF NOT EXISTS ruling (
   subject TEXT PRIMARY KEY, decision TEXT NOT NULL, by TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS left_house (job_hash TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS letter (job_hash TEXT PRIMARY KEY, fate TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS switch (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 COLUMNS = "job_hash, job, consumer, function, attempt, decision, code, rule, who, policy_hash, at, trace, asked"
+OFFERED, OVERDUE = "offered", "overdue"  # of what was sealed: the portal may have it; it was never sent
 KEPT = 5000
 KEPT_ACCEPTED = 400 * 86_400
 MAX_ITEM = 8 << 20
@@ -68,8 +70,11 @@ class Cases:
     def __init__(self, book: Book) -> None:
         self._book = book
         book.prepare(SCHEMA)
-        if not book.rows("SELECT 1 FROM pragma_table_info('case_') WHERE name = 'asked'"):  # a book from before
-            book.prepare("ALTER TABLE case_ ADD COLUMN asked TEXT")
+        column = "SELECT 1 FROM pragma_table_info('case_') WHERE name = 'asked'"
+        if not book.rows(column):  # a book from before
+            with book.write() as db:
+                if not db.execute(column).fetchone():  # two may open it at once
+                    db.execute("ALTER TABLE case_ ADD COLUMN asked TEXT")
 
     # judged jobs
     def put(self, case: Case, item: Mapping[str, Any] | None) -> None:
@@ -79,7 +84,8 @@ class Cases:
         accepted = case.at if case.decision == "accept" else None
         with self._book.write() as db:
             db.execute(
-                "INSERT INTO case_ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO case_ (job_hash, job, consumer, function, attempt, decision, code, rule, who, "
+                "policy_hash, at, accepted, trace, item, asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (job_hash) DO UPDATE SET attempt = excluded.attempt, "
                 "decision = excluded.decision, code = excluded.code, "
                 "rule = excluded.rule, who = excluded.who, policy_hash = excluded.policy_hash, at = excluded.at, "
@@ -147,6 +153,31 @@ class Cases:
         return [(row[0], row[1], row[2]) for row in self._book.rows("SELECT subject, decision, at FROM ruling")]
 
     # what left the house
+    def offer(self, job_hash: str, held: Callable[[], bool]) -> bool | None:
+        """Note, before it is sent, that the portal may have what was sealed for this job; whether for the first time.
+        Nothing if it is `held`: a person's word comes before this note, and is obeyed, or after it, and finds it."""
+        with self._book.write() as db:
+            if held():
+                return None
+            return bool(db.execute("INSERT INTO letter VALUES (?1, ?2) ON CONFLICT DO UPDATE SET fate = ?2 "
+                                   "WHERE fate <> ?2", (job_hash, OFFERED)).rowcount)
+
+    def refused(self, job_hash: str) -> None:
+        """The portal said no to it, and had never been offered it before."""
+        with self._book.write() as db:
+            db.execute("DELETE FROM letter WHERE job_hash = ?", (job_hash,))
+
+    def overdue(self, number: int, job_hash: str) -> None:
+        """Strike this letter off: nobody needs it any more."""
+        with self._book.write() as db:
+            db.execute("DELETE FROM outbox WHERE id = ?", (number,))
+            if job_hash:
+                db.execute("INSERT OR IGNORE INTO letter VALUES (?, ?)", (job_hash, OVERDUE))
+
+    def may_have_left(self, job_hash: str) -> bool:
+        """It was offered to the portal, and whether that took it is not known, or not written down."""
+        return bool(self._book.rows("SELECT 1 FROM letter WHERE job_hash = ? AND fate = ?", job_hash, OFFERED))
+
     def note_left(self, job_hash: str) -> None:
         """The portal has what was sealed for this job; the first time counts."""
         with self._book.write() as db:

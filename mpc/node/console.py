@@ -139,7 +139,9 @@ def explain(here: Room, name: str) -> Said:
         asked, here.language, held=case.decision == "hold")
     left = here.cases.left_at(case.job_hash)
     if left is not None:
-        lines.append(here.say("left_at", job=case.job, at=clock(left)))
+        lines.append(_of_this_house(here, "left_at", job=case.job, at=clock(left)))
+    elif here.cases.may_have_left(case.job_hash):
+        lines.append(_of_this_house(here, "may_have_left", job=case.job))
     if case.rule:
         lines += [case.rule, here.say("who", who=say(WHO, case.who_must_act or "", here.language))]
     for step in steps:
@@ -193,7 +195,7 @@ def status(here: Room) -> Said:
         lines.append(here.say("policy_broken", text=reading.fault) if reading.fault else
                      here.say("policy_holds", rules=len(reading.policy.rules)))
     lines += [f"{say(OUTCOMES, 'hold', here.language)}: {case.job}" for case in held]
-    return Said("\n".join(lines), body, 0 if body["running"] else 1)
+    return Said(_text(lines), body, 0 if body["running"] else 1)
 
 
 def check_policy(here: Room, file: Path | None) -> Said:
@@ -217,7 +219,7 @@ def audit(here: Room, *, verify: bool, job: str = "", since: str = "", last: int
         try:
             found = here.audit.verify()
         except NodeError as error:
-            return Said(f"{error.code}: {error.text}", {"ok": False, "code": error.code, "text": error.text}, 1)
+            return Said(plain(f"{error.code}: {error.text}"), {"ok": False, "code": error.code, "text": error.text}, 1)
         return Said(here.say("audit_holds", lines=found.lines),
                     {"ok": True, "lines": found.lines, "head": found.head})
     if last is not None and last < 1:
@@ -228,7 +230,7 @@ def audit(here: Room, *, verify: bool, job: str = "", since: str = "", last: int
     few = terminal and not (job or since or last) and len(lines) > NEWEST
     head = [here.say("newest", shown=NEWEST, lines=len(lines))] if few else []
     shown = [as_json(line) for line in (lines[-NEWEST:] if few else lines)]
-    return Said("\n".join(head + shown) or here.say("nothing"), lines)
+    return Said(_text(head + shown) or here.say("nothing"), lines)
 
 
 def _moment(here: Room, given: str) -> str:
@@ -267,12 +269,13 @@ def release(here: Room, name: str) -> Said:
 
 def deny(here: Room, name: str) -> Said:
     """Deny a job: one that is held is refused at once, one that runs is aborted, one to come never begins, what was
-    sealed stays here. Says what became of it; status 1 when its sealed part had left."""
+    sealed stays here. Says what became of it; status 1 when its sealed part had left, or may have."""
     case = _case_for(here, name, unseen=True)
     job, key = (case.job, case.job_hash) if case else (name, name)
     before = standing(here.book, key)
     body = _rule(here, case, name, "deny")
-    if case is not None and case.decision == "hold" and not before.under_way:
+    if case is not None and case.decision == "hold" and not (before.under_way or before.state == "sealed"
+                                                             or before.may_have_left):
         return _judged_again(here, case, here.say("denied", job=job), body)
     if here.running:
         _until(lambda: not standing(here.book, key).under_way)
@@ -281,24 +284,33 @@ def deny(here: Room, name: str) -> Said:
     left = clock(after.left_at) if after.left_at is not None else None
     body |= {"outcome": outcome, "left_at": left}
     if outcome is Outcome.TOO_LATE:
-        return Said(here.say("too_late", job=job, at=left) if left else here.say("too_late_unknown", job=job), body, 1)
-    return Said("\n".join([here.say("denied", job=job), *_aftermath(here, outcome, after)]), body)
+        return Said(_of_this_house(here, "too_late" if left else "too_late_unknown", job=job, at=left), body, 1)
+    late = outcome is Outcome.MAY_HAVE_LEFT
+    said = [_of_this_house(here, "may_have_left", job=job), here.say("explain_later")] if late else [
+        here.say("denied", job=job)]
+    return Said("\n".join([*said, *_aftermath(here, outcome, after)]), body, int(late))
+
+
+def _of_this_house(here: Room, key: str, **values: object) -> str:
+    """A sentence about what a hospital seals, or what the dealer's office gives."""
+    office = f"office_{key}"
+    return here.say(office if here.config.role == "dealer" and office in SAID else key, **values)
 
 
 def _aftermath(here: Room, outcome: Outcome, after: Standing) -> list[str]:
-    """What else there is to say of a denial that came in time."""
-    said = [] if outcome is Outcome.TAKEN_BACK else [here.say(f"deny_{outcome}")]
+    """What else there is to say of a denial that came in time, or may have."""
+    said = [] if outcome in (Outcome.TAKEN_BACK, Outcome.MAY_HAVE_LEFT) else [_of_this_house(here, f"deny_{outcome}")]
     if after.contributed:
         said.append(here.say("taken_back", folder=here.config.home / WITHDRAWALS))
-    if outcome in (Outcome.ENDING, Outcome.TAKEN_BACK) and not here.running:
+    if (outcome in (Outcome.ENDING, Outcome.TAKEN_BACK) or (after.contributed and outcome is Outcome.MAY_HAVE_LEFT)
+            ) and not here.running:
         said.append(here.say("later"))
     return said
 
 
 def _restarts(here: Room, case: Case) -> bool:
     """What was answered stands; it can be held only if it is not going on."""
-    known = here.book.seen(job_hash=case.job_hash)
-    return known is None or known.state not in (*OPEN_STATES, "sealed")
+    return standing(here.book, case.job_hash).state not in (*OPEN_STATES, "sealed")
 
 
 def _case_for(here: Room, name: str, *, unseen: bool) -> Case | None:

@@ -71,13 +71,29 @@ class Courier:
     def _deliver(self, number: int) -> bool:
         """One letter; whether it is worth trying the next."""
         for path, until in self._book.rows("SELECT path, until FROM outbox WHERE id = ?", number):
+            job_hash = self._hash_of(number, path)
             if until < time.time():
                 note("outbox.overdue", path=path)
-                self._book.delivered(number)
+                self._cases.overdue(number, job_hash)
                 return True
-            if self._is_held(path):
+            if self._is_held(path, job_hash):
                 return True
-        for path, body in self._book.rows("SELECT path, body FROM outbox WHERE id = ?", number):
+            return self._send(number, path, job_hash)
+        return True
+
+    def _send(self, number: int, path: str, job_hash: str) -> bool:
+        first = False
+        if job_hash:
+            try:
+                offered = self._cases.offer(
+                    job_hash, lambda: self._is_held(path, job_hash) or not self._lies_here(number))
+            except sqlite3.Error as error:  # what cannot be noted first does not leave
+                note("outbox.failed", path=path, error=type(error).__name__)
+                return True
+            if offered is None:
+                return True
+            first = offered
+        for (body,) in self._book.rows("SELECT body FROM outbox WHERE id = ?", number):
             try:
                 self._door.post(path, json.loads(body))
             except PortalUnavailable as error:
@@ -85,28 +101,36 @@ class Courier:
             except PortalRefused as error:
                 note("outbox.refused", path=path, code=error.code)
                 if not error.final:
+                    if first:
+                        with suppress(sqlite3.Error):
+                            self._cases.refused(job_hash)
                     return True
             except Exception as error:  # the last door: no letter keeps the others here, or ends who asked for it
                 note("outbox.failed", path=path, error=type(error).__name__)
                 return True
-            self._note_left(path)
+            if job_hash:
+                with suppress(sqlite3.Error):  # not to know the time, on a full disk, keeps no letter here
+                    self._cases.note_left(job_hash)
             self._book.delivered(number)
         return True
 
-    def _note_left(self, path: str) -> None:
-        """For who would still deny it. Not to know the time, on a full disk, keeps no letter here."""
-        known = self._book.seen(job=_sealed_for(path))
-        if known is not None:
-            with suppress(sqlite3.Error):
-                self._cases.note_left(known.job_hash)
+    def _lies_here(self, number: int) -> bool:
+        return bool(self._book.rows("SELECT 1 FROM outbox WHERE id = ?", number))
 
-    def _is_held(self, path: str) -> bool:
+    def _hash_of(self, number: int, path: str) -> str:
+        """The spec of which a letter holds something sealed, or nothing. The book knows no job of a frozen set's."""
+        if path.endswith("/freeze"):
+            rows = self._book.rows(
+                "SELECT json_extract(body, '$.freeze.document.job_hash') FROM outbox WHERE id = ?", number)
+            return str(rows[0][0] or "") if rows else ""
+        known = self._book.seen(job=_sealed_for(path))
+        return known.job_hash if known else ""
+
+    def _is_held(self, path: str, job_hash: str) -> bool:
         """What was sealed stays in the house once its people said so, however long the portal was away."""
         job = _sealed_for(path)
         if not job:
             return False
-        known = self._book.seen(job=job)
-        job_hash = known.job_hash if known else ""
         if self._cases.stopped is not None or self._cases.ruling(job_hash=job_hash, job=job) == "deny":
             return True
         return bool(self._barred(job_hash))

@@ -203,6 +203,23 @@ def test_who_denies_it_hears_that_it_is_taken_back(space: Space) -> None:
     assert "withdrawal" in console.deny(here, one.item["job"]).text
 
 
+def test_who_denies_what_is_sent_again_hears_that_it_may_have_left(space: Space,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    one = space.nodes["hospital_a"]
+    here = Room(one.agent.config, one.agent.book, one.agent.cases, one.agent.home.audit, "en")
+
+    def away(path: str, body: Any = None, **_: Any) -> Any:
+        raise PortalUnavailable("timed out")
+    object.__setattr__(one.agent.home, "flush", lambda: None)
+    one.agent.handle(one.item)
+    one.wait()
+    assert not one.agent.cases.may_have_left(one.job_hash)
+    monkeypatch.setattr(one.door, "post", away)
+    one.agent.handle(one.item)
+    said = console.deny(here, one.item["job"])
+    assert "it may have left" in said.text and "withdrawal" in said.text and said.status == 1
+
+
 def test_what_a_person_denies_elsewhere_or_holds_takes_nothing_back(space: Space) -> None:
     one = space.nodes["hospital_a"]
     space.contribute("hospital_a")

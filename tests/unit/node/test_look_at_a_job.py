@@ -162,6 +162,23 @@ def test_a_book_from_before_opens(tmp_path: Path) -> None:
         book.close()
 
 
+def test_of_two_who_open_a_book_from_before_both_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other adds the column after this one has looked."""
+    book = Book(tmp_path / "node.sqlite3")
+    Cases(book)
+    with monkeypatch.context() as raced:
+        raced.setattr(book, "rows", lambda *_: [])
+        Cases(book)
+    book.close()
+
+
+def test_a_book_of_a_later_version_is_written(node: Maker) -> None:
+    one = node()
+    one.agent.book.prepare("ALTER TABLE case_ ADD COLUMN of_later TEXT")
+    one.check()
+    assert one.agent.cases.find(one.item["job"]) is not None
+
+
 def test_a_case_from_before_is_explained(node: Maker, capsys: pytest.CaptureFixture[str]) -> None:
     one = held(node)
     with one.agent.book.write() as db:

@@ -8,6 +8,7 @@ import pytest
 from ledger.documents import new_id
 from mpc.node import console
 from mpc.node.__main__ import main
+from mpc.node.errors import Unfit
 from tests.simulators.node_at_work import Maker, Node
 from tests.simulators.people_at_node import held, home, say, told
 
@@ -88,3 +89,30 @@ def test_the_whole_chain_is_verified_whatever_is_shown(node: Maker, capsys: Caps
     path.write_bytes(path.read_bytes().replace(b"job-3\"", b"job-4\"", 1))
     said, status = told(one, "audit", "--verify", "--last", "1", "--job", "job-59", capsys=capsys)
     assert "audit.broken: line 5" in said and status == 1
+
+
+ODD = "\x9b2J\u202egnp"
+
+
+def test_a_record_moves_no_cursor(node: Maker, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For people; machines get what stands in it."""
+    one = node()
+    one.agent.home.audit.write("hand.stop", reason=ODD)
+    text, _ = told(one, "audit", "--last", "1", capsys=capsys)
+    assert text.rstrip("\n").isprintable() and "gnp" in text
+    assert say(one, "audit", "--last", "1", capsys=capsys)[0]["facts"]["reason"] == ODD
+
+    def broken(_: object) -> None:
+        raise Unfit("audit.broken", f"line 1{ODD}")
+    monkeypatch.setattr("mpc.node.audit.Audit.verify", broken)
+    text, status = told(one, "audit", "--verify", capsys=capsys)
+    assert text.rstrip("\n").isprintable() and "audit.broken: line 1" in text and status == 1
+
+
+def test_status_moves_no_cursor(node: Maker, capsys: Capsys) -> None:
+    one = node()
+    with console.room(home(one)) as here:
+        here.cases.set_switch("stopped", {"at": "2026-11-22T00:00:00Z", "by": f"{ODD}\nrunning"})
+    text, _ = told(one, "status", capsys=capsys)
+    assert all(line.isprintable() for line in text.split("\n")) and "running" not in text.splitlines()
+    assert say(one, "status", capsys=capsys)["stopped"]["by"] == f"{ODD}\nrunning"

@@ -1,5 +1,6 @@
 """What a person is told who holds, releases, denies or stops: what became of it, in words and as an exit status."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ledger.errors import PortalUnavailable
+from ledger.errors import PortalRefused, PortalUnavailable
 from mpc.node import console
 from tests.simulators.node_at_work import Maker, Node
-from tests.simulators.node_world import Document
-from tests.simulators.people_at_node import held, say, told
+from tests.simulators.node_world import Document, DoorInMemory
+from tests.simulators.people_at_node import held, say, told, within
 
 Bells = Callable[[Node], None]
 Capsys = pytest.CaptureFixture[str]
@@ -97,12 +98,99 @@ def test_a_job_that_does_not_end_at_once_is_said_to_be_ending(node: Maker, bells
 
 def test_what_was_sealed_and_has_not_left_is_withdrawn(node: Maker, bells: Bells, capsys: Capsys,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The portal had said no to it, for now."""
     one = node()
-    sealed(one, monkeypatch, away=True)
+    sealed(one, monkeypatch, trouble=PortalRefused(403, "participant.suspended", "no"))
     bells(one)
     text, status = told(one, "deny", one.item["job"], capsys=capsys)
     assert "its sealed part was taken out of the outbox before the portal had it" in text and status == 0
     assert one.door.documents("envelope") == [] and one.agent.cases.left_at(one.job_hash) is None
+
+
+def test_what_is_leaving_may_have_left(node: Maker, bells: Bells, capsys: Capsys,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """The post takes its time, and meanwhile the letter is struck off."""
+    one, leaving, arrived, post = node(), threading.Event(), threading.Event(), DoorInMemory.post
+
+    def slowly(door: DoorInMemory, path: str, body: Document | None = None, **more: Any) -> Any:
+        if path.endswith("/envelopes"):
+            leaving.set()
+            arrived.wait(60)
+        return post(door, path, body, **more)
+    monkeypatch.setattr(DoorInMemory, "post", slowly)
+    one.check()
+    one.agent.handle(one.session())
+    try:
+        assert leaving.wait(30)
+        bells(one)
+        text, status = told(one, "deny", one.item["job"], capsys=capsys)
+        assert "it may have left" in text and "has left this house" not in text and status == 1
+        said = say(one, "deny", one.item["job"], capsys=capsys)
+        assert (said["outcome"], said["left_at"]) == ("may_have_left", None)
+        assert "it may have left" in told(one, "explain", one.item["job"], capsys=capsys)[0]
+    finally:
+        arrived.set()
+    one.wait()
+    assert len(one.door.documents("envelope")) == 1
+    within(lambda: one.agent.cases.left_at(one.job_hash) is not None)
+    assert told(one, "deny", one.item["job"], capsys=capsys)[0].startswith("too late")
+
+
+@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize("later", [PortalUnavailable("away"), PortalRefused(403, "http.signature", "no"), ValueError()])
+def test_what_was_offered_without_an_answer_may_have_left(
+        node: Maker, bells: Bells, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, runs: bool,
+        later: Exception) -> None:
+    one = node()
+    sealed(one, monkeypatch, trouble=PortalUnavailable("timed out"))
+    sealed_again = one.door.post
+    monkeypatch.setattr(one.door, "post", refusing(sealed_again, later))
+    one.agent.home.flush()
+    if runs:
+        bells(one)
+    text, status = told(one, "deny", one.item["job"], capsys=capsys)
+    assert "it may have left" in text and "denied" not in text and status == 1
+    assert "可能已经发出" in told(one, "deny", one.item["job"], capsys=capsys, language="zh")[0]
+
+
+def test_what_was_denied_as_it_was_to_leave_stays(node: Maker, monkeypatch: pytest.MonkeyPatch,
+                                                  capsys: Capsys) -> None:
+    one = node()
+    sealed(one, monkeypatch, trouble=PortalRefused(403, "participant.suspended", "no"))
+    monkeypatch.undo()
+    offer = one.agent.cases.offer
+
+    def denied_before(job_hash: str, is_held: Callable[[], bool]) -> bool | None:
+        told(one, "deny", one.item["job"], capsys=capsys)
+        return offer(job_hash, is_held)
+    monkeypatch.setattr("mpc.node.cases.Cases.offer", lambda _, *given: denied_before(*given))
+    one.agent.home.flush()
+    assert one.door.documents("envelope") == [] and not one.agent.cases.may_have_left(one.job_hash)
+
+
+def test_what_was_overdue_before_it_was_sent_never_left(node: Maker, bells: Bells, capsys: Capsys,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+    overdue(one, monkeypatch, PortalRefused(403, "participant.suspended", "no"))
+    bells(one)
+    text, status = told(one, "deny", one.item["job"], capsys=capsys)
+    assert "its sealed part was never sent" in text and "nothing of it has left this house" in text and status == 0
+
+
+def test_what_was_offered_and_is_overdue_may_have_left(node: Maker, bells: Bells, capsys: Capsys,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    one = node()
+    overdue(one, monkeypatch, PortalUnavailable("timed out"))
+    bells(one)
+    assert say(one, "deny", one.item["job"], capsys=capsys)["outcome"] == "may_have_left"
+
+
+def overdue(one: Node, monkeypatch: pytest.MonkeyPatch, trouble: Exception) -> None:
+    sealed(one, monkeypatch, trouble=trouble)
+    with one.agent.book.write() as db:
+        db.execute("UPDATE outbox SET until = 1")
+    one.agent.home.flush()
+    assert one.agent.book.outbox() == []
 
 
 def test_what_has_left_cannot_be_denied(node: Maker, bells: Bells, capsys: Capsys,
@@ -128,20 +216,24 @@ def test_what_left_nobody_knows_when(node: Maker, capsys: Capsys, monkeypatch: p
     sealed(one, monkeypatch)
     with one.agent.book.write() as db:
         db.execute("DELETE FROM left_house")
+        db.execute("DELETE FROM letter")
     text, status = told(one, "deny", one.item["job"], capsys=capsys)
     assert text.startswith("too late: ") and "is not in the outbox any more" in text and status == 1
 
 
-def sealed(one: Node, monkeypatch: pytest.MonkeyPatch, *, away: bool = False) -> None:
-    """Its part is sealed, and has left unless the portal is away."""
-    post = one.door.post
-
+def refusing(post: Callable[..., Any], trouble: Exception) -> Callable[..., Any]:
+    """A door that lets nothing sealed through."""
     def sometimes(path: str, body: Document | None = None, **more: Any) -> Any:
-        if away and path.endswith("/envelopes"):
-            raise PortalUnavailable("away")
+        if path.endswith(("/envelopes", "/freeze")):
+            raise trouble
         return post(path, body, **more)
+    return sometimes
 
-    monkeypatch.setattr(one.door, "post", sometimes)
+
+def sealed(one: Node, monkeypatch: pytest.MonkeyPatch, *, trouble: Exception | None = None) -> None:
+    """Its part is sealed, and has left unless the portal gives trouble."""
+    if trouble is not None:
+        monkeypatch.setattr(one.door, "post", refusing(one.door.post, trouble))
     one.check()
     one.agent.handle(one.session())
     one.wait()
