@@ -5,17 +5,19 @@ The worker is a process of its own that counts and encrypts for real.
 
 import copy
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from ledger.documents import chain_id_of, document_hash, from_b64, timestamp
 from mpc import masked
 from mpc.functions.registry import function
 from mpc.spec import common_columns, rows_max_total
-from tests.simulators.node_at_work import Maker, Node
+from tests.simulators.node_at_work import Maker, Node, make_node
 from tests.simulators.node_world import COLUMNS, HOSPITALS, NOW, ChainInMemory, Document, World
 from tests.simulators.worker_orders import secret
 
@@ -95,6 +97,25 @@ class Space:
         pattern, totals = masked.open_total(question, self.spec, given, word, secret=SECRET,
                                             sealing=self.world.keys["maker"].sealing)
         return function("describe@1").finish(totals, pattern, plan)
+
+
+Made = tuple[Space, list[Document]]
+
+
+@contextmanager
+def contributed(world: World, homes: pytest.TempPathFactory) -> Iterator[Made]:
+    """All four have contributed; what each posted. For as long as a module's tests."""
+    made: list[Node] = []
+
+    def make(mode: str = "works", name: str = "hospital_a", **more: Any) -> Node:
+        made.append(make_node(world, homes.mktemp("home") / name, mode, name, **more))
+        return made[-1]
+
+    space = Space(make, world)
+    yield space, [space.contribute(name) for name in FOUR]
+    for one in made:
+        one.agent.close()
+        one.agent.book.close()
 
 
 def wires(parts: Sequence[Document]) -> list[Document]:

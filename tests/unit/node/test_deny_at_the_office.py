@@ -8,31 +8,19 @@ from typing import Any
 import pytest
 
 from ledger.errors import PortalRefused, PortalUnavailable
-from tests.simulators.node_at_work import Maker, Node, make_node
+from tests.simulators.node_at_work import Maker, Node
 from tests.simulators.node_world import Document, DoorInMemory, World
-from tests.simulators.nodes_apart import AFTER, FOUR, Space, wires
+from tests.simulators.nodes_apart import AFTER, Made, contributed, wires
 from tests.simulators.people_at_node import say, told, within
 
 Capsys = pytest.CaptureFixture[str]
 
 
-Made = tuple[Space, list[Document]]
-
-
 @pytest.fixture(scope="module")
 def at_work(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """All four have contributed."""
-    made: list[Node] = []
-
-    def make(mode: str = "works", name: str = "hospital_a", **more: Any) -> Node:
-        made.append(make_node(world, tmp_path_factory.mktemp("home") / name, mode, name, **more))
-        return made[-1]
-
-    space = Space(make, world)
-    yield space, wires([space.contribute(name) for name in FOUR])
-    for one in made:
-        one.agent.close()
-        one.agent.book.close()
+    with contributed(world, tmp_path_factory) as (space, parts):
+        yield space, wires(parts)
 
 
 @pytest.fixture

@@ -14,27 +14,16 @@ from mpc.node.agent import Agent
 from mpc.node.console import Room
 from mpc.node.contributing import question_of
 from mpc.node.papers import verify_papers
-from tests.simulators.node_at_work import Maker, Node, make_node
+from tests.simulators.node_at_work import Maker, Node
 from tests.simulators.node_world import Document, World, resigned
-from tests.simulators.nodes_apart import AFTER, FOUR, Space, wires
-
-Made = tuple[Space, list[Document]]
+from tests.simulators.nodes_apart import AFTER, Made, Space, contributed, wires
 
 
 @pytest.fixture(scope="module")
 def at_work(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """All four have contributed."""
-    made: list[Node] = []
-
-    def make(mode: str = "works", name: str = "hospital_a", **more: Any) -> Node:
-        made.append(make_node(world, tmp_path_factory.mktemp("home") / name, mode, name, **more))
-        return made[-1]
-
-    space = Space(make, world)
-    yield space, [space.contribute(name) for name in FOUR]
-    for one in made:
-        one.agent.close()
-        one.agent.book.close()
+    with contributed(world, tmp_path_factory) as made:
+        yield made
 
 
 @pytest.fixture

@@ -85,13 +85,19 @@ def test_a_node_that_does_not_run_aborts_later(node: Maker, capsys: Capsys) -> N
     assert "the node is not running" in text and "aborted" not in text and status == 0
 
 
-def test_a_job_that_does_not_end_at_once_is_said_to_be_ending(node: Maker, bells: Bells, capsys: Capsys,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def slow(node: Maker, bells: Bells, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """A node with a job that obeys nobody while the console looks."""
     monkeypatch.setattr(console, "PATIENCE", 0.0)
     one = node()
     one.check()
     monkeypatch.setattr(one.agent, "look", lambda: None)
     bells(one)
+    return one
+
+
+def test_a_job_that_does_not_end_at_once_is_said_to_be_ending(node: Maker, bells: Bells, capsys: Capsys,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    one = slow(node, bells, monkeypatch)
     text, status = told(one, "deny", one.item["job"], capsys=capsys)
     assert "it has not ended yet; nothing sealed is let out any more" in text and status == 0
 
@@ -256,11 +262,7 @@ def test_stop_says_that_nothing_runs(node: Maker, bells: Bells, capsys: Capsys) 
 
 def test_stop_says_how_many_are_still_ending(node: Maker, bells: Bells, capsys: Capsys,
                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "PATIENCE", 0.0)
-    one = node()
-    one.check()
-    monkeypatch.setattr(one.agent, "look", lambda: None)
-    bells(one)
+    one = slow(node, bells, monkeypatch)
     assert "1 still ending" in told(one, "stop", capsys=capsys)[0]
 
 
