@@ -132,14 +132,14 @@ class Channel:
         else:
             self._queue.extend(((head, False), (body, True)))
 
-    def only(self, kind: bytes, body: bytes) -> bool:
-        """Drop what is queued and send this instead; not possible inside a message that has begun."""
-        if self._inside:
-            return False
-        self._queue.clear()
-        self.waiting = 0
+    def only(self, kind: bytes, body: bytes) -> None:
+        """Drop what is queued and send this instead; a message that has begun is ended first."""
+        begun: deque[tuple[bytes, bool]] = deque()
+        while self._inside and not (begun and begun[-1][1]):
+            begun.append(self._queue.popleft())
+        self._queue = begun
+        self.waiting = sum(len(data) for data, _ in begun)
         self.send(kind, body)
-        return True
 
     def take(self, limit: int) -> bytes:
         """Ciphertext for the wire, at most `limit` bytes; empty when there is nothing to send now."""

@@ -81,7 +81,6 @@ class Link:
         self.ever = False  # it has been heard at all
         self.gone: float | None = None  # since when the relay says that it left; a hint
         self.finished = False  # it said goodbye, or why it failed: nothing more is expected from it
-        self.cut = False  # nothing more can be said to it
         self.inbox: deque[Message] = deque()
         self.arrived = self.read = 0
 
@@ -93,7 +92,7 @@ class Link:
     @property
     def over(self) -> bool:
         """Nothing of ours is still on its way to a peer that wants it."""
-        if self.finished or self.cut or self.gone is not None:
+        if self.finished or self.gone is not None:
             return True
         return (self.channel.up or self.channel.dead) and self.channel.idle and self.window.settled
 

@@ -243,7 +243,7 @@ class Mesh:
             while busy:
                 busy = False
                 for link in self._links.values():
-                    frame = None if link.cut else link.next()
+                    frame = link.next()
                     if frame is not None:
                         busy = True
                         self.wire += len(frame)
@@ -262,8 +262,8 @@ class Mesh:
     def _tell(self) -> None:
         """The session has failed: every peer that is up hears why; the others when they come."""
         for link in self._links.values():
-            if link.channel.up and self.failure is not None and not link.channel.only(ABORT, reason(self.failure)):
-                link.cut = True  # in the middle of a message: it will see us leave
+            if link.channel.up and self.failure is not None:
+                link.channel.only(ABORT, reason(self.failure))
         self._wake.set()
 
     def _goodbye(self) -> None:
@@ -310,8 +310,6 @@ class Mesh:
                 self._advance(link)
         except Tampered as error:
             self.fail(error)
-        except DeadlinePassed:
-            self.fail(self._late())  # each names whom it waits for itself
         except ProtocolBroken as error:
             error.about_seat = seat if error.about_seat is None else error.about_seat
             self.fail(error)
@@ -345,10 +343,11 @@ class Mesh:
         if kind in (ABORT, FINISH):
             link.window.pulse()  # at once: it leaves when this is acknowledged
             with self._news:
+                if kind == ABORT:  # first why, then that nothing more comes: who waits for it would call it lost
+                    why = told(seat, body, seats=self.dealer)
+                    self.fail(self._late() if isinstance(why, DeadlinePassed) else why)  # whom we wait for, not they
                 link.finished = True
                 self._news.notify_all()
-            if kind == ABORT:
-                raise told(seat, body, seats=self.dealer)
         elif kind == HELLO:
             self._greeted(seat, body)
         elif kind == LIFE:

@@ -3,17 +3,21 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger.documents import public_hex
-from mpc.errors import DealerLost, MpcError, PeerLost, ProtocolBroken, RelayLost, SessionMismatch, Stopped
+from mpc.errors import DealerLost, MpcError, PeerLost, ProtocolBroken, RelayLost, SessionMismatch, Stopped, Tampered
 from mpc.transport.identity import Place, SessionIdentity, binding, check_leaf
-from mpc.transport.memory import MemoryRelay
+from mpc.transport.link import told
+from mpc.transport.memory import MemoryRelay, Routed
 from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.window import FRAME
 from mpc.wire import SILENCE
 
 SESSION = "ab" * 32
@@ -138,6 +142,51 @@ def test_the_reason_reaches_every_peer(net: Net) -> None:
         with pytest.raises(Stopped) as stopped:
             net.meshes[seat].recv(3, b"T")
         assert (stopped.value.code, stopped.value.about_seat) == ("grant.revoked", 3)
+
+
+def test_who_gives_a_reason_is_never_taken_for_lost(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long this end takes to read it: who waits for that peer must not see that it left before why."""
+    def slow(*args: Any, **named: Any) -> MpcError:
+        time.sleep(0.2)
+        return told(*args, **named)
+
+    monkeypatch.setattr("mpc.transport.mesh.told", slow)
+    net.build()
+    net.link()
+    net.meshes[1].fail(Tampered("a lie"))
+    for error in net.each(lambda seat: net.meshes[seat].recv(1, b"T"), (0, 2, 3)).values():
+        assert isinstance(error, Tampered) and error.about_seat is None
+
+
+def test_the_reason_reaches_a_peer_in_the_middle_of_a_message(net: Net) -> None:
+    """Who fails while it speaks says why behind that message, and drops what it had not begun."""
+    net.build()
+    net.link()
+    begun: set[int] = set()
+
+    def tamper(source: int, target: int, frame: bytes) -> list[Routed]:
+        if source == 0 and len(frame) > FRAME // 2:
+            begun.add(target)
+            if len(begun) == 3:
+                net.meshes[0].fail(Tampered("a lie"))
+        return [(target, frame)]
+
+    net.relay.tamper = tamper
+
+    def speak() -> None:
+        with suppress(Tampered):
+            for other in (1, 2, 3):
+                net.meshes[0].send(other, b"T", bytes(4_000_000))
+                net.meshes[0].send(other, b"T", b"not begun")
+            net.meshes[0].recv(1, b"T")
+        net.meshes[0].close(grace=20)
+
+    def listen(seat: int) -> None:
+        while True:
+            assert net.meshes[seat].recv(0, b"T") != b"not begun"
+
+    found = net.each(lambda seat: listen(seat) if seat else speak())
+    assert all(isinstance(found[seat], Tampered) for seat in (1, 2, 3)), found
 
 
 def test_a_dealer_that_goes_without_a_word_is_lost(net: Net) -> None:
