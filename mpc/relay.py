@@ -86,21 +86,31 @@ class Job:
 
 @dataclass
 class Seat:
-    """One connection, and what waits to be delivered to it."""
+    """One connection, and what waits to be delivered to it: from every other seat in order, one frame of each in turn,
+    so that no seat's signs of life wait behind another's bulk."""
 
     socket: ServerConnection
     claims: Claims
     job: Job
     pace: Allowance
     heard: float
-    queue: deque[bytes] = field(default_factory=deque)
-    queued: Counter[int] = field(default_factory=Counter)  # bytes, by the seat that they are from
+    queues: dict[int, deque[bytes]] = field(default_factory=dict)  # by the seat that they are from, next turn first
+    queued: Counter[int] = field(default_factory=Counter)  # bytes, by the same
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, frame: bytes) -> None:
-        self.queue.append(frame)
+        self.queues.setdefault(frame[0], deque()).append(frame)
         self.queued[frame[0]] += _cost(frame)
         self.ready.set()
+
+    def take(self) -> bytes:
+        """The next frame; there is one."""
+        source = next(iter(self.queues))
+        waiting = self.queues.pop(source)
+        frame = waiting.popleft()
+        if waiting:
+            self.queues[source] = waiting  # the others come first
+        return frame
 
     def took(self, frame: bytes) -> None:
         self.queued[frame[0]] -= _cost(frame)
@@ -312,10 +322,10 @@ class Relay:
     async def _deliver(self, seat: Seat) -> None:
         with contextlib.suppress(ConnectionClosed):
             while True:
-                while not seat.queue:
+                while not seat.queues:
                     seat.ready.clear()
                     await seat.ready.wait()
-                frame = seat.queue.popleft()
+                frame = seat.take()
                 await seat.socket.send(frame)
                 if seat.queued:  # it may have left meanwhile: then all of it is settled
                     seat.took(frame)

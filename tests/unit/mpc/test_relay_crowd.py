@@ -22,7 +22,8 @@ from mpc.relay import OVERHEAD, Job, Limits, Room, Seat
 from mpc.token import Claims, holder_of
 from mpc.transport.carrier import Broken, Carrier, Connection, Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
-from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Peer, Setting
 from mpc.transport.window import ACK, FRAME, HEAD, WINDOW
 from tests.simulators.relay_at_hand import BEARER, RelayAtHand
 from tests.unit.mpc.relay_meetings import frame, meet
@@ -63,7 +64,7 @@ def test_jobs_that_take_all_they_can_leave_something_for_the_next(payload: bytes
     assert relay.waiting < limits.memory
     honest, seats = room("honest")
     assert relay._pass(honest, seats[0], frame(1, payload)) == 0
-    assert len(seats[1].queue) == 1
+    assert len(seats[1].queues[0]) == 1
 
 
 def test_who_sends_nothing_but_tiny_frames_is_read_at_a_pace(limited: Callable[..., RelayAtHand]) -> None:
