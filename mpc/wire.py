@@ -23,7 +23,7 @@ from mpc.filters import check_form
 from mpc.spec import MAX_PARTIES, MIN_PARTIES, are_apart, check_engine, function_key
 from mpc.transport.carrier import Relay
 from mpc.transport.identity import SessionIdentity
-from mpc.transport.mesh import Peer
+from mpc.transport.setting import Peer
 
 REQUIRED = frozenset({
     "role", "space", "seat", "parties", "job_hash", "attempt", "session", "peers", "own", "relay", "deadline",

@@ -30,7 +30,8 @@ from mpc.engines.crypten_engine.engine import CryptenEngine, self_check, serve_d
 from mpc.errors import DeadlinePassed, MpcError, Stopped, WorkerFailed
 from mpc.functions.plan import Plan
 from mpc.transport.carrier import WebSocketCarrier
-from mpc.transport.mesh import Mesh, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Setting
 from mpc.wire import STOP_CODE, Order, Task, event, parse
 
 LAST_MOMENT = 30

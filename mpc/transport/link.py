@@ -89,12 +89,16 @@ class Link:
         """Bytes that wait in the inbox; each of the two sums has one writer."""
         return self.arrived - self.read
 
-    @property
-    def over(self) -> bool:
-        """Nothing of ours is still on its way to a peer that wants it."""
-        if self.finished or self.gone is not None:
+    def over(self, left_before: float) -> bool:
+        """Nothing of ours is still on its way to a peer that wants it, and that did not leave so long ago."""
+        if self.finished or (self.gone is not None and self.gone < left_before):
             return True
         return (self.channel.up or self.channel.dead) and self.channel.idle and self.window.settled
+
+    @property
+    def mute(self) -> bool:
+        """Its frames come, and make no TLS session."""
+        return self.ever and not self.channel.up
 
     @property
     def resting(self) -> bool:

@@ -15,7 +15,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ledger.documents import canonical
 from mpc.errors import (
@@ -35,48 +34,13 @@ from mpc.transport.carrier import Broken, Carrier, Connection
 from mpc.transport.channel import ABORT, FINISH, HELLO, LIFE, LIMIT, Channel
 from mpc.transport.identity import SessionIdentity, binding, context_for
 from mpc.transport.link import Link, reason, spoken, told
+from mpc.transport.setting import Peer, Setting
 from mpc.transport.window import GONE, WINDOW, Frame
 
 RETRY, RETRY_MOST = 0.1, 1.0
+SKEW = 60.0  # seconds by which two clocks in a session may differ
 UNREAD = 1 << 28
 WAITING = 1 << 29
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Another seat, and the certificate that it must show."""
-
-    seat: int
-    certificate: bytes
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What this end knows of the session. `deadline` is on the monotonic clock."""
-
-    session: str
-    seat: int
-    dealer: int
-    agreement: str
-    floor: int
-    deadline: float
-    silence: float = 10.0
-    patience: float = 30.0
-
-    @property
-    def pulse(self) -> float:
-        """Seconds between two signs of life."""
-        return self.silence / 10
-
-    @property
-    def grace(self) -> float:
-        """Seconds in which a peer that left may come back."""
-        return 0.3 * self.silence
-
-    @property
-    def relay_grace(self) -> float:
-        """Seconds in which the relay may come back."""
-        return 2 * self.silence
 
 
 class Mesh:
@@ -134,8 +98,10 @@ class Mesh:
         with self._news:
             self._awaited = seat
             while self.failure is None and not link.inbox:
-                if link.finished or not self._thread.is_alive():
+                if link.finished:
                     raise self._lost(seat, silent=False)
+                if not self._thread.is_alive():
+                    raise MpcError("links: over")
                 self._news.wait(0.5)
             self._awaited = None
             self.check()
@@ -158,10 +124,16 @@ class Mesh:
         self._call(self._tell)
 
     def close(self, *, grace: float = 2.0) -> None:
-        """Say goodbye (after success), let the last bytes arrive, and end; wrong or right, it ends within `grace`."""
+        """Say goodbye (after success), let the last bytes arrive, and end: `grace` seconds after the last of them that
+        did, and that much after `silence` at the latest."""
         if self._thread.is_alive():
+            before, end = self._on_their_way(), time.monotonic() + self.setting.silence
             self._call(self._goodbye)
-            self._quiet.wait(grace)
+            while not self._quiet.wait(grace) and time.monotonic() < end:
+                after = self._on_their_way()
+                if not any(confirmed > before.get(seat, confirmed) for seat, confirmed in after.items()):
+                    break
+                before = after
         self._closing = True
         self._call(self._leave)
         if self._thread.is_alive():
@@ -220,6 +192,7 @@ class Mesh:
         self._drop.clear()
         for link in self._links.values():
             link.heard = max(link.heard, now - self.setting.silence / 2)  # it may have to dial again, too
+            link.gone = link.gone and now
             link.window.hello()
         tasks = [asyncio.ensure_future(act) for act in (
             self._read(connection), self._write(connection), self._drop.wait())]
@@ -274,11 +247,15 @@ class Mesh:
         self._wake.set()
         self._look_whether_over()
 
+    def _on_their_way(self) -> dict[int, int]:
+        """The seats that our last bytes have not reached yet, each with the number of frames that it has confirmed."""
+        left_before = time.monotonic() - self.setting.grace  # who left just now may come back for them
+        return {seat: link.window.confirmed for seat, link in self._links.items() if not link.over(left_before)}
+
     def _look_whether_over(self) -> None:
         if self._ending and isinstance(self.failure, RelayLost | RelayRefused | ProxyRefused):
             self._quiet.set()  # nobody can be told
-        elif self._ending and not any(link.window.control for link in self._links.values()) and all(
-                link.over for link in self._links.values()):
+        elif self._ending and not (any(link.window.control for link in self._links.values()) or self._on_their_way()):
             self._quiet.set()
 
     def _leave(self) -> None:
@@ -308,8 +285,6 @@ class Mesh:
                 link.left(now)
             elif link.took(frame, now):
                 self._advance(link)
-        except Tampered as error:
-            self.fail(error)
         except ProtocolBroken as error:
             error.about_seat = seat if error.about_seat is None else error.about_seat
             self.fail(error)
@@ -345,7 +320,7 @@ class Mesh:
             with self._news:
                 if kind == ABORT:  # first why, then that nothing more comes: who waits for it would call it lost
                     why = told(seat, body, seats=self.dealer)
-                    self.fail(self._late() if isinstance(why, DeadlinePassed) else why)  # whom we wait for, not they
+                    self.fail(self._late(seat) if isinstance(why, DeadlinePassed) else why)
                 link.finished = True
                 self._news.notify_all()
         elif kind == HELLO:
@@ -381,10 +356,13 @@ class Mesh:
         return (PeerSilent("a peer is silent", about_seat=seat) if silent
                 else PeerLost("a peer is gone", about_seat=seat))
 
-    def _late(self) -> MpcError:
-        """Time ran out: names the seat that is waited for here, and nobody when this end is the one that is behind."""
+    def _late(self, teller: int | None = None) -> MpcError:
+        """Time ran out: names the seat that is waited for here, whoever told it, and nobody when this end is behind.
+        But who tells it while there is time by this clock is named itself."""
         absent = [seat for seat in self._links if seat not in self.floors]
-        return DeadlinePassed("the deadline has passed", about_seat=min(absent, default=self._awaited))
+        awaited = None if self._awaited is None or self._links[self._awaited].inbox else self._awaited
+        early = teller is not None and time.monotonic() < self.setting.deadline - SKEW
+        return DeadlinePassed("the deadline has passed", about_seat=teller if early else min(absent, default=awaited))
 
     async def _tend(self) -> None:
         """Signs of life, and what time alone brings."""
@@ -409,9 +387,9 @@ class Mesh:
         self._turned = now
         if now > setting.deadline:
             raise self._late()
-        if now - last > setting.silence / 2:  # we ourselves were stopped: first hear what has come since
+        if now - last > setting.grace:  # we ourselves were stopped: first hear what has come since
             for link in self._links.values():
-                link.heard = now
+                link.heard, link.gone = now, link.gone and now
             self._news_at = self._down_since = now
             return
         if not self._connected:
@@ -420,13 +398,18 @@ class Mesh:
             return
         absent = [seat for seat in self._links if seat not in self.floors]
         if absent and now - self._started > setting.patience:
-            raise self._lost(min(absent), silent=self._links[min(absent)].ever)
-        for seat, link in self._links.items():
-            if link.finished or seat in absent:
-                continue
-            if link.gone is not None and now - link.gone > setting.grace:
-                raise self._lost(seat, silent=False)
+            awaited = self._links[min(absent)]
+            if awaited.mute and now - awaited.heard < setting.silence:
+                raise Tampered("a handshake does not end, whatever comes")
+            raise self._lost(awaited.seat, silent=awaited.ever)
+        live = [link for seat, link in self._links.items() if not link.finished and seat not in absent]
+        newest = max((link.heard for link in live), default=now)
+        for link in live:  # a peer is named only if another is heard while it is not: else it may be the way
+            if link.gone is not None and now - link.gone > setting.grace and (newest > link.gone or len(live) == 1):
+                raise self._lost(link.seat, silent=False)
             if now - link.heard > setting.silence:
-                raise self._lost(seat, silent=True)
+                if len(live) > 1 and newest < link.heard + 3 * setting.pulse:
+                    raise RelayLost("nobody at all is heard through the relay")
+                raise self._lost(link.seat, silent=True)
         if len(absent) < len(self._links) and now - self._news_at > setting.silence / 2:
             self._drop.set()  # nobody at all is heard: this connection may be dead without having said so

@@ -70,6 +70,11 @@ class Window:
         return not self._sent
 
     @property
+    def confirmed(self) -> int:
+        """How many frames have been acknowledged so far."""
+        return self._base
+
+    @property
     def room(self) -> int:
         """How many bytes may be put in now."""
         return max(0, self._window - self._inflight)

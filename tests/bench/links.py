@@ -30,7 +30,8 @@ from ledger.documents import from_b64, public_hex, to_b64
 from mpc.token import Claims, holder_of, mint
 from mpc.transport.carrier import Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
-from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Peer, Setting
 from tests.bench.machine import print_line, print_machine
 from tests.simulators.slow_wire import SlowWire
 

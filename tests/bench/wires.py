@@ -23,7 +23,8 @@ from ledger.documents import public_hex
 from mpc import relay, token
 from mpc.transport.carrier import Relay, WebSocketCarrier
 from mpc.transport.identity import Place, SessionIdentity
-from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Peer, Setting
 from tests.bench.parties import Party
 
 SESSION = "ab" * 32

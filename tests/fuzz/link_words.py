@@ -14,7 +14,8 @@ from mpc.errors import MpcError
 from mpc.transport.channel import Channel
 from mpc.transport.identity import Place, SessionIdentity, binding, context_for
 from mpc.transport.link import reason, told
-from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Peer, Setting
 from mpc.transport.window import Frame
 from tests.fuzz.target import Target, promise
 

@@ -16,7 +16,8 @@ from mpc.errors import DealerLost, MpcError, PeerLost, ProtocolBroken, RelayLost
 from mpc.transport.identity import Place, SessionIdentity, binding, check_leaf
 from mpc.transport.link import told
 from mpc.transport.memory import MemoryRelay, Routed
-from mpc.transport.mesh import Mesh, Peer, Setting
+from mpc.transport.mesh import Mesh
+from mpc.transport.setting import Peer, Setting
 from mpc.transport.window import FRAME
 from mpc.wire import SILENCE
 
@@ -152,7 +153,7 @@ def test_who_gives_a_reason_is_never_taken_for_lost(net: Net, monkeypatch: pytes
 
     monkeypatch.setattr("mpc.transport.mesh.told", slow)
     net.build()
-    net.link()
+    assert set(net.link().values()) == {None}
     net.meshes[1].fail(Tampered("a lie"))
     for error in net.each(lambda seat: net.meshes[seat].recv(1, b"T"), (0, 2, 3)).values():
         assert isinstance(error, Tampered) and error.about_seat is None
@@ -163,9 +164,11 @@ def test_the_reason_reaches_a_peer_in_the_middle_of_a_message(net: Net) -> None:
     net.build()
     net.link()
     begun: set[int] = set()
+    queued = threading.Event()
 
     def tamper(source: int, target: int, frame: bytes) -> list[Routed]:
         if source == 0 and len(frame) > FRAME // 2:
+            assert queued.wait(20)
             begun.add(target)
             if len(begun) == 3:
                 net.meshes[0].fail(Tampered("a lie"))
@@ -178,6 +181,7 @@ def test_the_reason_reaches_a_peer_in_the_middle_of_a_message(net: Net) -> None:
             for other in (1, 2, 3):
                 net.meshes[0].send(other, b"T", bytes(4_000_000))
                 net.meshes[0].send(other, b"T", b"not begun")
+            queued.set()
             net.meshes[0].recv(1, b"T")
         net.meshes[0].close(grace=20)
 
