@@ -77,7 +77,7 @@ class Link:
     def __init__(self, seat: int, channel: Channel, certificate: bytes, name: str, now: float) -> None:
         self.seat, self.channel, self.window = seat, channel, Window(seat)
         self._certificate, self._name = certificate, name
-        self.heard = now
+        self.heard = self.spoke = now  # when a frame came, which anybody may have made; when the peer's own bytes did
         self.ever = False  # it has been heard at all
         self.gone: float | None = None  # since when the relay says that it left; a hint
         self.finished = False  # it said goodbye, or why it failed: nothing more is expected from it

@@ -192,7 +192,7 @@ class Mesh:
         self._drop.clear()
         for link in self._links.values():
             link.heard = max(link.heard, now - self.setting.silence / 2)  # it may have to dial again, too
-            link.gone = link.gone and now
+            link.spoke, link.gone = now, link.gone and now
             link.window.hello()
         tasks = [asyncio.ensure_future(act) for act in (
             self._read(connection), self._write(connection), self._drop.wait())]
@@ -304,6 +304,7 @@ class Mesh:
             self._greet(link)
         for kind, body in link.channel.messages():
             self._message(link, kind, body)
+        link.spoke = self._news_at
 
     def _greet(self, link: Link) -> None:
         if self.failure is not None:
@@ -389,7 +390,7 @@ class Mesh:
             raise self._late()
         if now - last > setting.grace:  # we ourselves were stopped: first hear what has come since
             for link in self._links.values():
-                link.heard, link.gone = now, link.gone and now
+                link.heard, link.spoke, link.gone = now, now, link.gone and now
             self._news_at = self._down_since = now
             return
         if not self._connected:
@@ -411,5 +412,9 @@ class Mesh:
                 if len(live) > 1 and newest < link.heard + 3 * setting.pulse:
                     raise RelayLost("nobody at all is heard through the relay")
                 raise self._lost(link.seat, silent=True)
+            if link.window.withheld:
+                link.spoke = now  # it waits for us
+            if now - link.spoke > setting.empty:
+                raise Tampered("frames come, and nothing that the peer says")
         if len(absent) < len(self._links) and now - self._news_at > setting.silence / 2:
             self._drop.set()  # nobody at all is heard: this connection may be dead without having said so

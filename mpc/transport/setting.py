@@ -35,6 +35,11 @@ class Setting:
         return 0.3 * self.silence
 
     @property
+    def empty(self) -> float:
+        """Seconds in which frames may come and nothing that the peer said."""
+        return 1.25 * self.silence
+
+    @property
     def relay_grace(self) -> float:
         """Seconds in which the relay may come back."""
         return 2 * self.silence
