@@ -376,6 +376,6 @@ class Agent:
         for attempt in self.attempts.all():
             attempt.stop_code = attempt.stop_code or "worker.failed"
         for attempt in self.attempts.all():
-            if attempt.thread is not None:
+            if attempt.thread is not None and attempt.thread.is_alive():  # a signal may come before it has begun
                 attempt.thread.join(3.0)
         self.workers.close()

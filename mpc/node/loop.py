@@ -178,7 +178,7 @@ def run(home: Path) -> None:
     # raising in the handler is safe here: whatever is cut off finds itself in the book
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    with alone(home):
+    with alone(home, patience=1.0):
         agent, door = assemble(home)
         note("node.started", participant=agent.me.participant, role=agent.config.role, pid=os.getpid())
         bell = Bell(agent)
@@ -203,13 +203,19 @@ def run(home: Path) -> None:
 
 
 @contextmanager
-def alone(home: Path) -> Iterator[None]:
-    """One agent for one home: two would each keep promises that the other does not know."""
+def alone(home: Path, *, patience: float = 0.0) -> Iterator[None]:
+    """One agent for one home: two would each keep promises that the other does not know. Who looks whether one runs
+    (`is_running`) holds the lock for a moment: `patience` is how many seconds to bear that."""
     with (home / "agent.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Unfit("node.running", f"an agent of {home.name} is running already") from error
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= end:
+                    raise Unfit("node.running", f"an agent of {home.name} is running already") from error
+                time.sleep(0.02)
         yield
 
 

@@ -133,9 +133,7 @@ class Run:
                  ruled: Callable[[str, str], str] = lambda job_hash, job: "") -> None:
         self._still_allowed, self._ruled = still_allowed, ruled
         self.home, self.attempt, self.session, self.papers = home, attempt, session, attempt.papers
-        left = self.papers.deadline.timestamp() - time.time()
-        self.seconds = max(1.0, min(left, float(home.session_seconds)))
-        self.until = time.monotonic() + self.seconds
+        self._from_now()
         self.waiting_for = ""  # "use": our use to be final; "word": the last look at the chain
         self.signed_use: dict[str, str] | None = None
         self.posted_use = False
@@ -153,9 +151,16 @@ class Run:
             raise Failed("worker.failed", "there is no worker")
         return self.attempt.worker
 
+    def _from_now(self) -> None:
+        """Its time begins."""
+        left = self.papers.deadline.timestamp() - time.time()
+        self.seconds = max(1.0, min(left, float(self.home.session_seconds)))
+        self.until = time.monotonic() + self.seconds
+
     def run(self) -> None:
         """From the order to the envelope, or to a failure that names its cause."""
         papers = self.papers
+        self._from_now()  # anew: until now its worker was being started
         note("session.started", job=papers.job, attempt=papers.attempt, seat=papers.seat)
         try:
             self._record("session.started", session=self.session.id)

@@ -332,3 +332,19 @@ def test_a_hold_names_the_job_by_its_hash(node: Maker) -> None:
     case = one.agent.cases.find(one.item["job"])
     assert case is not None and case.job_hash == document_hash(one.item["spec"]["document"])
     assert one.agent.cases.item(case.job_hash) == one.item
+
+
+def test_who_only_looks_keeps_no_agent_from_starting(node: Maker) -> None:
+    """`status` holds the lock for a moment."""
+    one, taken = node(), threading.Event()
+
+    def look() -> None:
+        with alone(home(one)):
+            taken.set()
+            time.sleep(0.3)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert taken.wait(20)
+    with alone(home(one), patience=20.0):
+        looking.join()
