@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
+from tests.simulators.processes import children, tree
+
 PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
 
 
@@ -33,12 +35,7 @@ class Line:
 
 def below(pid: int, *, deep: bool = True) -> list[int]:
     """Its children, and theirs."""
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                found += [int(child), *(below(int(child)) if deep else ())]
-    return found
+    return tree(pid)[1:] if deep else sorted(children(pid))
 
 
 def nursery_children(agent: int) -> list[int]:

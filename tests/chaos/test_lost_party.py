@@ -24,6 +24,7 @@ from deploy.waiting import wait_until
 from ledger.documents import document_hash
 from marketplace.sdk import fn
 from marketplace.sdk.errors import JobFailed
+from tests.simulators.processes import tree
 
 pytestmark = pytest.mark.stack
 WITHIN = 150  # seconds from the order until the job has ended
@@ -41,14 +42,6 @@ def _buy(story, call):
 
 def _id(story, key):
     return story.space.homes[key].participant
-
-
-def _tree(pid):
-    found = [pid]
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            found += _tree(int(child))
-    return found
 
 
 def _signal(pids, number):
@@ -69,7 +62,7 @@ def _frozen(pids):
 def _nobody_sends(story):
     """The portal's sender of transactions stands still, and not in the middle of one with the database: for seconds, no
     use becomes final, and every session waits at the gate."""
-    sender = _tree(story.space.supervisor.pid("tend"))
+    sender = tree(story.space.supervisor.pid("tend"))
     with psycopg.connect(story.space.environment["DATABASE_URL"], autocommit=True) as database:
         for _ in range(200):
             _signal(sender, signal.SIGSTOP)
@@ -158,7 +151,7 @@ def nothing_is_left(granted):
     yield
 
     def left():
-        trees = {key: _tree(granted.space.supervisor.pid(key)) for key in EVERYBODY}
+        trees = {key: tree(granted.space.supervisor.pid(key)) for key in EVERYBODY}
         dead = [pid for tree in trees.values() for pid in tree
                 if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
         return [f"{key}: {tree}" for key, tree in trees.items() if len(tree) > 2] + [f"zombie {pid}" for pid in dead]
@@ -222,7 +215,7 @@ def test_a_killed_dealer_ends_the_job_by_name(granted):
 def test_a_frozen_node_ends_the_job_by_name(granted):
     with _nobody_sends(granted):
         job, _ = _at_the_gate(granted, fn.describe(["chol"]))
-        frozen = _frozen(_tree(granted.space.supervisor.pid("long-beach")))
+        frozen = _frozen(tree(granted.space.supervisor.pid("long-beach")))
         frozen.__enter__()
     try:
         _ends(job, "session.peer_silent", _id(granted, "long-beach"), attempt=2)

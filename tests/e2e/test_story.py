@@ -18,6 +18,7 @@ from ledger.documents import document_hash
 from ledger.receipt import LEVELS
 from tests.e2e import traces
 from tests.e2e.openers import Openers
+from tests.simulators.processes import tree
 
 pytestmark = pytest.mark.stack
 
@@ -89,18 +90,10 @@ def test_the_doctor_finds_nothing_wrong_at_a_working_node(told):
 # -- nothing leaks
 
 
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            found += _tree(int(child))
-    return found
-
-
 def _has_engine(pid: int) -> bool:
     """CrypTen itself is not mapped, but it cannot be imported without torch, which is."""
     return any(
-        re.search(r"/(torch|crypten)/", Path(f"/proc/{one}/maps").read_text(errors="replace")) for one in _tree(pid)
+        re.search(r"/(torch|crypten)/", Path(f"/proc/{one}/maps").read_text(errors="replace")) for one in tree(pid)
     )
 
 

@@ -15,7 +15,7 @@ from ledger.documents import chain_id_of, new_document, new_id, new_salt, timest
 from ledger.keys import EthKey
 
 SALT = "ab" * 32
-VETO_DELAY = 3
+VETO_DELAY = 10  # seconds in which a slow machine must have asked too early
 
 
 def at(seconds: float) -> str:

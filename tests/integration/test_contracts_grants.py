@@ -239,7 +239,7 @@ def test_outside_its_period_nothing_is_consumed(space: ChainSpace) -> None:
     early = space.register(space.terms(begins=600))
     with refused("not_active"):
         space.consume(early, job_hash())
-    short = space.register(space.terms(ends=3))
+    short = space.register(space.terms(ends=8))
     late = space.chain.grant(short, "latest")
     assert late is not None
     wait_for_block_time(space.chain, late.not_after)
@@ -250,7 +250,7 @@ def test_outside_its_period_nothing_is_consumed(space: ChainSpace) -> None:
 def wait_for_block_time(chain: Chain, moment: int) -> None:
     from deploy.waiting import wait_until
 
-    assert wait_until(lambda: chain.head().time >= moment, seconds=15)
+    assert wait_until(lambda: chain.head().time >= moment, seconds=60)
 
 
 def test_what_is_not_registered_is_not_consumed(space: ChainSpace) -> None:

@@ -25,6 +25,7 @@ from ledger.deployment import deploy_contracts
 from ledger.errors import ChainRefused, ChainUnavailable, VerificationError
 from ledger.keys import EthKey
 from tests.integration.chain_space import ChainSpace, job_hash
+from tests.simulators.processes import tree
 
 pytestmark = pytest.mark.stack
 
@@ -100,15 +101,6 @@ def test_a_refused_call_hides_in_no_batch_and_no_form(devchain: DevChain) -> Non
     assert httpx.post(devchain.url, content=b"not json").json()["error"]["code"] == -32700
 
 
-def children(of: int) -> set[int]:
-    """A process and all that it started, and they."""
-    found = {of}
-    for tasks in Path(f"/proc/{of}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found |= {one for child in tasks.read_text().split() for one in children(int(child))}
-    return found
-
-
 def listening() -> set[int]:
     """The TCP ports of this network on which this test's own processes listen, as the kernel tells it. Only theirs:
     a call to a port of somebody else's would be a dial too many for him."""
@@ -116,7 +108,7 @@ def listening() -> set[int]:
     lines = [line.split() for table in tables for line in table]
     ports = {line[9]: int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
     found = set()
-    for process in children(os.getpid()):
+    for process in tree(os.getpid()):
         for handle in Path(f"/proc/{process}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 found.add(ports.get(os.readlink(handle).removeprefix("socket:[").removesuffix("]"), 0))

@@ -142,7 +142,7 @@ def test_the_work_of_a_killed_worker_is_done(people: Space, queue: str, tmp_path
     assert job.lease_until is not None
     assert _waiting(queue) == 1, "the message was never answered"
 
-    tend.sweep(now=now())
+    tend.sweep(now=job.lease_until - timedelta(seconds=1))
     job.refresh_from_db()
     assert (job.state, job.fence) == ("queued", 1), "the dead worker's lease still holds"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import acts
-from ledger.documents import new_id, public_hex
+from ledger.documents import new_id, public_hex, timestamp
 from ledger.keys import EthKey, KeyFile
 from ledger.trust import Trust, fingerprint_of_root, load_trust, make_trust
 
@@ -125,7 +126,7 @@ class People:
         wire = acts.apply_scenario(
             self.desk("maker"), self.keys["maker"], self.trust, title=both("trial"), purpose="研究", floor=10,
             functions=["describe@1", "crosstab@1"], dataset_ids=ids, not_before="2026-01-01T00:00:00Z",
-            not_after="2027-01-01T00:00:00Z", max_uses=10)
+            not_after=timestamp(datetime.now(UTC) + timedelta(days=300)), max_uses=10)
         return str(wire["document"]["id"])
 
     def grants(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -320,10 +320,11 @@ def test_a_use_lies_in_the_period_and_an_approval_before_it_lapsed(case: Case) -
     grants = people.grants()
     terms, lapse = grants[0]["terms"], grants[0]["approval"]["sign_by"]
     late = timestamp(datetime.fromtimestamp(lapse + 1, UTC))
+    over = datetime.fromisoformat(terms["not_after"])
     for kind, at, level in (("job.released", terms["not_after"], Level.VALID),
-                            ("job.released", "2027-01-01T00:00:01Z", Level.INVALID),
+                            ("job.released", timestamp(over + timedelta(seconds=1)), Level.INVALID),
                             ("job.accepted", "2025-12-31T23:59:59Z", Level.INVALID),
-                            ("job.settled", "2027-02-01T00:00:00Z", Level.VALID),
+                            ("job.settled", timestamp(over + timedelta(days=31)), Level.VALID),
                             ("grant.approved", late, Level.INVALID), ("grant.registered", late, Level.VALID)):
         levels = verify_receipt(with_entry(people, receipt, kind, grants, at), people.trust)
         assert levels.approvals is level, (kind, levels.reasons)

@@ -14,6 +14,7 @@ from mpc.node import sandbox
 from mpc.node.config import Limits
 from mpc.node.workers import SCRATCH, Workers
 from tests.simulators.node_at_work import worker_command
+from tests.simulators.processes import children
 
 WITH_LANDLOCK = pytest.mark.skipif(confinement.landlock_version() < 4, reason="this kernel has no Landlock with ports")
 NO_THREADS = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -151,18 +152,16 @@ def test_what_a_killed_agent_left_is_swept(tmp_path: Path) -> None:
 
 def test_no_zombie_is_left(pool) -> None:  # type: ignore[no-untyped-def]
     workers = pool("killed")
-    before = _children()
+    before = children(os.getpid())
     for _ in range(3):
         worker = workers.take()
         worker.send({"role": "party"})
         ended(worker)
         workers.give_back(worker)
     workers.close()
-    assert _children() <= before
+    assert children(os.getpid()) <= before
 
 
-def _children() -> set[str]:
-    return {child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
 
 
 def test_a_worker_leaves_its_group_and_the_terminal(pool) -> None:  # type: ignore[no-untyped-def]

@@ -22,6 +22,7 @@ from mpc.node.cases import Cases
 from mpc.node.errors import Unfit
 from mpc.node.loop import MOST_ITEMS, Courier, assemble, poll
 from tests.simulators.node_world import Document, World
+from tests.simulators.processes import children
 
 
 @pytest.fixture
@@ -35,11 +36,6 @@ def home(tmp_path: Path, world: World) -> Path:
         service=world.service("hospital_a").address, env="development"))
     config.write_private(place / "trust.json", json.dumps(world.trust_wire))
     return place
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()]
 
 
 def test_it_works(home: Path) -> None:
