@@ -1,6 +1,7 @@
 """What the people of a hospital say at the command line: hold, release, deny, stop, start; explained, and on record."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
