@@ -38,7 +38,7 @@ from mpc.transport.setting import Peer, Setting
 from mpc.transport.window import GONE, WINDOW, Frame
 
 RETRY, RETRY_MOST = 0.1, 1.0
-SKEW = 60.0  # seconds by which two clocks in a session may differ
+SKEW = 60.0  # seconds by which a peer's clock may be ahead before it is named for it
 UNREAD = 1 << 28
 WAITING = 1 << 29
 

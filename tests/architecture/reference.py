@@ -70,7 +70,7 @@ NODE_MEANINGS = {
     "dealer.lost": "the dealer's connection broke or fell silent",
     "relay.refused": "the relay does not let this node in, or no longer",
     "proxy.refused": "the hospital's own proxy does not let this node out: a wrong password (407), or no CONNECT",
-    "relay.lost": "the relay cannot be reached, or no longer",
+    "relay.lost": "the relay cannot be reached, or no longer, or nobody at all is heard through it",
     "relay.tampered": "what arrived is not what a peer sent: somebody on the way lies",
     "node.stopped": "the hospital has stopped its node, for all jobs",
     "node.busy": "too many jobs of this consumer wait at the node for others (`waiting_per_customer` in config.toml)",
