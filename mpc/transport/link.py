@@ -91,19 +91,21 @@ class Link:
 
     def over(self, left_before: float) -> bool:
         """Nothing of ours is still on its way to a peer that wants it, and that did not leave so long ago."""
-        if self.finished or (self.gone is not None and self.gone < left_before):
+        gone = self.gone
+        if self.finished or (gone is not None and gone < left_before):
             return True
         return (self.channel.up or self.channel.dead) and self.channel.idle and self.window.settled
 
     @property
     def mute(self) -> bool:
-        """Its frames come, and make no TLS session."""
+        """Its frames have come since `spoke`, and make no TLS session."""
         return self.ever and not self.channel.up
 
     @property
     def resting(self) -> bool:
-        """The link is up, and all that was sent has been acknowledged."""
-        return self.channel.up and not self.channel.dead and self.channel.idle and self.window.settled
+        """The link is up, and nothing waits to be sent. What was sent need not have been acknowledged: the peer's
+        acknowledgements may wait behind its own bulk."""
+        return self.channel.up and not self.channel.dead and self.channel.idle
 
     def next(self) -> bytes | None:
         """The next frame for this peer."""
@@ -120,6 +122,8 @@ class Link:
 
     def took(self, frame: Frame, now: float) -> bool:
         """Take a frame; true when it brought bytes for the channel."""
+        if not self.ever:
+            self.spoke = now
         self.heard, self.ever, self.gone = now, True, None
         data = self.window.take(frame)
         if data is None:

@@ -123,17 +123,19 @@ class Mesh:
             self._news.notify_all()
         self._call(self._tell)
 
-    def close(self, *, grace: float = 2.0) -> None:
+    def close(self, *, grace: float | None = None) -> None:
         """Say goodbye (after success), let the last bytes arrive, and end: `grace` seconds after the last of them that
-        did, and that much after `silence` at the latest."""
+        did (by default three signs of life), and that much after `silence` at the latest."""
+        grace = max(2.0, 3 * self.setting.pulse) if grace is None else grace
         if self._thread.is_alive():
-            before, end = self._on_their_way(), time.monotonic() + self.setting.silence
+            end = time.monotonic() + self.setting.silence
+            before = {seat: link.window.confirmed for seat, link in self._links.items()}
             self._call(self._goodbye)
             while not self._quiet.wait(grace) and time.monotonic() < end:
                 after = self._on_their_way()
-                if not any(confirmed > before.get(seat, confirmed) for seat, confirmed in after.items()):
+                if all(confirmed == before[seat] for seat, confirmed in after.items()):
                     break
-                before = after
+                before |= after
         self._closing = True
         self._call(self._leave)
         if self._thread.is_alive():
@@ -361,7 +363,8 @@ class Mesh:
         """Time ran out: names the seat that is waited for here, whoever told it, and nobody when this end is behind.
         But who tells it while there is time by this clock is named itself."""
         absent = [seat for seat in self._links if seat not in self.floors]
-        awaited = None if self._awaited is None or self._links[self._awaited].inbox else self._awaited
+        awaited = self._awaited
+        awaited = None if awaited is None or self._links[awaited].inbox else awaited
         early = teller is not None and time.monotonic() < self.setting.deadline - SKEW
         return DeadlinePassed("the deadline has passed", about_seat=teller if early else min(absent, default=awaited))
 
@@ -400,13 +403,14 @@ class Mesh:
         absent = [seat for seat in self._links if seat not in self.floors]
         if absent and now - self._started > setting.patience:
             awaited = self._links[min(absent)]
-            if awaited.mute and now - awaited.heard < setting.silence:
+            if awaited.mute and now - awaited.spoke > setting.empty and now - awaited.heard < setting.silence:
                 raise Tampered("a handshake does not end, whatever comes")
             raise self._lost(awaited.seat, silent=awaited.ever)
         live = [link for seat, link in self._links.items() if not link.finished and seat not in absent]
         newest = max((link.heard for link in live), default=now)
         for link in live:  # a peer is named only if another is heard while it is not: else it may be the way
-            if link.gone is not None and now - link.gone > setting.grace and (newest > link.gone or len(live) == 1):
+            if link.gone is not None and now - link.gone > setting.grace and (
+                    now - newest < 2 * setting.pulse or len(live) == 1):
                 raise self._lost(link.seat, silent=False)
             if now - link.heard > setting.silence:
                 if len(live) > 1 and newest < link.heard + 3 * setting.pulse:

@@ -71,7 +71,7 @@ NODE_MEANINGS = {
     "relay.refused": "the relay does not let this node in, or no longer",
     "proxy.refused": "the hospital's own proxy does not let this node out: a wrong password (407), or no CONNECT",
     "relay.lost": "the relay cannot be reached, or no longer, or nobody at all is heard through it",
-    "relay.tampered": "what arrived is not what a peer sent: somebody on the way lies",
+    "relay.tampered": "what arrived is not what a peer sent, or only signs of life arrive: somebody on the way lies",
     "node.stopped": "the hospital has stopped its node, for all jobs",
     "node.busy": "too many jobs of this consumer wait at the node for others (`waiting_per_customer` in config.toml)",
     "node.disk_full": "no room on the node's disk: what cannot be written down is not done",

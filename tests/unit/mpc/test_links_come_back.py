@@ -13,7 +13,7 @@ from mpc.errors import DeadlinePassed, MpcError, Stopped
 from mpc.transport import memory
 from mpc.transport.carrier import Broken
 from mpc.transport.memory import MemoryRelay, Routed
-from mpc.transport.window import DATA, FRAME
+from mpc.transport.window import ACK, DATA, FRAME, Frame
 from tests.unit.mpc.test_links import SEATS, Net
 
 OTHERS = (0, 2, 3)  # than seat 1
@@ -71,7 +71,7 @@ def away(net: Net, seat: int, relay: Gate) -> None:
 def test_an_outage_of_our_own_is_not_held_against_who_left_before_it(net: Net) -> None:
     """As when a TLS terminator is started anew: first one connection breaks, then all, and all for longer than a peer
     may be away."""
-    relay = linked(net, silence=5.0, patience=20.0)
+    relay = linked(net, silence=10.0, patience=20.0)
     away(net, 1, relay)
     relay.shut = range(SEATS)
     relay.cut()
@@ -87,7 +87,7 @@ def test_an_outage_of_our_own_is_not_held_against_who_left_before_it(net: Net) -
 
 def test_a_last_message_waits_for_a_peer_that_dials_again(net: Net) -> None:
     """Who said all it had to say stays for who left just now: else one had sealed, and the other called it lost."""
-    relay = linked(net, silence=5.0)
+    relay = linked(net, silence=20.0)
     away(net, 2, relay)
     net.meshes[0].send(2, b"T", b"last")
     leaving = threading.Thread(target=net.meshes[0].close)
@@ -101,7 +101,7 @@ def test_a_last_message_waits_for_a_peer_that_dials_again(net: Net) -> None:
 
 
 def test_a_reason_waits_for_a_peer_that_dials_again(net: Net) -> None:
-    relay = linked(net, silence=5.0)
+    relay = linked(net, silence=20.0)
     away(net, 2, relay)
     net.meshes[1].fail(Stopped("stop", code="grant.revoked"))
 
@@ -133,7 +133,7 @@ def test_one_peer_that_alone_is_not_heard_is_named(net: Net) -> None:
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_handshake_cut_short_gets_nobody_named(net: Net, number: int) -> None:
     """Signs of life come from both ends, and no TLS session."""
-    net.every(silence=3.0, patience=4.0)
+    net.every(silence=3.0, patience=5.0)
     seen = 0
 
     def lie(source: int, target: int, frame: bytes) -> list[Routed]:
@@ -150,8 +150,8 @@ def test_a_handshake_cut_short_gets_nobody_named(net: Net, number: int) -> None:
 
 
 def test_a_reason_arrives_over_a_slow_line(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    """10 Mbit/s, and 12 MB on their way: longer than `close` waits for a peer that says nothing at all."""
-    linked(net, silence=20.0)
+    """10 Mbit/s, and 6 MB on their way: longer than `close` waits for a peer that says nothing at all."""
+    linked(net, silence=10.0)
     honest, begun = memory._Seat.send, set()
 
     async def slow(self: memory._Seat, frame: bytes) -> None:
@@ -165,7 +165,7 @@ def test_a_reason_arrives_over_a_slow_line(net: Net, monkeypatch: pytest.MonkeyP
 
     def speak() -> None:
         for other in range(1, SEATS):
-            net.meshes[0].send(other, b"T", bytes(4_000_000))
+            net.meshes[0].send(other, b"T", bytes(2_000_000))
         until(lambda: len(begun) == SEATS - 1)
         net.meshes[0].fail(Stopped("stop", code="grant.revoked"))
         net.meshes[0].close()
@@ -176,6 +176,69 @@ def test_a_reason_arrives_over_a_slow_line(net: Net, monkeypatch: pytest.MonkeyP
 
     found = said(net.each(lambda seat: listen(seat) if seat else speak()))
     assert found == {0: None} | dict.fromkeys(range(1, SEATS), ("grant.revoked", 0))
+
+
+def test_who_only_listens_over_a_slow_line_is_heard(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its signs of life do not wait for acknowledgements, which come behind the bulk. 16 Mbit/s, by turns."""
+    linked(net, silence=2.0, deadline=time.monotonic() + 300)
+    honest = memory._Seat.receive
+    waiting: dict[int, list[bytes]] = {}
+
+    async def slow(self: memory._Seat) -> bytes:
+        if self._seat:
+            return await honest(self)
+        while not (waiting and self._queue.empty()):
+            frame = await honest(self)
+            waiting.setdefault(frame[0], []).append(frame)
+        source = next(iter(waiting))
+        first, *rest = waiting.pop(source)
+        if rest:
+            waiting[source] = rest
+        await asyncio.sleep(len(first) / 2_000_000)
+        return first
+
+    monkeypatch.setattr(memory._Seat, "receive", slow)
+
+    def act(seat: int) -> object:
+        if seat == 3:
+            net.meshes[3].send(0, b"T", bytes(14_000_000))
+        elif seat == 0:
+            assert len(net.meshes[0].recv(3, b"T")) == 14_000_000
+            for other in (1, 2, 3):
+                net.meshes[0].send(other, b"N", b"read")
+        return net.meshes[seat].recv(0, b"N") if seat else None
+
+    assert said(net.each(act)) == {0: None} | dict.fromkeys((1, 2, 3), b"read")
+
+
+def test_who_dials_late_is_no_liar(net: Net) -> None:
+    """Heard for a moment when patience ends, its handshake has had no time."""
+    net.every(silence=10.0, patience=30.0, deadline=time.monotonic() + 300)
+    net.build()
+    mesh, now = net.meshes[0], time.monotonic()
+    mesh._connected, mesh.dials = True, 1
+    mesh.floors = dict.fromkeys((0, 2, 3), 10)
+    mesh._links[1].took(Frame(1, ACK, 0, 0, memoryview(b"")), now + 30.8)
+    mesh._turned = now + 30.8
+    with pytest.raises(MpcError) as late:
+        mesh._look_at_the_clock(now + 31.0)
+    assert (late.value.code, late.value.about_seat) == ("session.peer_silent", 1)
+
+
+def test_one_frame_after_a_peer_left_gets_it_not_named(net: Net) -> None:
+    """Somebody else must be heard while it stays away, not just a moment after it left: the way may be dead by then."""
+    net.every(silence=10.0)
+    net.build()
+    mesh, now = net.meshes[0], time.monotonic()
+    mesh._connected, mesh.dials, mesh.floors = True, 1, dict.fromkeys(range(SEATS), 10)
+    mesh._links[1].left(now + 0.1)
+    mesh._links[2].heard = now + 0.2
+    for tenth in range(50):
+        mesh._look_at_the_clock(now + tenth / 10)
+    mesh._links[2].heard = now + 5.0
+    with pytest.raises(MpcError) as lost:
+        mesh._look_at_the_clock(now + 5.0)
+    assert (lost.value.code, lost.value.about_seat) == ("session.peer_lost", 1)
 
 
 @pytest.mark.parametrize("stood", [4.0, 7.0])
