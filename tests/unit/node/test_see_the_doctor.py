@@ -10,7 +10,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -32,8 +32,19 @@ from tests.simulators.node_world import ChainInMemory, World
 from tests.simulators.relay_at_hand import RelayAtHand
 from tests.simulators.tls_at_hand import TlsAtHand
 
-Examine = Callable[..., Said]
 SENTENCE = re.compile(r"(?:\b[a-z]{2,} ){2}[a-z]+")  # three English words in a row
+
+
+@dataclass(frozen=True)
+class Examine:
+    """The examination of a home, with a portal and a chain in memory unless others are given."""
+
+    home: Path
+    chain: ChainInMemory
+
+    def __call__(self, language: str = "en", **parts: Any) -> Said:
+        with console.room(self.home, language) as here:
+            return doctor.examine(here, **{"http": portal(), "chain": lambda _, trust: self.chain, **parts})
 
 
 def portal(status: int = 200, behind: float = 0.0) -> Callable[..., Any]:
@@ -63,17 +74,10 @@ def home(tmp_path: Path, world: World) -> Path:
 
 @pytest.fixture
 def examine(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Examine:
-    """The examination with a portal and a chain in memory; the worker is any program that says it is ready. The sandbox
-    is tried for real in test_confine_workers."""
-    chain = ChainInMemory()
+    """The worker is any program that says it is ready. The sandbox is tried for real in test_confine_workers."""
     monkeypatch.setattr("mpc.node.sandbox.probe", lambda *_, **__: dict.fromkeys(doctor.PREVENTED, True))
     monkeypatch.setattr(doctor, "WORKER", ("/bin/echo", '{"ready": true}'))
-
-    def look(language: str = "en", **parts: Any) -> Said:
-        with console.room(home, language) as here:
-            return doctor.examine(here, **{"http": portal(), "chain": lambda _, trust: chain, **parts})
-    look.chain = chain  # type: ignore[attr-defined]
-    return look
+    return Examine(home, ChainInMemory())
 
 
 def failed(said: Said) -> list[str]:
@@ -242,7 +246,7 @@ def test_a_time_that_nobody_can_read_is_no_time(examine: Examine, stamp: str) ->
 
 def test_a_clock_behind_the_chain(examine: Examine) -> None:
     """The chain is well; it is this machine that is not."""
-    vars(examine.chain).update(age=-90)  # type: ignore[attr-defined]
+    vars(examine.chain).update(age=-90)
     said = examine()
     assert failed(said) == ["clock"] and "timedatectl" in said.text
 
@@ -379,7 +383,7 @@ def test_in_chinese_nothing_is_said_in_english(examine: Examine, home: Path, mon
     (home / "data" / "heart.csv").unlink()
     (home / "keys.json").unlink()
     change(home, relay="ws://relay.invalid:1", proxy="http://127.0.0.1:1", portal="https://portal.invalid")
-    vars(examine.chain).update(unavailable="chain.disagree")  # type: ignore[attr-defined]
+    vars(examine.chain).update(unavailable="chain.disagree")
     monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, "the relay answers 500"))
     for _ in range(2):
         said = examine("zh", http=httpx.get)
@@ -401,7 +405,7 @@ def test_a_check_that_faints_in_a_new_way_still_has_words(examine: Examine, monk
 @pytest.mark.parametrize(("change", "seen"), [({"unavailable": "chain.disagree"}, "chain.disagree"),
                                               ({"age": 600}, "chain.stale_head")])
 def test_a_chain_that_cannot_be_believed(examine: Examine, change: dict[str, Any], seen: str) -> None:
-    vars(examine.chain).update(change)  # type: ignore[attr-defined]
+    vars(examine.chain).update(change)
     said = examine()
     assert failed(said) == ["chain"] and seen in said.text
 
@@ -550,7 +554,7 @@ def test_nothing_that_others_say_moves_the_cursor_or_draws_a_line(examine: Exami
     lines = len(examine().text.splitlines())
     change(home, relay="ws://127.0.0.1:1")
     monkeypatch.setattr("mpc.node.sandbox.dial", lambda *_, urls, **__: dict.fromkeys(urls, seen))
-    monkeypatch.setattr(examine.chain, "check_contracts", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr(examine.chain, "check_contracts", broken)
     for language in LANGUAGES:
         said = examine(language, http=away)
         assert failed(said) == ["portal", "relay", "chain"]
