@@ -6,13 +6,16 @@ and sees what a node says. `ChainInMemory` answers like `ledger.chain.Chain`, an
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ledger import acts
@@ -314,3 +317,21 @@ class DoorInMemory:
     def documents(self, kind: str) -> list[Document]:
         """What was posted as a verdict, an envelope, a failure."""
         return [body[kind]["document"] for _, body in self.posted if kind in body]
+
+
+@contextmanager
+def slow_post(monkeypatch: pytest.MonkeyPatch, ending: str) -> Iterator[threading.Event]:
+    """What a node posts to a path with this ending is on its way until the block ends; the event says that it left."""
+    leaving, arrived, post = threading.Event(), threading.Event(), DoorInMemory.post
+
+    def slowly(door: DoorInMemory, path: str, body: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        if path.endswith(ending):
+            leaving.set()
+            arrived.wait(60)
+        return post(door, path, body, **more)
+
+    monkeypatch.setattr(DoorInMemory, "post", slowly)
+    try:
+        yield leaving
+    finally:
+        arrived.set()

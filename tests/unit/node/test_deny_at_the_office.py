@@ -9,7 +9,7 @@ import pytest
 
 from ledger.errors import PortalRefused, PortalUnavailable
 from tests.simulators.node_at_work import Maker, Node
-from tests.simulators.node_world import Document, DoorInMemory, World
+from tests.simulators.node_world import Document, World, slow_post
 from tests.simulators.nodes_apart import AFTER, Made, contributed, wires
 from tests.simulators.people_at_node import say, told, within
 
@@ -92,21 +92,11 @@ def test_a_word_that_may_have_left(space: Made, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_word_that_is_leaving_may_have_left(space: Made, monkeypatch: pytest.MonkeyPatch, capsys: Capsys) -> None:
     """It is not among the judged jobs yet: that comes once the word was sent."""
-    leaving, arrived, post = threading.Event(), threading.Event(), DoorInMemory.post
-
-    def slowly(door: DoorInMemory, path: str, body: Document | None = None, **more: Any) -> Any:
-        if path.endswith("/freeze"):
-            leaving.set()
-            arrived.wait(60)
-        return post(door, path, body, **more)
-    monkeypatch.setattr(DoorInMemory, "post", slowly)
     at_work = threading.Thread(target=freeze, args=(space, monkeypatch), daemon=True)
-    at_work.start()
-    try:
+    with slow_post(monkeypatch, "/freeze") as leaving:
+        at_work.start()
         assert leaving.wait(60)
         assert say(space[0].dealer, "deny", space[0].item["job"], capsys=capsys)["outcome"] == "may_have_left"
-    finally:
-        arrived.set()
     at_work.join(30)
     within(lambda: space[0].dealer.agent.cases.left_at(space[0].dealer.job_hash) is not None)
 

@@ -1,6 +1,5 @@
 """What a person is told who holds, releases, denies or stops: what became of it, in words and as an exit status."""
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import pytest
 from ledger.errors import PortalRefused, PortalUnavailable
 from mpc.node import console
 from tests.simulators.node_at_work import Maker, Node
-from tests.simulators.node_world import Document, DoorInMemory
+from tests.simulators.node_world import Document, slow_post
 from tests.simulators.people_at_node import held, say, told, within
 
 Bells = Callable[[Node], None]
@@ -116,17 +115,10 @@ def test_what_was_sealed_and_has_not_left_is_withdrawn(node: Maker, bells: Bells
 def test_what_is_leaving_may_have_left(node: Maker, bells: Bells, capsys: Capsys,
                                        monkeypatch: pytest.MonkeyPatch) -> None:
     """The post takes its time, and meanwhile the letter is struck off."""
-    one, leaving, arrived, post = node(), threading.Event(), threading.Event(), DoorInMemory.post
-
-    def slowly(door: DoorInMemory, path: str, body: Document | None = None, **more: Any) -> Any:
-        if path.endswith("/envelopes"):
-            leaving.set()
-            arrived.wait(60)
-        return post(door, path, body, **more)
-    monkeypatch.setattr(DoorInMemory, "post", slowly)
+    one = node()
     one.check()
-    one.agent.handle(one.session())
-    try:
+    with slow_post(monkeypatch, "/envelopes") as leaving:
+        one.agent.handle(one.session())
         assert leaving.wait(30)
         bells(one)
         text, status = told(one, "deny", one.item["job"], capsys=capsys)
@@ -134,8 +126,6 @@ def test_what_is_leaving_may_have_left(node: Maker, bells: Bells, capsys: Capsys
         said = say(one, "deny", one.item["job"], capsys=capsys)
         assert (said["outcome"], said["left_at"]) == ("may_have_left", None)
         assert "it may have left" in told(one, "explain", one.item["job"], capsys=capsys)[0]
-    finally:
-        arrived.set()
     one.wait()
     assert len(one.door.documents("envelope")) == 1
     within(lambda: one.agent.cases.left_at(one.job_hash) is not None)
